@@ -1,0 +1,150 @@
+//! What the kernel asks of an exchange type, live: the traits that `plugin/` implements.
+//! Not the exchange itself (see `exchange.rs`): an instance here can be thrown away at any moment
+//! and rebuilt from the kernel's binding table.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::clock::Millis;
+use crate::message::{Message, MessageView};
+use crate::names::Slot;
+
+/// All exchange types that are enabled.
+pub trait ExchangeTypes: Send + Sync {
+    /// Opens an instance for one exchange. Called at declare and at recovery.
+    fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenRefusal>;
+}
+
+pub struct Opening<'a> {
+    pub vhost: &'a str,
+    pub exchange: &'a str,
+    pub type_name: &'a str,
+    /// The exchange's arguments as an encoded AMQP field table, without the length in front.
+    pub arguments: &'a [u8],
+}
+
+pub struct Opened {
+    pub instance: Arc<dyn ExchangeInstance>,
+    /// The type that `Decision::Delegate` hands over to. The kernel opens it with the same
+    /// arguments and gives it the same bindings.
+    pub inner_type: Option<String>,
+}
+
+#[derive(Debug)]
+pub enum OpenRefusal {
+    /// No enabled plugin offers this type: 406 "unknown exchange type".
+    UnknownType,
+    /// The plugin refuses these arguments, with the text that the client sees (406).
+    Refused(String),
+    /// The plugin failed (trap, time-out ...): 541, the text goes to the log.
+    Failed(String),
+}
+
+/// One live exchange in a plugin.
+pub trait ExchangeInstance: Send + Sync {
+    /// `binding` is already in `table`; the kernel takes it out again when this refuses.
+    fn bind(&self, binding: BindingView<'_>, table: &dyn BindingTable) -> Result<(), BindRefusal>;
+
+    /// `slot` is already gone from `table`. Cannot be refused.
+    fn unbind(&self, slot: Slot, table: &dyn BindingTable);
+
+    /// What decisions depend on, as of the last open, bind or unbind. Cheap: answered from memory.
+    fn inputs(&self) -> Inputs;
+
+    /// Decides now, on the caller's thread, unless the instance is busy or known to be slow.
+    fn route(&self, call: Call<'_>, table: &dyn BindingTable) -> Routing;
+
+    /// Decides on the plugin's own thread; `done` is called there, exactly once.
+    fn route_later(
+        &self,
+        moment: Moment,
+        message: Arc<Message>,
+        table: Arc<dyn BindingTable>,
+        done: Box<dyn FnOnce(Result<Answer, Fault>) + Send>,
+    );
+}
+
+/// A message and why it is asked about.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    pub moment: Moment,
+    pub message: MessageView<'a>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// The message was just published (or came through an exchange binding).
+    Publish,
+    /// The message was held and its time has come.
+    Due,
+}
+
+/// The kernel's bindings of one exchange: what an instance is rebuilt from.
+pub trait BindingTable: Send + Sync {
+    fn for_each(&self, visit: &mut dyn FnMut(BindingView<'_>));
+    fn len(&self) -> usize;
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[derive(Clone, Copy)]
+pub struct BindingView<'a> {
+    pub slot: Slot,
+    pub routing_key: &'a str,
+    /// Encoded AMQP field table, without the length in front.
+    pub arguments: &'a [u8],
+}
+
+#[derive(Debug)]
+pub enum BindRefusal {
+    /// The text that the client sees (406).
+    Refused(String),
+    /// 541, the text goes to the log.
+    Failed(String),
+}
+
+/// What an exchange's decisions depend on; the kernel memoises exactly that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inputs {
+    Nothing,
+    RoutingKey,
+    /// These headers, in this order, and nothing else.
+    Headers(Arc<[String]>),
+    Anything,
+}
+
+#[derive(Debug)]
+pub enum Routing {
+    Now(Answer),
+    /// Busy or in the slow lane: use `route_later`.
+    Later,
+    Fault(Fault),
+}
+
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub decision: Decision,
+    /// Headers to set on the message before it goes on: name and encoded value (type octet first).
+    pub set_headers: Vec<(String, Vec<u8>)>,
+    /// False when the call read what `inputs` does not cover: clock, random, undeclared fields.
+    pub pure: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// As the plugin returned them: may hold unknown slots and duplicates, which the kernel drops.
+    To(SmallVec<[Slot; 8]>),
+    /// Keep the message durably and ask again (`Moment::Due`) at this time.
+    Hold { until: Millis },
+    /// Let the inner type decide.
+    Delegate,
+    /// Refuse the publish: nack under confirms, otherwise 406 with this text.
+    Reject(String),
+}
+
+/// The plugin could not decide, after one rebuild and retry. The publish fails honestly:
+/// nack under confirms, otherwise 541 on that channel. The text is for the log.
+#[derive(Clone, Debug)]
+pub struct Fault(pub String);

@@ -1,4 +1,5 @@
-//! Wall-clock time as a parameter, so that tests can hold it still. Not timers (see `store/`).
+//! Wall-clock time and randomness as parameters, so that tests can hold them still. Not timers (see
+//! `store/`).
 
 /// Milliseconds since the Unix epoch.
 pub type Millis = u64;
@@ -15,5 +16,19 @@ impl Clock for SystemClock {
         std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |elapsed| elapsed.as_millis() as Millis)
+    }
+}
+
+/// Randomness as a parameter, for the same reason.
+pub trait Entropy: Send + Sync {
+    fn bytes(&self) -> [u8; 16];
+}
+
+/// The operating system's randomness.
+pub struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn bytes(&self) -> [u8; 16] {
+        rand::random()
     }
 }

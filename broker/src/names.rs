@@ -16,3 +16,7 @@ pub enum Destination {
     Queue(String),
     Exchange(String),
 }
+
+/// A client connection of this run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);

@@ -1,4 +1,99 @@
 //! Topology and routing: what exists in a virtual host and where a published message goes.
 //! Not sessions and not sockets; plugins are seen only through `exchange_type`.
 
+mod apply;
+mod binding;
+mod broker;
+pub mod definition;
+mod exchange;
+mod exchange_declare;
 pub mod exchange_type;
+mod memo;
+mod publish;
+mod queue_declare;
+mod router;
+mod timers;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use hashbrown::{HashMap, HashSet};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::oneshot;
+
+pub use binding::BindingRequest;
+pub use broker::{Broker, Parts};
+pub use exchange::Exchange;
+pub use exchange_declare::ExchangeRequest;
+pub use memo::Memo;
+pub use publish::{ConfirmTo, Handed, Transaction};
+pub use queue_declare::QueueRequest;
+pub use router::{Route, Step, Waiting};
+
+use crate::clock::{Clock, Entropy};
+use crate::names::Destination;
+use crate::queue::{Queue, QueueRegistry};
+use crate::store::{DefinitionChange, Move, Store};
+use exchange::Identity;
+use exchange_type::ExchangeTypes;
+
+pub struct Vhost {
+    pub name: Arc<str>,
+    shared: Arc<Shared>,
+    exchanges: RwLock<HashMap<Arc<str>, Arc<Exchange>>>,
+    queues: RwLock<HashMap<Arc<str>, Arc<Queue>>>,
+    /// Held while the topology changes, so that the store sees changes in the order they happened.
+    changing: Mutex<Incoming>,
+}
+
+/// Bindings by where they lead, for when that goes away.
+type Incoming = HashMap<Destination, HashSet<(Arc<str>, Identity)>>;
+
+/// What all virtual hosts of a broker share.
+struct Shared {
+    store: Store,
+    types: Arc<dyn ExchangeTypes>,
+    registry: Arc<QueueRegistry>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    /// Number of this run, from the store.
+    run: u64,
+    last_exchange: AtomicU64,
+}
+
+/// Whether the change is on disk, and if not, what to wait for before telling the client.
+#[must_use = "a durable change is told only after it is synced"]
+pub enum Saved {
+    Nothing,
+    Later(oneshot::Receiver<()>),
+}
+
+impl Vhost {
+    pub fn exchange(&self, name: &str) -> Option<Arc<Exchange>> {
+        self.exchanges.read().get(name).cloned()
+    }
+
+    pub fn queue(&self, name: &str) -> Option<Arc<Queue>> {
+        self.queues.read().get(name).cloned()
+    }
+
+    pub fn queues(&self) -> Vec<Arc<Queue>> {
+        self.queues.read().values().cloned().collect()
+    }
+
+    /// Callers hold `changing`.
+    fn save(&self, definitions: Vec<DefinitionChange>) -> Saved {
+        if definitions.is_empty() {
+            return Saved::Nothing;
+        }
+        let (done, saved) = oneshot::channel();
+        self.shared.store.commit(Move {
+            definitions,
+            synced: true,
+            done: Some(Box::new(move || drop(done.send(())))),
+            ..Move::default()
+        });
+        Saved::Later(saved)
+    }
+}
+

@@ -1,0 +1,52 @@
+//! What a client sees when something goes wrong: a reply code, a text and what gets closed.
+//! What went wrong inside is an `anyhow::Error` or a room's own error; it becomes a [`Refusal`]
+//! here and nowhere else.
+
+use crate::amqp::reply::ReplyCode;
+
+/// What the error closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    Channel,
+    Connection,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub scope: Scope,
+    pub code: ReplyCode,
+    /// Without the code's name in front.
+    pub text: String,
+}
+
+impl Refusal {
+    pub fn channel(code: ReplyCode, text: impl Into<String>) -> Refusal {
+        Refusal { scope: Scope::Channel, code, text: text.into() }
+    }
+
+    pub fn connection(code: ReplyCode, text: impl Into<String>) -> Refusal {
+        Refusal { scope: Scope::Connection, code, text: text.into() }
+    }
+
+    pub fn not_found(kind: &str, name: &str, vhost: &str) -> Refusal {
+        Refusal::channel(ReplyCode::NotFound, format!("no {kind} '{name}' in vhost '{vhost}'"))
+    }
+
+    pub fn precondition(text: impl Into<String>) -> Refusal {
+        Refusal::channel(ReplyCode::PreconditionFailed, text)
+    }
+
+    pub fn access(text: impl Into<String>) -> Refusal {
+        Refusal::channel(ReplyCode::AccessRefused, text)
+    }
+
+    /// Something inside failed: the log gets the reason, the client a code.
+    pub fn internal(what: &str, reason: &dyn std::fmt::Display) -> Refusal {
+        tracing::error!(%reason, "{what}");
+        Refusal::channel(ReplyCode::InternalError, what.to_owned())
+    }
+
+    pub fn on_connection(self) -> Refusal {
+        Refusal { scope: Scope::Connection, ..self }
+    }
+}

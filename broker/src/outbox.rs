@@ -1,0 +1,432 @@
+//! The way out of one connection: encoded frames that wait for the socket, delivery tags, and what
+//! was delivered but not acknowledged. A leaf lock: taken last, never held across anything.
+//! Not the socket (see `net/`) and not the queue that the deliveries come from (see `queue/`).
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
+
+use crate::amqp::write;
+use crate::confirms::Confirms;
+use crate::message::{Message, MessageView};
+use crate::names::{QueueId, Seq};
+
+/// Deliveries stop above this many waiting bytes: what does not stay in the cache is paid twice.
+pub const OUTBOX_BYTES: usize = 128 * 1024;
+
+/// Above this, a connection that makes us answer without reading our answers is not read either.
+pub const OUTBOX_REPLY_BYTES: usize = 1024 * 1024;
+
+pub struct Outbox {
+    state: Mutex<State>,
+}
+
+struct State {
+    bytes: Vec<u8>,
+    frame_max: u32,
+    /// Position in the connection's output stream of the first byte in `bytes`.
+    taken: u64,
+    channels: Vec<Option<Box<ChannelOut>>>,
+    /// Channels that have confirms to send with the next write.
+    confirming: Vec<u16>,
+    /// Unacknowledged by agreement: settled when the bytes up to the position are in the socket.
+    unsent: VecDeque<Unsent>,
+    /// A consumer was told "not now": ask its queue again when the socket has drained.
+    refused: bool,
+    woken: bool,
+    waker: Option<Waker>,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct ChannelOut {
+    /// Tells this channel from an earlier one with the same number.
+    incarnation: u64,
+    last_tag: u64,
+    unacked: VecDeque<Unacked>,
+    /// basic.qos global=true: 0 is unlimited. Deliveries of basic.get do not count.
+    prefetch: u32,
+    prefetch_used: u32,
+    confirms: Option<Confirms>,
+}
+
+/// Where an unacknowledged message is, should it come back.
+pub enum Place {
+    Memory(Arc<Message>),
+    /// In the store, or still held by the commit mailbox on its way there.
+    Store(Weak<Message>),
+}
+
+pub struct Unacked {
+    pub tag: u64,
+    pub queue: QueueId,
+    pub seq: Seq,
+    /// None for basic.get.
+    pub consumer: Option<ConsumerKey>,
+    pub place: Place,
+    pub size: u32,
+    pub persistent: bool,
+}
+
+/// A delivery without acknowledgements whose bytes have not reached the socket yet.
+pub struct Unsent {
+    position: u64,
+    pub queue: QueueId,
+    pub seq: Seq,
+    pub place: Place,
+    pub size: u32,
+    pub persistent: bool,
+}
+
+/// A consumer's place in its queue, with a number that is never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConsumerKey {
+    pub slot: u32,
+    pub serial: u64,
+}
+
+/// One delivery, as its queue hands it over.
+pub struct Delivery<'a> {
+    pub channel: u16,
+    pub consumer_tag: &'a str,
+    pub consumer: ConsumerKey,
+    pub no_ack: bool,
+    pub redelivered: bool,
+    pub message: MessageView<'a>,
+    pub queue: QueueId,
+    pub seq: Seq,
+    /// None: nothing to remember, the message is transient and needs no acknowledgement.
+    pub place: Option<Place>,
+    pub persistent: bool,
+}
+
+pub enum Delivered {
+    /// `wake`: the connection does not know yet that something waits.
+    Yes { wake: bool },
+    /// The socket is behind. The connection will ask the queue again.
+    Full,
+    /// The channel's own prefetch is used up. The channel will ask the queue again.
+    NoCredit,
+    Gone,
+}
+
+/// What a written batch settles.
+#[derive(Default)]
+pub struct Flushed {
+    pub sent: Vec<Unsent>,
+    /// Consumers were refused: ask their queues again.
+    pub refused: bool,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Outbox::new()
+    }
+}
+
+impl Outbox {
+    pub fn new() -> Outbox {
+        Outbox {
+            state: Mutex::new(State {
+                bytes: Vec::new(),
+                frame_max: crate::amqp::frame::FRAME_MIN_SIZE,
+                taken: 0,
+                channels: Vec::new(),
+                confirming: Vec::new(),
+                unsent: VecDeque::new(),
+                refused: false,
+                woken: false,
+                waker: None,
+                closed: false,
+            }),
+        }
+    }
+
+    pub fn set_frame_max(&self, frame_max: u32) {
+        self.state.lock().frame_max = frame_max;
+    }
+
+    /// Writes frames that are not deliveries: replies, returns, heartbeats.
+    pub fn write(&self, encode: impl FnOnce(&mut Vec<u8>, u32)) {
+        let mut state = self.state.lock();
+        let frame_max = state.frame_max;
+        encode(&mut state.bytes, frame_max);
+    }
+
+    /// The same from another connection's thread; true when the owner must be woken.
+    pub fn write_from_elsewhere(&self, encode: impl FnOnce(&mut Vec<u8>, u32)) -> bool {
+        let mut state = self.state.lock();
+        if state.closed {
+            return false;
+        }
+        let frame_max = state.frame_max;
+        encode(&mut state.bytes, frame_max);
+        state.needs_wake()
+    }
+
+    pub fn open_channel(&self, channel: u16, incarnation: u64) {
+        let mut state = self.state.lock();
+        let index = usize::from(channel);
+        if state.channels.len() <= index {
+            state.channels.resize_with(index + 1, || None);
+        }
+        if let Some(slot) = state.channels.get_mut(index) {
+            *slot = Some(Box::new(ChannelOut { incarnation, ..ChannelOut::default() }));
+        }
+    }
+
+    /// Ends the channel; what it had not acknowledged goes back to its queues.
+    pub fn close_channel(&self, channel: u16) -> VecDeque<Unacked> {
+        let mut state = self.state.lock();
+        let slot = state.channels.get_mut(usize::from(channel));
+        slot.and_then(Option::take).map(|out| out.unacked).unwrap_or_default()
+    }
+
+    /// Ends the connection: nothing is taken any more. Returns what never reached the socket.
+    pub fn close(&self) -> Vec<Unsent> {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.bytes = Vec::new();
+        state.unsent.drain(..).collect()
+    }
+
+    pub fn deliver(&self, delivery: Delivery<'_>) -> Delivered {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        if state.closed {
+            return Delivered::Gone;
+        }
+        if state.bytes.len() >= OUTBOX_BYTES {
+            state.refused = true;
+            return Delivered::Full;
+        }
+        let slot = state.channels.get_mut(usize::from(delivery.channel));
+        let Some(channel) = slot.and_then(Option::as_mut) else {
+            return Delivered::Gone;
+        };
+        let counted = channel.prefetch != 0 && !delivery.no_ack;
+        if counted && channel.prefetch_used >= channel.prefetch {
+            return Delivered::NoCredit;
+        }
+        channel.last_tag += 1;
+        let tag = channel.last_tag;
+        let message = delivery.message;
+        write::deliver(
+            &mut state.bytes,
+            state.frame_max,
+            delivery.channel,
+            delivery.consumer_tag,
+            tag,
+            delivery.redelivered,
+            message.exchange,
+            message.routing_key,
+            message.properties,
+            message.body,
+        );
+        let size = message.body.len() as u32;
+        let Delivery { queue, seq, persistent, .. } = delivery;
+        match delivery.place {
+            Some(place) if delivery.no_ack => {
+                let position = state.taken + state.bytes.len() as u64;
+                state.unsent.push_back(Unsent { position, queue, seq, place, size, persistent });
+            }
+            Some(place) => {
+                channel.prefetch_used += 1;
+                let consumer = Some(delivery.consumer);
+                channel.unacked.push_back(Unacked {
+                    tag,
+                    queue,
+                    seq,
+                    consumer,
+                    place,
+                    size,
+                    persistent,
+                });
+            }
+            None => {}
+        }
+        Delivered::Yes { wake: state.needs_wake() }
+    }
+
+    /// Answers basic.get on the caller's own connection.
+    #[expect(clippy::too_many_arguments, reason = "the fields of basic.get-ok")]
+    pub fn get_ok(
+        &self,
+        channel: u16,
+        message: MessageView<'_>,
+        redelivered: bool,
+        remaining: u32,
+        queue: QueueId,
+        seq: Seq,
+        persistent: bool,
+        place: Option<Place>,
+    ) {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let slot = state.channels.get_mut(usize::from(channel));
+        let Some(out) = slot.and_then(Option::as_mut) else { return };
+        out.last_tag += 1;
+        write::get_ok(
+            &mut state.bytes,
+            state.frame_max,
+            channel,
+            out.last_tag,
+            redelivered,
+            message.exchange,
+            message.routing_key,
+            remaining,
+            message.properties,
+            message.body,
+        );
+        if let Some(place) = place {
+            let size = message.body.len() as u32;
+            let tag = out.last_tag;
+            let consumer = None;
+            out.unacked.push_back(Unacked { tag, queue, seq, consumer, place, size, persistent });
+        }
+    }
+
+    /// Takes what an acknowledgement names; `None` when the tag is unknown.
+    /// Tag 0 with `multiple` means everything.
+    pub fn take_unacked(&self, channel: u16, tag: u64, multiple: bool) -> Option<Vec<Unacked>> {
+        let mut state = self.state.lock();
+        let out = state.channels.get_mut(usize::from(channel)).and_then(Option::as_mut)?;
+        let taken: Vec<Unacked> = if multiple && tag == 0 {
+            out.unacked.drain(..).collect()
+        } else {
+            let index = out.unacked.binary_search_by_key(&tag, |unacked| unacked.tag).ok()?;
+            if multiple {
+                out.unacked.drain(..=index).collect()
+            } else {
+                out.unacked.remove(index).into_iter().collect()
+            }
+        };
+        let counted = taken.iter().filter(|unacked| unacked.consumer.is_some()).count() as u32;
+        out.prefetch_used = out.prefetch_used.saturating_sub(counted);
+        Some(taken)
+    }
+
+    /// basic.recover: everything that is unacknowledged on the channel.
+    pub fn take_all_unacked(&self, channel: u16) -> Vec<Unacked> {
+        let mut state = self.state.lock();
+        let slot = state.channels.get_mut(usize::from(channel));
+        let Some(out) = slot.and_then(Option::as_mut) else { return Vec::new() };
+        out.prefetch_used = 0;
+        out.unacked.drain(..).collect()
+    }
+
+    /// basic.qos with global=true.
+    pub fn set_prefetch(&self, channel: u16, prefetch: u32) {
+        let mut state = self.state.lock();
+        if let Some(out) = state.channels.get_mut(usize::from(channel)).and_then(Option::as_mut) {
+            out.prefetch = prefetch;
+        }
+    }
+
+    pub fn start_confirms(&self, channel: u16) {
+        let mut state = self.state.lock();
+        if let Some(out) = state.channels.get_mut(usize::from(channel)).and_then(Option::as_mut) {
+            out.confirms.get_or_insert_default();
+        }
+    }
+
+    /// Numbers the next publish on a channel in confirm mode.
+    pub fn next_publish(&self, channel: u16) -> u64 {
+        let mut state = self.state.lock();
+        let out = state.channels.get_mut(usize::from(channel)).and_then(Option::as_mut);
+        out.and_then(|out| out.confirms.as_mut()).map_or(0, Confirms::next)
+    }
+
+    /// Settles publishes; the frames are written with the next batch. True: wake the owner.
+    pub fn resolve(
+        &self,
+        channel: u16,
+        incarnation: Option<u64>,
+        publishes: &[u64],
+        ok: bool,
+    ) -> bool {
+        let mut state = self.state.lock();
+        let out = state.channels.get_mut(usize::from(channel)).and_then(Option::as_mut);
+        let Some(out) = out else { return false };
+        if incarnation.is_some_and(|incarnation| incarnation != out.incarnation) {
+            return false;
+        }
+        let Some(confirms) = out.confirms.as_mut() else { return false };
+        for publish in publishes {
+            confirms.resolve(*publish, ok);
+        }
+        if confirms.has_news() && !state.confirming.contains(&channel) {
+            state.confirming.push(channel);
+        }
+        state.needs_wake()
+    }
+
+    /// Moves everything that waits into `into` (which must be empty).
+    pub fn take(&self, into: &mut Vec<u8>) {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        state.woken = false;
+        for channel in state.confirming.drain(..) {
+            let slot = state.channels.get_mut(usize::from(channel));
+            if let Some(confirms) =
+                slot.and_then(Option::as_mut).and_then(|out| out.confirms.as_mut())
+            {
+                confirms.write(channel, &mut state.bytes);
+            }
+        }
+        std::mem::swap(&mut state.bytes, into);
+        state.taken += into.len() as u64;
+    }
+
+    /// `remaining` bytes of what was taken are not in the socket yet.
+    pub fn flushed(&self, remaining: usize) -> Flushed {
+        let mut state = self.state.lock();
+        let sent_upto = state.taken - remaining as u64;
+        let count = state.unsent.partition_point(|unsent| unsent.position <= sent_upto);
+        let sent = state.unsent.drain(..count).collect();
+        let refused = state.refused && remaining == 0;
+        if refused {
+            state.refused = false;
+        }
+        Flushed { sent, refused }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        let state = self.state.lock();
+        state.bytes.is_empty() && state.confirming.is_empty()
+    }
+
+    /// The peer lets our answers pile up.
+    pub fn over_reply_bound(&self) -> bool {
+        self.state.lock().bytes.len() >= OUTBOX_REPLY_BYTES
+    }
+
+    /// Ready when another thread has put something in since the last `take`.
+    pub fn poll_woken(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if state.woken || state.closed {
+            return Poll::Ready(());
+        }
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            None => state.waker = Some(context.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Wakes the connection that owns this outbox.
+    pub fn wake(&self) {
+        let waker = self.state.lock().waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl State {
+    fn needs_wake(&mut self) -> bool {
+        !std::mem::replace(&mut self.woken, true)
+    }
+}

@@ -1,0 +1,325 @@
+//! The ready messages of one queue, in order: a resident head, then what is only on disk, then a
+//! tail that is on its way there. Pure. Not the store: it only knows what the store has said.
+//!
+//! ```text
+//!   head (resident)        paged (only on disk)            tail (being written)
+//!   e e e e e e e e  |  [first ............. end)  count  |  e e e
+//!   ^ delivered from here                                     ^ published here
+//! ```
+//! Without a paged part the tail is short-cut: everything is in the head.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+
+use crate::message::Message;
+use crate::names::Seq;
+use crate::outbox::Place;
+use crate::store::{Backlog, Stored};
+
+/// The head holds at most this many messages and bytes; beyond, a queue lives on disk. Enough for a
+/// few milliseconds of delivery while the next part is read.
+pub(super) const HEAD_MESSAGES: usize = 8192;
+pub(super) const HEAD_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Below this many resident messages the next part is asked for.
+pub(super) const HEAD_LOW: usize = 4096;
+
+pub(super) struct Entry {
+    pub seq: Seq,
+    pub body: Body,
+    pub redelivered: bool,
+    /// It has (or is about to have) a row in the store.
+    pub stored: bool,
+    pub persistent: bool,
+}
+
+pub(super) enum Body {
+    Here(Arc<Message>),
+    /// In the store. The size is what the message counts with.
+    Disk { size: u32 },
+}
+
+impl Body {
+    pub fn size(&self) -> u64 {
+        match self {
+            Body::Here(message) => message.size() as u64,
+            Body::Disk { size } => u64::from(*size),
+        }
+    }
+
+    /// A message that comes back from a consumer.
+    pub fn from_place(place: Place, size: u32) -> Body {
+        match place {
+            Place::Memory(message) => Body::Here(message),
+            Place::Store(weak) => match Weak::upgrade(&weak) {
+                Some(message) => Body::Here(message),
+                None => Body::Disk { size },
+            },
+        }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Backlogged {
+    head: VecDeque<Entry>,
+    head_bytes: u64,
+    paged: Option<Paged>,
+    tail: VecDeque<Entry>,
+    /// The store has everything up to here.
+    written: Seq,
+    /// Messages that an unclean stop may have left half delivered.
+    redelivered_upto: Seq,
+    /// Race: what a move makes visible inside the paged part while that part is being read may or
+    /// may not be in the answer. It waits here until the answer is in.
+    late: Option<Vec<Entry>>,
+}
+
+/// Every live row in `first..=last` is ready; none of them is in memory.
+struct Paged {
+    first: Seq,
+    last: Seq,
+    count: u64,
+}
+
+/// What a purge has thrown out of memory and must throw out of the store.
+pub(super) struct Purged {
+    pub messages: u64,
+    pub stored: Vec<Seq>,
+    pub paged: Option<(Seq, Seq)>,
+}
+
+/// What the front of the queue is.
+pub(super) enum Front {
+    Empty,
+    Here,
+    /// These messages must be read back first.
+    Bodies(Vec<Seq>),
+    /// The paged part must be read from here on.
+    Page(Seq),
+}
+
+/// At most this many bodies are read back in one request.
+const BODIES_AT_ONCE: usize = 512;
+
+impl Backlogged {
+    pub fn recovered(recovered: Backlog, all_redelivered: bool) -> Backlogged {
+        let paged = (recovered.messages > 0).then_some(Paged {
+            first: recovered.first,
+            last: recovered.last,
+            count: recovered.messages,
+        });
+        Backlogged {
+            paged,
+            written: recovered.last,
+            redelivered_upto: if all_redelivered { recovered.last } else { 0 },
+            ..Backlogged::default()
+        }
+    }
+
+    pub fn len(&self) -> u64 {
+        let paged = self.paged.as_ref().map_or(0, |paged| paged.count);
+        self.head.len() as u64 + paged + self.tail.len() as u64
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.paged.is_none() && self.tail.is_empty()
+    }
+
+    /// A message published now would not stay in memory.
+    pub fn pages(&self) -> bool {
+        self.paged.is_some() || !self.tail.is_empty() || self.head_is_full()
+    }
+
+    fn head_is_full(&self) -> bool {
+        self.head.len() >= HEAD_MESSAGES || self.head_bytes >= HEAD_BYTES
+    }
+
+    /// A new message, behind all others. While `pages`, it must have been handed to the store.
+    pub fn push(&mut self, entry: Entry) {
+        if self.pages() && entry.stored {
+            self.tail.push_back(entry);
+        } else {
+            self.push_head(entry);
+        }
+    }
+
+    fn push_head(&mut self, entry: Entry) {
+        self.head_bytes += entry.body.size();
+        self.head.push_back(entry);
+    }
+
+    /// The store can read back everything up to `upto`: the tail becomes paged.
+    pub fn written(&mut self, upto: Seq) {
+        self.written = self.written.max(upto);
+        self.settle_tail();
+    }
+
+    fn settle_tail(&mut self) {
+        while self.tail.front().is_some_and(|entry| entry.seq <= self.written) {
+            let Some(entry) = self.tail.pop_front() else { return };
+            match &mut self.paged {
+                Some(paged) => {
+                    paged.last = entry.seq;
+                    paged.count += 1;
+                }
+                None if self.head_is_full() => {
+                    self.paged = Some(Paged { first: entry.seq, last: entry.seq, count: 1 });
+                }
+                None => self.push_head(entry),
+            }
+        }
+    }
+
+    pub fn front(&mut self) -> Front {
+        if self.head.is_empty() && self.paged.is_none() {
+            // Nothing lies on disk between: what is still being written can go out directly.
+            while let Some(entry) = self.tail.pop_front() {
+                self.push_head(entry);
+            }
+        }
+        match self.head.front() {
+            Some(Entry { body: Body::Here(_), .. }) => Front::Here,
+            Some(_) => Front::Bodies(self.leading_bodies()),
+            None => match &self.paged {
+                Some(paged) => Front::Page(paged.first),
+                None => Front::Empty,
+            },
+        }
+    }
+
+    fn leading_bodies(&self) -> Vec<Seq> {
+        let on_disk = |entry: &&Entry| match entry.body {
+            Body::Disk { .. } => true,
+            Body::Here(_) => false,
+        };
+        let leading = self.head.iter().take(BODIES_AT_ONCE).take_while(on_disk);
+        leading.map(|entry| entry.seq).collect()
+    }
+
+    /// Where to read on, when the head is getting short.
+    pub fn wants_page(&self) -> Option<Seq> {
+        let low = self.head.len() < HEAD_LOW && self.head_bytes < HEAD_BYTES / 2;
+        self.paged.as_ref().filter(|_| low).map(|paged| paged.first)
+    }
+
+    pub fn pop(&mut self) -> Option<Entry> {
+        let entry = self.head.pop_front()?;
+        self.head_bytes = self.head_bytes.saturating_sub(entry.body.size());
+        Some(entry)
+    }
+
+    /// Undoes a `pop`.
+    pub fn unpop(&mut self, entry: Entry) {
+        self.head_bytes += entry.body.size();
+        self.head.push_front(entry);
+    }
+
+    /// The paged part is being read.
+    pub fn page_requested(&mut self) {
+        self.late = Some(Vec::new());
+    }
+
+    /// The answer to a read of the paged part.
+    pub fn paged_in(&mut self, messages: Vec<Stored>) {
+        let mut late = self.late.take().unwrap_or_default();
+        let Some(paged) = &mut self.paged else { return };
+        let mut read_upto = None;
+        let mut entries = Vec::with_capacity(messages.len());
+        for stored in messages {
+            if stored.seq < paged.first || stored.seq > paged.last {
+                continue;
+            }
+            read_upto = Some(stored.seq);
+            match late.iter().position(|entry| entry.seq == stored.seq) {
+                Some(index) => drop(late.swap_remove(index)),
+                None => paged.count = paged.count.saturating_sub(1),
+            }
+            entries.push(Entry {
+                seq: stored.seq,
+                body: Body::Here(stored.message),
+                redelivered: stored.redelivered || stored.seq <= self.redelivered_upto,
+                stored: true,
+                persistent: stored.persistent,
+            });
+        }
+        match read_upto {
+            Some(last) if last < paged.last => paged.first = last + 1,
+            // Nothing more is there, whatever the count said.
+            Some(_) | None => self.paged = None,
+        }
+        for entry in entries {
+            self.push_head(entry);
+        }
+        for entry in late {
+            self.insert(entry);
+        }
+    }
+
+    /// The answer to a read of single messages.
+    pub fn bodies_in(&mut self, asked: &[Seq], messages: Vec<Stored>) {
+        let mut found = messages.into_iter().peekable();
+        for seq in asked {
+            let here = found.next_if(|stored| stored.seq == *seq);
+            let Ok(index) = self.head.binary_search_by_key(seq, |entry| entry.seq) else {
+                continue;
+            };
+            match (self.head.get_mut(index), here) {
+                (Some(entry), Some(stored)) => {
+                    let before = entry.body.size();
+                    entry.body = Body::Here(stored.message);
+                    self.head_bytes = self.head_bytes + entry.body.size() - before;
+                }
+                // The store no longer has it: it expired or was dropped there.
+                (Some(_), None) => drop(self.head.remove(index)),
+                (None, _) => {}
+            }
+        }
+    }
+
+    /// A message takes its place in the order again, or for the first time after a move.
+    pub fn insert(&mut self, entry: Entry) {
+        let behind_head = self.head.back().is_none_or(|last| last.seq < entry.seq);
+        if let Some(paged) = &mut self.paged {
+            if entry.stored && entry.seq >= paged.first && entry.seq <= paged.last {
+                match &mut self.late {
+                    Some(late) => late.push(entry),
+                    None => paged.count += 1,
+                }
+                return;
+            }
+            if entry.seq > paged.last {
+                let index = self.tail.partition_point(|other| other.seq < entry.seq);
+                self.tail.insert(index, entry);
+                self.settle_tail();
+                return;
+            }
+        } else if behind_head && self.tail.front().is_some_and(|first| first.seq < entry.seq) {
+            let index = self.tail.partition_point(|other| other.seq < entry.seq);
+            self.tail.insert(index, entry);
+            return;
+        }
+        self.head_bytes += entry.body.size();
+        if self.head.front().is_none_or(|first| first.seq > entry.seq) {
+            self.head.push_front(entry);
+        } else {
+            let index = self.head.partition_point(|other| other.seq < entry.seq);
+            self.head.insert(index, entry);
+        }
+    }
+
+    pub fn clear(&mut self) -> Purged {
+        let messages = self.len();
+        self.late = None;
+        let paged = self.paged.take().map(|paged| (paged.first, paged.last));
+        self.head_bytes = 0;
+        let resident = self.head.drain(..).chain(self.tail.drain(..));
+        let stored = resident.filter(|entry| entry.stored).map(|entry| entry.seq).collect();
+        Purged { messages, stored, paged }
+    }
+
+    pub fn redelivered_in_store(&self) -> Vec<Seq> {
+        let resident = self.head.iter().chain(self.tail.iter());
+        let marked = resident.filter(|entry| entry.redelivered && entry.stored);
+        marked.map(|entry| entry.seq).collect()
+    }
+}

@@ -1,0 +1,155 @@
+//! A queue: a lock around its state, and the order in which what happens under that lock reaches
+//! the consumer's outbox and the store's mailbox. Not topology (see `vhost/`), not disk.
+
+mod backlog;
+mod consumers;
+mod deliver;
+mod registry;
+mod settle;
+mod state;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+pub use consumers::{Consumer, ConsumeRefusal};
+pub use deliver::{Accepted, Got, Publishing};
+pub use registry::QueueRegistry;
+pub use settle::{Reserved, Returned, Settle};
+use state::QueueState;
+
+use crate::names::{ConnectionId, QueueId, Seq};
+use crate::outbox::Outbox;
+use crate::store::{Backlog, Store};
+
+pub struct Queue {
+    pub id: QueueId,
+    pub name: Arc<str>,
+    pub attributes: Attributes,
+    store: Store,
+    deleted: AtomicBool,
+    state: Mutex<QueueState>,
+}
+
+/// How the queue was declared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// Persistent messages survive a restart here.
+    pub durable: bool,
+    /// The only connection that may use it; it goes with that connection.
+    pub exclusive: Option<ConnectionId>,
+    /// Goes with its last consumer.
+    pub auto_delete: bool,
+    /// Encoded AMQP field table without the length in front.
+    pub arguments: Vec<u8>,
+}
+
+/// What happened under a queue's lock and must be done after it is gone.
+#[derive(Default)]
+#[must_use = "effects must be applied once no lock is held"]
+pub struct Effects {
+    wakes: SmallVec<[Arc<Outbox>; 4]>,
+    ready: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+impl Effects {
+    pub fn wake(&mut self, outbox: &Arc<Outbox>) {
+        self.wakes.push(Arc::clone(outbox));
+    }
+
+    pub fn apply(&mut self) {
+        for outbox in self.wakes.drain(..) {
+            outbox.wake();
+        }
+        for tell in self.ready.drain(..) {
+            tell();
+        }
+    }
+}
+
+/// Counts that a client sees in declare-ok, delete-ok and get-ok.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub ready: u64,
+    pub unacked: u64,
+    pub consumers: u32,
+}
+
+impl Queue {
+    /// `run` makes this run's sequence numbers differ from those of any earlier run.
+    pub fn new(
+        id: QueueId,
+        name: Arc<str>,
+        attributes: Attributes,
+        store: Store,
+        run: u64,
+        backlog: Option<Backlog>,
+        all_redelivered: bool,
+    ) -> Queue {
+        let state = QueueState::new(run, backlog.unwrap_or_default(), all_redelivered);
+        Queue {
+            id,
+            name,
+            attributes,
+            store,
+            deleted: AtomicBool::new(false),
+            state: Mutex::new(state),
+        }
+    }
+
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.state.lock().counts()
+    }
+
+    /// Throws away what is ready; what is unacknowledged stays.
+    pub fn purge(&self) -> u64 {
+        let mut state = self.state.lock();
+        let purged = state.backlog.clear();
+        // Under the lock, so that a later publish stands behind the purge in the mailbox.
+        if !purged.stored.is_empty() {
+            self.store.remove(self.id, &purged.stored);
+        }
+        if let Some((first, last)) = purged.paged {
+            self.store.purge_range(self.id, first, last);
+        }
+        purged.messages
+    }
+
+    /// Ends the queue. The caller has taken it out of the topology.
+    pub fn delete(&self) -> Deleted {
+        let mut state = self.state.lock();
+        self.deleted.store(true, Ordering::Release);
+        let messages = state.counts().ready;
+        drop(state.backlog.clear());
+        let consumers = state.consumers.take_all();
+        let getters = std::mem::take(&mut state.getters);
+        drop(state);
+        self.store.forget_queue(self.id);
+        for tell in getters {
+            tell();
+        }
+        Deleted { messages, consumers }
+    }
+
+    /// At a clean stop: remembers which ready messages were delivered before.
+    pub fn note_redelivered(&self) {
+        let seqs: Vec<Seq> = self.state.lock().backlog.redelivered_in_store();
+        if !seqs.is_empty() {
+            self.store.mark_redelivered(self.id, &seqs);
+        }
+    }
+}
+
+/// What a deleted queue leaves to do.
+#[must_use]
+pub struct Deleted {
+    pub messages: u64,
+    /// To be told by basic.cancel, where the client wants to know.
+    pub consumers: Vec<Consumer>,
+}

@@ -1,0 +1,150 @@
+//! Puts definitions into effect: the one place where exchanges, queues and bindings come to be,
+//! whether a client declares them or the store remembers them. Checks nothing that a client may
+//! get wrong (see `exchange_declare.rs`, `queue_declare.rs`, `binding.rs`).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::broker::Backlogs;
+use super::definition::{Arguments, BindingDefinition, ExchangeDefinition, QueueDefinition};
+use super::exchange::{Binding, Bound, Exchange, Identity, Target};
+use super::exchange_type::{BindRefusal, OpenRefusal};
+use super::{Incoming, Vhost};
+use crate::names::{Destination, QueueId};
+use crate::queue::{Attributes, Queue};
+use crate::store::Backlog;
+
+/// The exchanges that every virtual host has: name, type, internal.
+const PREDECLARED: [(&str, &str, bool); 6] = [
+    ("amq.direct", "direct", false),
+    ("amq.fanout", "fanout", false),
+    ("amq.topic", "topic", false),
+    ("amq.headers", "headers", false),
+    ("amq.match", "headers", false),
+    ("amq.rabbitmq.trace", "topic", true),
+];
+
+impl Vhost {
+    pub(super) fn predeclare(&self) {
+        for (name, type_name, internal) in PREDECLARED {
+            self.recover_exchange(ExchangeDefinition {
+                name: name.to_owned(),
+                type_name: type_name.to_owned(),
+                durable: true,
+                auto_delete: false,
+                internal,
+                arguments: Arguments::default(),
+            });
+        }
+    }
+
+    /// Callers hold `changing`, or nobody else knows the vhost yet.
+    pub(super) fn apply_exchange(
+        &self,
+        definition: ExchangeDefinition,
+    ) -> Result<Arc<Exchange>, OpenRefusal> {
+        let id = self.shared.last_exchange.fetch_add(1, Ordering::Relaxed) + 1;
+        let types = self.shared.types.as_ref();
+        let exchange = Exchange::open(id, &self.name, definition, types)?;
+        Ok(self.add_exchange(exchange))
+    }
+
+    fn add_exchange(&self, exchange: Exchange) -> Arc<Exchange> {
+        let exchange = Arc::new(exchange);
+        self.exchanges.write().insert(Arc::clone(&exchange.name), Arc::clone(&exchange));
+        exchange
+    }
+
+    /// A type that is not there any more makes the exchange unavailable; it is never deleted.
+    pub(super) fn recover_exchange(&self, definition: ExchangeDefinition) {
+        if let Err(refusal) = self.apply_exchange(definition.clone()) {
+            let name = &definition.name;
+            tracing::error!(exchange = %name, ?refusal, "exchange is unavailable");
+            let id = self.shared.last_exchange.fetch_add(1, Ordering::Relaxed) + 1;
+            self.add_exchange(Exchange::unavailable(id, definition));
+        }
+    }
+
+    pub(super) fn apply_queue(
+        &self,
+        id: QueueId,
+        name: &str,
+        attributes: Attributes,
+        backlog: Option<Backlog>,
+        all_redelivered: bool,
+    ) -> Arc<Queue> {
+        let store = self.shared.store.clone();
+        let run = self.shared.run;
+        let name = Arc::from(name);
+        let queue = Queue::new(id, name, attributes, store, run, backlog, all_redelivered);
+        let queue = Arc::new(queue);
+        self.shared.registry.add(&queue);
+        self.queues.write().insert(Arc::clone(&queue.name), Arc::clone(&queue));
+        queue
+    }
+
+    pub(super) fn recover_queue(&self, definition: QueueDefinition, backlogs: &Backlogs) {
+        let QueueDefinition { name, id, auto_delete, arguments } = definition;
+        let id = QueueId::from(id);
+        let arguments = arguments.0;
+        let attributes = Attributes { durable: true, exclusive: None, auto_delete, arguments };
+        let backlog = backlogs.backlogs.get(&id).copied();
+        self.apply_queue(id, &name, attributes, backlog, backlogs.unclean);
+    }
+
+    /// `Ok(None)`: one end is missing.
+    pub(super) fn apply_binding(
+        &self,
+        incoming: &mut Incoming,
+        source: &Arc<Exchange>,
+        identity: Identity,
+    ) -> Result<Option<(Bound, bool)>, BindRefusal> {
+        let (target, durable) = match &identity.destination {
+            Destination::Queue(name) => match self.queue(name) {
+                Some(queue) => {
+                    let durable = queue.attributes.durable && queue.attributes.exclusive.is_none();
+                    (Target::Queue(queue), durable)
+                }
+                None => return Ok(None),
+            },
+            Destination::Exchange(name) => match self.exchange(name) {
+                Some(exchange) => {
+                    let durable = exchange.definition.durable;
+                    (Target::Exchange(exchange), durable)
+                }
+                None => return Ok(None),
+            },
+        };
+        let durable = durable && source.definition.durable;
+        let bound = source.bind(Binding {
+            destination: identity.destination.clone(),
+            target,
+            routing_key: identity.routing_key.clone(),
+            arguments: identity.arguments.clone(),
+            durable,
+        })?;
+        let destination = identity.destination.clone();
+        incoming.entry(destination).or_default().insert((Arc::clone(&source.name), identity));
+        Ok(Some((bound, durable)))
+    }
+
+    pub(super) fn recover_binding(&self, definition: BindingDefinition) {
+        let mut incoming = self.changing.lock();
+        let Some(source) = self.exchange(&definition.source) else {
+            tracing::error!(source = %definition.source, "binding of an exchange that is not there");
+            return;
+        };
+        let identity = Identity {
+            destination: definition.destination.into(),
+            routing_key: definition.routing_key,
+            arguments: definition.arguments.0,
+        };
+        match self.apply_binding(&mut incoming, &source, identity) {
+            Ok(Some(_)) => {}
+            Ok(None) => tracing::error!(source = %source.name, "binding to nothing"),
+            Err(refusal) => {
+                tracing::error!(source = %source.name, ?refusal, "binding was refused at start");
+            }
+        }
+    }
+}

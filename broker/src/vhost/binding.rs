@@ -1,0 +1,136 @@
+//! queue.bind, exchange.bind and their opposites: what a client may ask for, and what goes with a
+//! binding when it goes.
+
+use std::sync::Arc;
+
+use super::definition::{Arguments, BindingDefinition, Definition};
+use super::exchange::{Bound, Exchange, Identity};
+use super::exchange_type::BindRefusal;
+use super::{Incoming, Saved, Vhost};
+use crate::error::Refusal;
+use crate::names::Destination;
+use crate::store::DefinitionChange;
+
+pub struct BindingRequest<'a> {
+    pub source: &'a str,
+    pub destination: Destination,
+    pub routing_key: &'a str,
+    pub arguments: Vec<u8>,
+}
+
+impl BindingRequest<'_> {
+    fn identity(&self) -> Identity {
+        Identity {
+            destination: self.destination.clone(),
+            routing_key: self.routing_key.to_owned(),
+            arguments: self.arguments.clone(),
+        }
+    }
+}
+
+impl Vhost {
+    pub fn bind(&self, request: &BindingRequest<'_>) -> Result<Saved, Refusal> {
+        let mut incoming = self.changing.lock();
+        let source = self.source(request.source)?;
+        let identity = request.identity();
+        let applied = self.apply_binding(&mut incoming, &source, identity.clone());
+        match applied.map_err(refused)? {
+            None => Err(self.no_destination(&request.destination)),
+            Some((Bound::New(_), true)) => {
+                Ok(self.save(vec![self.row(&source, &identity).put()]))
+            }
+            Some((Bound::New(_) | Bound::Same, _)) => Ok(Saved::Nothing),
+        }
+    }
+
+    /// Removing what is not bound is fine; so is naming what is not there.
+    pub fn unbind(&self, request: &BindingRequest<'_>) -> Result<Saved, Refusal> {
+        let mut incoming = self.changing.lock();
+        let Some(source) = self.exchange(request.source) else { return Ok(Saved::Nothing) };
+        let mut changes = Vec::new();
+        if self.drop_binding(&mut incoming, &source, &request.identity(), &mut changes) {
+            self.drop_if_unused(&mut incoming, &source, &mut changes);
+        }
+        Ok(self.save(changes))
+    }
+
+    fn source(&self, name: &str) -> Result<Arc<Exchange>, Refusal> {
+        let missing = || Refusal::not_found("exchange", name, &self.name);
+        self.exchange(name).ok_or_else(missing)
+    }
+
+    fn no_destination(&self, destination: &Destination) -> Refusal {
+        match destination {
+            Destination::Queue(name) => Refusal::not_found("queue", name, &self.name),
+            Destination::Exchange(name) => Refusal::not_found("exchange", name, &self.name),
+        }
+    }
+
+    fn row(&self, source: &Exchange, identity: &Identity) -> Definition {
+        Definition::Binding {
+            vhost: self.name.to_string(),
+            binding: BindingDefinition {
+                source: source.name.to_string(),
+                destination: (&identity.destination).into(),
+                routing_key: identity.routing_key.clone(),
+                arguments: Arguments(identity.arguments.clone()),
+            },
+        }
+    }
+
+    /// True when there was such a binding.
+    pub(super) fn drop_binding(
+        &self,
+        incoming: &mut Incoming,
+        source: &Arc<Exchange>,
+        identity: &Identity,
+        changes: &mut Vec<DefinitionChange>,
+    ) -> bool {
+        let Some(binding) = source.unbind(identity) else { return false };
+        if let Some(sources) = incoming.get_mut(&identity.destination) {
+            sources.remove(&(Arc::clone(&source.name), identity.clone()));
+            if sources.is_empty() {
+                incoming.remove(&identity.destination);
+            }
+        }
+        if binding.durable {
+            changes.push(self.row(source, identity).remove());
+        }
+        true
+    }
+
+    /// An auto-delete exchange goes with the last binding that it is the source of.
+    fn drop_if_unused(
+        &self,
+        incoming: &mut Incoming,
+        exchange: &Arc<Exchange>,
+        changes: &mut Vec<DefinitionChange>,
+    ) {
+        let still_there = self.exchange(&exchange.name).is_some_and(|now| now.id == exchange.id);
+        if exchange.definition.auto_delete && still_there && !exchange.has_bindings() {
+            self.drop_exchange(incoming, exchange, changes);
+        }
+    }
+}
+
+/// Takes out every binding that leads to what has gone.
+pub(super) fn remove_bindings_to(
+    vhost: &Vhost,
+    incoming: &mut Incoming,
+    destination: &Destination,
+    changes: &mut Vec<DefinitionChange>,
+) {
+    for (source, identity) in incoming.remove(destination).unwrap_or_default() {
+        let Some(source) = vhost.exchange(&source) else { continue };
+        if vhost.drop_binding(incoming, &source, &identity, changes) {
+            vhost.drop_if_unused(incoming, &source, changes);
+        }
+    }
+}
+
+fn refused(refusal: BindRefusal) -> Refusal {
+    match refusal {
+        BindRefusal::Refused(text) => Refusal::precondition(text),
+        BindRefusal::Failed(reason) => Refusal::internal("the exchange type failed", &reason),
+    }
+}

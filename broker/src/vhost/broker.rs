@@ -1,0 +1,151 @@
+//! All virtual hosts, and how they come back at start. Not one of them (see `Vhost`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hashbrown::{HashMap, HashSet};
+use parking_lot::{Mutex, RwLock};
+
+use super::definition::Definition;
+use super::exchange_type::ExchangeTypes;
+use super::{Incoming, Shared, Vhost};
+use crate::clock::{Clock, Entropy};
+use crate::names::{ConnectionId, QueueId, Seq};
+use crate::queue::{Effects, Queue, QueueRegistry};
+use crate::store::{Backlog, Move, Recovered, Store, Stored};
+
+pub struct Broker {
+    pub(super) shared: Arc<Shared>,
+    vhosts: RwLock<HashMap<Arc<str>, Arc<Vhost>>>,
+    last_connection: AtomicU64,
+}
+
+/// What a broker is put together from.
+pub struct Parts {
+    pub store: Store,
+    pub types: Arc<dyn ExchangeTypes>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// What recovery needs to know about messages.
+pub(super) struct Backlogs {
+    pub backlogs: HashMap<QueueId, Backlog>,
+    /// The last run did not end by itself: anything may have been delivered.
+    pub unclean: bool,
+}
+
+impl Broker {
+    /// Builds everything the store remembers. `vhosts` are made when it remembers none.
+    pub fn recover(
+        parts: Parts,
+        recovered: Recovered,
+        vhosts: &[String],
+    ) -> anyhow::Result<Arc<Broker>> {
+        let Recovered { definitions, backlogs, clean, run } = recovered;
+        let shared = Arc::new(Shared {
+            store: parts.store,
+            types: parts.types,
+            registry: Arc::new(QueueRegistry::default()),
+            clock: parts.clock,
+            entropy: parts.entropy,
+            run,
+            last_exchange: AtomicU64::new(0),
+        });
+        let broker = Broker {
+            shared,
+            vhosts: RwLock::default(),
+            last_connection: AtomicU64::new(0),
+        };
+        let backlogs = Backlogs { backlogs: backlogs.into_iter().collect(), unclean: !clean };
+        for (_, value) in definitions {
+            broker.apply(Definition::read(&value)?, &backlogs)?;
+        }
+        if broker.vhosts.read().is_empty() {
+            for name in vhosts {
+                let definition = Definition::Vhost { name: name.clone() };
+                let change = definition.put();
+                broker.apply(definition, &backlogs)?;
+                let definitions = vec![change];
+                broker.shared.store.commit(Move { definitions, ..Move::default() });
+            }
+        }
+        let known: HashSet<QueueId> =
+            broker.shared.registry.all().iter().map(|queue| queue.id).collect();
+        broker.shared.store.sweep_unknown(known.into_iter().collect());
+        Ok(Arc::new(broker))
+    }
+
+    fn apply(&self, definition: Definition, backlogs: &Backlogs) -> anyhow::Result<()> {
+        let in_vhost = |name: &str| {
+            self.vhost(name).ok_or_else(|| anyhow::anyhow!("definition in unknown vhost '{name}'"))
+        };
+        match definition {
+            Definition::Vhost { name } => {
+                let vhost = Arc::new(Vhost {
+                    name: Arc::from(name.as_str()),
+                    shared: Arc::clone(&self.shared),
+                    exchanges: RwLock::default(),
+                    queues: RwLock::default(),
+                    changing: Mutex::new(Incoming::default()),
+                });
+                vhost.predeclare();
+                self.vhosts.write().insert(Arc::clone(&vhost.name), vhost);
+            }
+            Definition::Exchange { vhost, exchange } => {
+                in_vhost(&vhost)?.recover_exchange(exchange);
+            }
+            Definition::Queue { vhost, queue } => in_vhost(&vhost)?.recover_queue(queue, backlogs),
+            Definition::Binding { vhost, binding } => in_vhost(&vhost)?.recover_binding(binding),
+        }
+        Ok(())
+    }
+
+    pub fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {
+        self.vhosts.read().get(name).cloned()
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    pub fn next_connection(&self) -> ConnectionId {
+        ConnectionId(self.last_connection.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    pub fn random_name(&self, prefix: &str) -> String {
+        self.shared.random_name(prefix)
+    }
+
+    pub fn queue_by_id(&self, id: QueueId) -> Option<Arc<Queue>> {
+        self.shared.registry.get(id)
+    }
+
+    /// At a clean stop, after the last connection is gone.
+    pub fn note_redelivered(&self) {
+        self.shared.registry.all().iter().for_each(|queue| queue.note_redelivered());
+    }
+
+    pub fn written(&self, queue: QueueId, upto: Seq) {
+        if let Some(queue) = self.queue_by_id(queue) {
+            queue.written(upto);
+        }
+    }
+
+    pub fn loaded(&self, queue: QueueId, messages: Vec<Stored>) {
+        if let Some(queue) = self.queue_by_id(queue) {
+            let mut effects = Effects::default();
+            queue.loaded(messages, &mut effects);
+            effects.apply();
+        }
+    }
+}
+
+impl Shared {
+    /// RabbitMQ's form: a prefix and 22 characters.
+    pub fn random_name(&self, prefix: &str) -> String {
+        use base64::Engine as _;
+        let random = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(self.entropy.bytes());
+        format!("{prefix}{random}")
+    }
+}

@@ -1,0 +1,190 @@
+//! Durable definitions as rows in the store: what an exchange, a queue and a binding are made of,
+//! and how they are written down. Not what they do.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
+
+use crate::names::{Destination, QueueId};
+use crate::store::DefinitionChange;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Definition {
+    Vhost { name: String },
+    Exchange { vhost: String, exchange: ExchangeDefinition },
+    Queue { vhost: String, queue: QueueDefinition },
+    Binding { vhost: String, binding: BindingDefinition },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangeDefinition {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub type_name: String,
+    pub durable: bool,
+    pub auto_delete: bool,
+    pub internal: bool,
+    /// Encoded AMQP field table without the length in front, here and below.
+    pub arguments: Arguments,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueDefinition {
+    pub name: String,
+    pub id: QueueNumber,
+    pub auto_delete: bool,
+    pub arguments: Arguments,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BindingDefinition {
+    pub source: String,
+    pub destination: DestinationName,
+    pub routing_key: String,
+    pub arguments: Arguments,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueNumber(pub u64);
+
+impl From<QueueNumber> for QueueId {
+    fn from(number: QueueNumber) -> QueueId {
+        QueueId(number.0)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DestinationName {
+    Queue(String),
+    Exchange(String),
+}
+
+impl From<&Destination> for DestinationName {
+    fn from(destination: &Destination) -> DestinationName {
+        match destination {
+            Destination::Queue(name) => DestinationName::Queue(name.clone()),
+            Destination::Exchange(name) => DestinationName::Exchange(name.clone()),
+        }
+    }
+}
+
+impl From<DestinationName> for Destination {
+    fn from(name: DestinationName) -> Destination {
+        match name {
+            DestinationName::Queue(name) => Destination::Queue(name),
+            DestinationName::Exchange(name) => Destination::Exchange(name),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Arguments(pub Vec<u8>);
+
+impl Serialize for Arguments {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Arguments {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Arguments, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map(Arguments).map_err(serde::de::Error::custom)
+    }
+}
+
+impl Definition {
+    /// Rows are read back in the order of their keys: vhosts, exchanges, queues, bindings.
+    fn key(&self) -> Vec<u8> {
+        match self {
+            Definition::Vhost { name } => key(b'1', &[name.as_bytes()]),
+            Definition::Exchange { vhost, exchange } => {
+                key(b'2', &[vhost.as_bytes(), exchange.name.as_bytes()])
+            }
+            Definition::Queue { vhost, queue } => {
+                key(b'3', &[vhost.as_bytes(), queue.name.as_bytes()])
+            }
+            Definition::Binding { vhost, binding } => {
+                let (kind, name) = match &binding.destination {
+                    DestinationName::Queue(name) => (b"q", name),
+                    DestinationName::Exchange(name) => (b"x", name),
+                };
+                // Arguments may be longer than a key can be.
+                let arguments = Sha256::digest(&binding.arguments.0);
+                key(
+                    b'4',
+                    &[
+                        vhost.as_bytes(),
+                        binding.source.as_bytes(),
+                        kind,
+                        name.as_bytes(),
+                        binding.routing_key.as_bytes(),
+                        &arguments,
+                    ],
+                )
+            }
+        }
+    }
+
+    pub fn put(&self) -> DefinitionChange {
+        // Serialising plain strings and numbers cannot fail.
+        let value = serde_json::to_vec(self).unwrap_or_default();
+        DefinitionChange::Put { key: self.key(), value }
+    }
+
+    pub fn remove(&self) -> DefinitionChange {
+        DefinitionChange::Remove { key: self.key() }
+    }
+
+    pub fn read(value: &[u8]) -> anyhow::Result<Definition> {
+        Ok(serde_json::from_slice(value)?)
+    }
+}
+
+fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![kind];
+    for part in parts {
+        // Names are AMQP short strings, so the length fits an octet.
+        key.push(part.len().min(255) as u8);
+        key.extend_from_slice(part);
+    }
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_binding_survives_being_written_down() {
+        let binding = Definition::Binding {
+            vhost: "/".into(),
+            binding: BindingDefinition {
+                source: "logs".into(),
+                destination: DestinationName::Queue("q".into()),
+                routing_key: "a.*".into(),
+                arguments: Arguments(vec![1, b'x', b't', 1]),
+            },
+        };
+        let DefinitionChange::Put { value, .. } = binding.put() else { panic!("not a put") };
+        assert_eq!(Definition::read(&value).unwrap(), binding);
+    }
+
+    #[test]
+    fn bindings_that_differ_only_in_arguments_have_different_keys() {
+        let binding = |arguments: &[u8]| Definition::Binding {
+            vhost: "/".into(),
+            binding: BindingDefinition {
+                source: "s".into(),
+                destination: DestinationName::Exchange("d".into()),
+                routing_key: String::new(),
+                arguments: Arguments(arguments.to_vec()),
+            },
+        };
+        assert_ne!(binding(b"1").key(), binding(b"2").key());
+        assert_eq!(binding(b"1").key(), binding(b"1").key());
+    }
+}

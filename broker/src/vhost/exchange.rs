@@ -1,0 +1,277 @@
+//! An exchange: its bindings, which are the truth, and the live instance that decides over them,
+//! which can be built again from them. Not the walk from exchange to exchange (see `router.rs`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hashbrown::{HashMap, HashSet};
+use parking_lot::RwLock;
+use smallvec::SmallVec;
+
+use super::definition::ExchangeDefinition;
+use super::exchange_type::{
+    BindRefusal, BindingTable, BindingView, ExchangeInstance, ExchangeTypes, Inputs, OpenRefusal,
+    Opened, Opening,
+};
+use crate::amqp::table::{Table, Value};
+use crate::names::{Destination, Slot};
+use crate::queue::Queue;
+
+pub struct Exchange {
+    /// Differs from that of any other exchange of this run, also of an earlier one of this name.
+    pub id: u64,
+    pub name: Arc<str>,
+    pub definition: ExchangeDefinition,
+    pub alternate: Option<Arc<str>>,
+    bindings: RwLock<Bindings>,
+    generation: AtomicU64,
+    live: Live,
+}
+
+/// Who decides.
+enum Live {
+    Available(Arc<dyn ExchangeInstance>),
+    /// The outer type may delegate to the inner one.
+    Nested { outer: Arc<dyn ExchangeInstance>, inner: Arc<dyn ExchangeInstance> },
+    /// No enabled plugin offers the type: a durable exchange of an earlier run.
+    Unavailable,
+}
+
+/// Which of an exchange's instances is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    Outer,
+    Inner,
+}
+
+/// Where a binding leads, live.
+#[derive(Clone)]
+pub enum Target {
+    Queue(Arc<Queue>),
+    Exchange(Arc<Exchange>),
+}
+
+pub struct Binding {
+    pub destination: Destination,
+    pub target: Target,
+    pub routing_key: String,
+    pub arguments: Vec<u8>,
+    pub durable: bool,
+}
+
+#[derive(Default)]
+struct Bindings {
+    slots: Vec<Option<Arc<Binding>>>,
+    free: Vec<Slot>,
+    by_identity: HashMap<Identity, Slot>,
+}
+
+/// AMQP knows a binding by these three.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Identity {
+    pub destination: Destination,
+    pub routing_key: String,
+    pub arguments: Vec<u8>,
+}
+
+/// What came of a bind.
+pub enum Bound {
+    New(Slot),
+    /// It was there before.
+    Same,
+}
+
+/// Live queues and exchanges behind the slots of one answer, each once.
+pub type Targets = SmallVec<[Target; 2]>;
+
+impl Exchange {
+    /// Opens the live instances. `OpenRefusal::UnknownType` becomes an unavailable exchange only
+    /// where the caller says so (recovery).
+    pub fn open(
+        id: u64,
+        vhost: &str,
+        definition: ExchangeDefinition,
+        types: &dyn ExchangeTypes,
+    ) -> Result<Exchange, OpenRefusal> {
+        let opening = Opening {
+            vhost,
+            exchange: &definition.name,
+            type_name: &definition.type_name,
+            arguments: &definition.arguments.0,
+        };
+        let Opened { instance, inner_type } = types.open(&opening)?;
+        let live = match inner_type {
+            None => Live::Available(instance),
+            Some(inner_type) => {
+                let inner = types.open(&Opening { type_name: &inner_type, ..opening });
+                let inner = inner.map_err(|refusal| match refusal {
+                    OpenRefusal::UnknownType => {
+                        OpenRefusal::Refused(format!("unknown exchange type '{inner_type}'"))
+                    }
+                    OpenRefusal::Refused(_) | OpenRefusal::Failed(_) => refusal,
+                })?;
+                if inner.inner_type.is_some() {
+                    let text = format!("exchange type '{inner_type}' cannot be delegated to");
+                    return Err(OpenRefusal::Refused(text));
+                }
+                Live::Nested { outer: instance, inner: inner.instance }
+            }
+        };
+        Ok(Exchange::with(id, definition, live))
+    }
+
+    pub fn unavailable(id: u64, definition: ExchangeDefinition) -> Exchange {
+        Exchange::with(id, definition, Live::Unavailable)
+    }
+
+    fn with(id: u64, definition: ExchangeDefinition, live: Live) -> Exchange {
+        let alternate = match Table::new(&definition.arguments.0).get("alternate-exchange") {
+            Some(Value::Str(name)) => std::str::from_utf8(name).ok().map(Arc::from),
+            Some(_) | None => None,
+        };
+        Exchange {
+            id,
+            name: Arc::from(definition.name.as_str()),
+            definition,
+            alternate,
+            bindings: RwLock::default(),
+            generation: AtomicU64::new(0),
+            live,
+        }
+    }
+
+    pub fn is_available(&self) -> bool {
+        self.instance(Stage::Outer).is_some()
+    }
+
+    pub fn instance(&self, stage: Stage) -> Option<&Arc<dyn ExchangeInstance>> {
+        match (&self.live, stage) {
+            (Live::Available(outer) | Live::Nested { outer, .. }, Stage::Outer) => Some(outer),
+            (Live::Nested { inner, .. }, Stage::Inner) => Some(inner),
+            (Live::Available(_), Stage::Inner) | (Live::Unavailable, _) => None,
+        }
+    }
+
+    fn instances(&self) -> SmallVec<[&Arc<dyn ExchangeInstance>; 2]> {
+        [Stage::Outer, Stage::Inner].iter().filter_map(|stage| self.instance(*stage)).collect()
+    }
+
+    pub fn inputs(&self, stage: Stage) -> Inputs {
+        self.instance(stage).map_or(Inputs::Anything, |instance| instance.inputs())
+    }
+
+    /// Grows with every change to the bindings. Read before a decision is asked for: an answer
+    /// belongs to the generation that was current before the question.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Callers hold the vhost's change lock, here and in `unbind`.
+    pub fn bind(&self, binding: Binding) -> Result<Bound, BindRefusal> {
+        let identity = Identity {
+            destination: binding.destination.clone(),
+            routing_key: binding.routing_key.clone(),
+            arguments: binding.arguments.clone(),
+        };
+        let binding = Arc::new(binding);
+        let slot = {
+            let mut bindings = self.bindings.write();
+            if bindings.by_identity.contains_key(&identity) {
+                return Ok(Bound::Same);
+            }
+            bindings.insert(identity.clone(), Arc::clone(&binding))
+        };
+        let view = BindingView {
+            slot,
+            routing_key: &binding.routing_key,
+            arguments: &binding.arguments,
+        };
+        let mut taken: SmallVec<[&Arc<dyn ExchangeInstance>; 2]> = SmallVec::new();
+        for instance in self.instances() {
+            if let Err(refusal) = instance.bind(view, self) {
+                self.bindings.write().remove(&identity);
+                taken.iter().for_each(|instance| instance.unbind(slot, self));
+                self.generation.fetch_add(1, Ordering::Release);
+                self.bindings.write().free.push(slot);
+                return Err(refusal);
+            }
+            taken.push(instance);
+        }
+        self.generation.fetch_add(1, Ordering::Release);
+        Ok(Bound::New(slot))
+    }
+
+    /// The removed binding, or none where there was none.
+    pub fn unbind(&self, identity: &Identity) -> Option<Arc<Binding>> {
+        let (slot, binding) = self.bindings.write().remove(identity)?;
+        self.instances().iter().for_each(|instance| instance.unbind(slot, self));
+        self.generation.fetch_add(1, Ordering::Release);
+        // Only now: an answer from before must not find another binding in this slot unnoticed.
+        self.bindings.write().free.push(slot);
+        Some(binding)
+    }
+
+    pub fn has_bindings(&self) -> bool {
+        !self.bindings.read().by_identity.is_empty()
+    }
+
+    pub fn identities(&self) -> Vec<Identity> {
+        self.bindings.read().by_identity.keys().cloned().collect()
+    }
+
+    /// What the slots of an answer stand for; `None` when the bindings have changed since.
+    pub fn targets(&self, slots: &[Slot], generation: u64) -> Option<Targets> {
+        let bindings = self.bindings.read();
+        if self.generation() != generation {
+            return None;
+        }
+        let mut seen: HashSet<&Destination> = HashSet::new();
+        let mut targets = Targets::new();
+        for slot in slots {
+            let Some(Some(binding)) = bindings.slots.get(*slot as usize) else { continue };
+            if slots.len() == 1 || seen.insert(&binding.destination) {
+                targets.push(binding.target.clone());
+            }
+        }
+        Some(targets)
+    }
+}
+
+impl BindingTable for Exchange {
+    fn for_each(&self, visit: &mut dyn FnMut(BindingView<'_>)) {
+        // A plugin call must not happen under a lock.
+        let slots = self.bindings.read().slots.clone();
+        for (slot, binding) in slots.iter().enumerate() {
+            if let Some(binding) = binding {
+                visit(BindingView {
+                    slot: slot as Slot,
+                    routing_key: &binding.routing_key,
+                    arguments: &binding.arguments,
+                });
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.bindings.read().by_identity.len()
+    }
+}
+
+impl Bindings {
+    fn insert(&mut self, identity: Identity, binding: Arc<Binding>) -> Slot {
+        let slot = self.free.pop().unwrap_or(self.slots.len() as Slot);
+        match self.slots.get_mut(slot as usize) {
+            Some(empty) => *empty = Some(binding),
+            None => self.slots.push(Some(binding)),
+        }
+        self.by_identity.insert(identity, slot);
+        slot
+    }
+
+    /// Leaves the slot empty but not free.
+    fn remove(&mut self, identity: &Identity) -> Option<(Slot, Arc<Binding>)> {
+        let slot = self.by_identity.remove(identity)?;
+        let binding = self.slots.get_mut(slot as usize)?.take()?;
+        Some((slot, binding))
+    }
+}

@@ -1,0 +1,215 @@
+//! queue.declare and queue.delete: what a client may ask for and what it is told.
+
+use std::sync::Arc;
+
+use super::binding::remove_bindings_to;
+use super::definition::{Arguments, Definition, QueueDefinition, QueueNumber};
+use super::{Saved, Vhost};
+use crate::amqp::reply::ReplyCode;
+use crate::amqp::table::{Table, Value};
+use crate::error::Refusal;
+use crate::names::{ConnectionId, Destination};
+use crate::queue::{Attributes, Deleted, Queue};
+
+pub struct QueueRequest<'a> {
+    /// Empty: the broker makes up a name.
+    pub name: &'a str,
+    pub durable: bool,
+    pub exclusive: bool,
+    pub auto_delete: bool,
+    pub arguments: Vec<u8>,
+}
+
+/// Arguments that must be the same when a queue is declared again.
+const COMPARED: [&str; 12] = [
+    "x-expires",
+    "x-message-ttl",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-in-memory-length",
+    "x-max-priority",
+    "x-overflow",
+    "x-queue-mode",
+    "x-single-active-consumer",
+    "x-queue-type",
+];
+
+impl Vhost {
+    pub fn declare_queue(
+        &self,
+        request: QueueRequest<'_>,
+        connection: ConnectionId,
+    ) -> Result<(Arc<Queue>, Saved), Refusal> {
+        let _changing = self.changing.lock();
+        let name = match request.name {
+            "" => self.shared.random_name("amq.gen-"),
+            name if name.starts_with("amq.") => {
+                let text = format!("queue name '{name}' contains reserved prefix 'amq.*'");
+                return Err(Refusal::access(text));
+            }
+            name => name.to_owned(),
+        };
+        if let Some(queue) = self.queue(&name) {
+            self.check_equivalent_queue(&queue, &request, connection)?;
+            return Ok((queue, Saved::Nothing));
+        }
+        let attributes = Attributes {
+            durable: request.durable,
+            exclusive: request.exclusive.then_some(connection),
+            auto_delete: request.auto_delete,
+            arguments: request.arguments,
+        };
+        let id = self.shared.store.next_queue_id();
+        let queue = self.apply_queue(id, &name, attributes, None, false);
+        let saved = match self.queue_row(&queue) {
+            Some(row) => self.save(vec![row.put()]),
+            None => Saved::Nothing,
+        };
+        Ok((queue, saved))
+    }
+
+    /// None for what does not outlive this run.
+    fn queue_row(&self, queue: &Queue) -> Option<Definition> {
+        let Attributes { durable, exclusive, auto_delete, arguments } = &queue.attributes;
+        (*durable && exclusive.is_none()).then(|| Definition::Queue {
+            vhost: self.name.to_string(),
+            queue: QueueDefinition {
+                name: queue.name.to_string(),
+                id: QueueNumber(queue.id.0),
+                auto_delete: *auto_delete,
+                arguments: Arguments(arguments.clone()),
+            },
+        })
+    }
+
+    /// A queue that this connection may use.
+    pub fn queue_for(&self, name: &str, connection: ConnectionId) -> Result<Arc<Queue>, Refusal> {
+        let missing = || Refusal::not_found("queue", name, &self.name);
+        let queue = self.queue(name).ok_or_else(missing)?;
+        match queue.attributes.exclusive {
+            Some(owner) if owner != connection => Err(self.locked(name)),
+            Some(_) | None => Ok(queue),
+        }
+    }
+
+    fn locked(&self, name: &str) -> Refusal {
+        Refusal::channel(
+            ReplyCode::ResourceLocked,
+            format!(
+                "cannot obtain exclusive access to locked queue '{name}' in vhost '{}'. It could \
+                 be originally declared on another connection or the exclusive property value does \
+                 not match that of the original declaration.",
+                self.name
+            ),
+        )
+    }
+
+    fn check_equivalent_queue(
+        &self,
+        queue: &Queue,
+        request: &QueueRequest<'_>,
+        connection: ConnectionId,
+    ) -> Result<(), Refusal> {
+        let current = &queue.attributes;
+        if current.exclusive != request.exclusive.then_some(connection) {
+            return Err(self.locked(&queue.name));
+        }
+        let inequivalent = |field: &str, received: String, current: String| {
+            Refusal::precondition(format!(
+                "inequivalent arg '{field}' for queue '{}' in vhost '{}': \
+                 received {received} but current is {current}",
+                queue.name, self.name
+            ))
+        };
+        let flag = |field: &str, received: bool, current: bool| {
+            if received == current {
+                return Ok(());
+            }
+            Err(inequivalent(field, format!("'{received}'"), format!("'{current}'")))
+        };
+        flag("durable", request.durable, current.durable)?;
+        flag("auto_delete", request.auto_delete, current.auto_delete)?;
+        for name in COMPARED {
+            let received = Table::new(&request.arguments).get(name);
+            let current = Table::new(&current.arguments).get(name);
+            if !same_argument(name, received.as_ref(), current.as_ref()) {
+                return Err(inequivalent(name, describe(received), describe(current)));
+            }
+        }
+        Ok(())
+    }
+
+    pub fn delete_queue(
+        &self,
+        queue: &Arc<Queue>,
+        if_unused: bool,
+        if_empty: bool,
+    ) -> Result<(Deleted, Saved), Refusal> {
+        let mut incoming = self.changing.lock();
+        let counts = queue.counts();
+        let (name, vhost) = (&queue.name, &self.name);
+        if if_unused && counts.consumers > 0 {
+            let text = format!("queue '{name}' in vhost '{vhost}' in use");
+            return Err(Refusal::precondition(text));
+        }
+        if if_empty && counts.ready > 0 {
+            let text = format!("queue '{name}' in vhost '{vhost}' is not empty");
+            return Err(Refusal::precondition(text));
+        }
+        let mut changes = Vec::new();
+        {
+            let mut queues = self.queues.write();
+            if queues.get(&queue.name).is_some_and(|now| now.id == queue.id) {
+                queues.remove(&queue.name);
+            }
+        }
+        self.shared.registry.remove(queue.id);
+        let deleted = queue.delete();
+        changes.extend(self.queue_row(queue).map(|row| row.remove()));
+        let destination = Destination::Queue(queue.name.to_string());
+        remove_bindings_to(self, &mut incoming, &destination, &mut changes);
+        Ok((deleted, self.save(changes)))
+    }
+}
+
+/// Numbers are compared by value, whatever their width on the wire.
+fn same_argument(name: &str, received: Option<&Value<'_>>, current: Option<&Value<'_>>) -> bool {
+    match (received, current) {
+        (None, None) => true,
+        (Some(received), Some(current)) => match (received.as_integer(), current.as_integer()) {
+            (Some(received), Some(current)) => received == current,
+            (Some(_), None) | (None, Some(_)) => false,
+            (None, None) => received.encoded() == current.encoded(),
+        },
+        // A queue declared without a type is a classic one.
+        (Some(only), None) | (None, Some(only)) => {
+            name == "x-queue-type" && only.as_str() == Some("classic")
+        }
+    }
+}
+
+fn describe(value: Option<Value<'_>>) -> String {
+    let Some(value) = value else { return "none".to_owned() };
+    let (text, kind) = match &value {
+        Value::Bool(flag) => (flag.to_string(), "bool"),
+        Value::I8(number) => (number.to_string(), "byte"),
+        Value::U8(number) => (number.to_string(), "unsignedbyte"),
+        Value::I16(number) => (number.to_string(), "short"),
+        Value::U16(number) => (number.to_string(), "unsignedshort"),
+        Value::I32(number) => (number.to_string(), "signedint"),
+        Value::U32(number) => (number.to_string(), "unsignedint"),
+        Value::I64(number) => (number.to_string(), "long"),
+        Value::F32(number) => (number.to_string(), "float"),
+        Value::F64(number) => (number.to_string(), "double"),
+        Value::Str(text) => (String::from_utf8_lossy(text).into_owned(), "longstr"),
+        Value::Timestamp(seconds) => (seconds.to_string(), "timestamp"),
+        Value::Decimal { .. } => (String::new(), "decimal"),
+        Value::Array(_) => (String::new(), "array"),
+        Value::Table(_) => (String::new(), "table"),
+        Value::Bytes(_) => (String::new(), "binary"),
+        Value::Void => (String::new(), "void"),
+    };
+    format!("the value '{text}' of type '{kind}'")
+}

@@ -1,0 +1,288 @@
+//! The walk of one message from its exchange to its queues: bindings between exchanges, alternate
+//! exchanges, inner types. Asks the memo first and an exchange's instance otherwise. Decides
+//! nothing itself and delivers nothing (see `publish.rs`).
+
+use std::sync::Arc;
+
+use hashbrown::HashSet;
+use smallvec::SmallVec;
+
+use super::Vhost;
+use super::exchange::{Exchange, Stage, Target, Targets};
+use super::exchange_type::{
+    Answer, Call, Decision, ExchangeInstance, Fault, Moment, Routing,
+};
+use super::memo::{Memo, Question, Remembered};
+use crate::amqp::properties::with_headers;
+use crate::clock::Millis;
+use crate::message::{Message, MessageView};
+use crate::names::QueueId;
+use crate::queue::Queue;
+
+/// Bindings can change while an exchange is asked; after this many tries the answer stands as it is.
+const TRIES: usize = 4;
+
+/// One message's walk. It can stop at an exchange whose plugin is slow and go on later.
+#[derive(Default)]
+pub struct Route {
+    pub queues: Vec<Arc<Queue>>,
+    /// Exchanges that keep the message, and until when.
+    pub holds: SmallVec<[(Arc<Exchange>, Millis); 1]>,
+    /// Headers that exchanges have set on the way.
+    pub set_headers: Vec<(String, Vec<u8>)>,
+    work: SmallVec<[(Arc<Exchange>, Stage, Moment); 2]>,
+    visited: SmallVec<[u64; 4]>,
+    many: HashSet<QueueId>,
+}
+
+/// Where a walk has got to.
+pub enum Step {
+    Done,
+    /// Ask this instance in its own time (`route_later`), then `resume`.
+    Later(Waiting),
+    Rejected(String),
+    Fault(Fault),
+}
+
+pub struct Waiting {
+    pub exchange: Arc<Exchange>,
+    pub instance: Arc<dyn ExchangeInstance>,
+    pub stage: Stage,
+    pub moment: Moment,
+    generation: u64,
+}
+
+/// Looking through more queues than this one by one costs more than hashing.
+const FEW: usize = 16;
+
+impl Route {
+    pub fn start(&mut self, exchange: &Arc<Exchange>, moment: Moment) {
+        self.queues.clear();
+        self.holds.clear();
+        self.set_headers.clear();
+        self.work.clear();
+        self.visited.clear();
+        self.many.clear();
+        self.visit(exchange, moment);
+    }
+
+    /// The message counts as routed: it is in a queue or will be asked about again.
+    pub fn is_routed(&self) -> bool {
+        !self.queues.is_empty() || !self.holds.is_empty()
+    }
+
+    fn visit(&mut self, exchange: &Arc<Exchange>, moment: Moment) {
+        if !self.visited.contains(&exchange.id) {
+            self.visited.push(exchange.id);
+            self.work.push((Arc::clone(exchange), Stage::Outer, moment));
+        }
+    }
+
+    pub fn add_queue(&mut self, queue: &Arc<Queue>) {
+        let new = if self.queues.len() < FEW {
+            !self.queues.iter().any(|other| other.id == queue.id)
+        } else {
+            if self.many.is_empty() {
+                self.many.extend(self.queues.iter().map(|queue| queue.id));
+            }
+            self.many.insert(queue.id)
+        };
+        if new {
+            self.queues.push(Arc::clone(queue));
+        }
+    }
+
+    /// Walks until the end, or until a plugin needs its own time.
+    pub fn walk(&mut self, vhost: &Vhost, message: MessageView<'_>, memo: &mut Memo) -> Step {
+        while let Some((exchange, stage, moment)) = self.work.pop() {
+            let step = if self.set_headers.is_empty() {
+                self.ask(vhost, &exchange, stage, moment, message, memo)
+            } else {
+                let properties = with_headers(message.properties, &self.set_headers);
+                let message = MessageView { properties: &properties, ..message };
+                self.ask(vhost, &exchange, stage, moment, message, memo)
+            };
+            match step {
+                Step::Done => {}
+                Step::Later(_) | Step::Rejected(_) | Step::Fault(_) => return step,
+            }
+        }
+        Step::Done
+    }
+
+    /// Takes a late answer; then `walk` goes on.
+    pub fn resume(
+        &mut self,
+        vhost: &Vhost,
+        waiting: &Waiting,
+        answer: Result<Answer, Fault>,
+    ) -> Step {
+        let Waiting { exchange, stage, generation, .. } = waiting;
+        match answer {
+            Err(fault) => Step::Fault(fault),
+            Ok(answer) => {
+                let targets = exchange.targets(slots(&answer.decision), *generation);
+                let targets = targets.unwrap_or_else(|| {
+                    let now = exchange.generation();
+                    exchange.targets(slots(&answer.decision), now).unwrap_or_default()
+                });
+                self.take(vhost, exchange, *stage, answer, targets)
+            }
+        }
+    }
+
+    fn ask(
+        &mut self,
+        vhost: &Vhost,
+        exchange: &Arc<Exchange>,
+        stage: Stage,
+        moment: Moment,
+        message: MessageView<'_>,
+        memo: &mut Memo,
+    ) -> Step {
+        let Some(instance) = exchange.instance(stage) else {
+            let text = format!("exchange '{}' has no enabled type", exchange.name);
+            return Step::Fault(Fault(text));
+        };
+        let question = match moment {
+            Moment::Publish => {
+                memo.question(exchange.id, stage, &instance.inputs(), &message)
+            }
+            // What is asked at its due time is asked once.
+            Moment::Due => None,
+        };
+        for attempt in 1..=TRIES {
+            let generation = exchange.generation();
+            if let Some(remembered) =
+                question.and_then(|question| memo.recall(question, generation))
+            {
+                return self.take_remembered(vhost, exchange, remembered);
+            }
+            let answer = match instance.route(Call { moment, message }, exchange.as_ref()) {
+                Routing::Now(answer) => answer,
+                Routing::Later => {
+                    let (exchange, instance) = (Arc::clone(exchange), Arc::clone(instance));
+                    return Step::Later(Waiting { exchange, instance, stage, moment, generation });
+                }
+                Routing::Fault(fault) => return Step::Fault(fault),
+            };
+            let Some(targets) = exchange.targets(slots(&answer.decision), generation) else {
+                if attempt < TRIES {
+                    continue;
+                }
+                let now = exchange.generation();
+                let targets = exchange.targets(slots(&answer.decision), now).unwrap_or_default();
+                return self.take(vhost, exchange, stage, answer, targets);
+            };
+            if let Some(question) = question {
+                remember(memo, question, generation, &answer, &targets);
+            }
+            return self.take(vhost, exchange, stage, answer, targets);
+        }
+        Step::Done
+    }
+
+    fn take_remembered(
+        &mut self,
+        vhost: &Vhost,
+        exchange: &Arc<Exchange>,
+        remembered: &Remembered,
+    ) -> Step {
+        match remembered {
+            Remembered::To(targets) => self.go_to(vhost, exchange, targets),
+            Remembered::Delegate => {
+                self.work.push((Arc::clone(exchange), Stage::Inner, Moment::Publish));
+            }
+            Remembered::Reject(text) => return Step::Rejected(text.clone()),
+        }
+        Step::Done
+    }
+
+    fn take(
+        &mut self,
+        vhost: &Vhost,
+        exchange: &Arc<Exchange>,
+        stage: Stage,
+        answer: Answer,
+        targets: Targets,
+    ) -> Step {
+        match answer.decision {
+            Decision::Hold { until } => {
+                self.holds.push((Arc::clone(exchange), until));
+                return Step::Done;
+            }
+            Decision::Reject(text) => return Step::Rejected(text),
+            Decision::Delegate => match stage {
+                // The inner instance is asked anew even when the outer one was asked because the
+                // time had come.
+                Stage::Outer => {
+                    self.work.push((Arc::clone(exchange), Stage::Inner, Moment::Publish));
+                }
+                Stage::Inner => {
+                    let text = format!("inner type of exchange '{}' delegates", exchange.name);
+                    return Step::Fault(Fault(text));
+                }
+            },
+            Decision::To(_) => self.go_to(vhost, exchange, &targets),
+        }
+        self.set_headers.extend(answer.set_headers);
+        Step::Done
+    }
+
+    /// RabbitMQ follows the alternate exchange when this exchange's own bindings give nothing at
+    /// all; an exchange that leads nowhere is something.
+    fn go_to(&mut self, vhost: &Vhost, exchange: &Arc<Exchange>, targets: &Targets) {
+        for target in targets {
+            match target {
+                Target::Queue(queue) => self.add_queue(queue),
+                Target::Exchange(next) => self.visit(next, Moment::Publish),
+            }
+        }
+        if !targets.is_empty() {
+            return;
+        }
+        let Some(name) = &exchange.alternate else { return };
+        match vhost.exchange(name) {
+            Some(alternate) => self.visit(&alternate, Moment::Publish),
+            None => tracing::warn!(
+                exchange = %exchange.name, alternate = %name, "alternate exchange does not exist"
+            ),
+        }
+    }
+
+    /// The message as it goes on, with the headers that were set on the way.
+    pub fn rewritten(&self, message: MessageView<'_>) -> Option<Message> {
+        if self.set_headers.is_empty() {
+            return None;
+        }
+        let properties = with_headers(message.properties, &self.set_headers);
+        Some(MessageView { properties: &properties, ..message }.to_message())
+    }
+}
+
+fn slots(decision: &Decision) -> &[crate::names::Slot] {
+    match decision {
+        Decision::To(slots) => slots,
+        Decision::Hold { .. } | Decision::Delegate | Decision::Reject(_) => &[],
+    }
+}
+
+fn remember(
+    memo: &mut Memo,
+    question: Question,
+    generation: u64,
+    answer: &Answer,
+    targets: &Targets,
+) {
+    if !answer.pure || !answer.set_headers.is_empty() {
+        return;
+    }
+    let remembered = match &answer.decision {
+        Decision::To(_) => Remembered::To(targets.clone()),
+        Decision::Delegate => Remembered::Delegate,
+        Decision::Reject(text) => Remembered::Reject(text.clone()),
+        Decision::Hold { .. } => return,
+    };
+    memo.remember(question, generation, remembered);
+}
+

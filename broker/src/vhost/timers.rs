@@ -1,0 +1,87 @@
+//! Messages that were held and are due: each is asked about again and goes on, all of them in one
+//! batch with their removal from the schedule. Runs on the store's timer thread.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use super::exchange_type::{BindingTable, Fault, Moment};
+use super::{Broker, Memo, Route, Step, Transaction, Vhost, Waiting};
+use crate::message::Message;
+use crate::store::Held;
+
+/// An exchange that is gone or whose type is unavailable is asked about again after this long.
+const UNAVAILABLE_RETRY_MS: u64 = 10_000;
+
+/// A plugin that failed is asked again after this long.
+const FAULT_RETRY_MS: u64 = 1_000;
+
+impl Broker {
+    pub fn release(&self, due: Vec<Held>) {
+        let mut transaction = Transaction::default();
+        let mut memo = Memo::default();
+        for held in due {
+            transaction.timers.push(held.key);
+            match self.vhost(&held.vhost) {
+                Some(vhost) => vhost.release(&mut transaction, &mut memo, &held.message),
+                None => tracing::warn!(vhost = %held.vhost, "held message of a vhost that is gone"),
+            }
+        }
+        // Synced: the schedule must not remember what the queues have lost, nor the reverse.
+        transaction.commit(self.store(), true, |_| {});
+    }
+}
+
+impl Vhost {
+    fn release(&self, transaction: &mut Transaction, memo: &mut Memo, message: &Arc<Message>) {
+        let exchange = self.exchange(message.exchange()).filter(|exchange| exchange.is_available());
+        let Some(exchange) = exchange else {
+            let name = message.exchange();
+            tracing::warn!(exchange = %name, "a held message waits for its exchange to come back");
+            let again = self.now() + UNAVAILABLE_RETRY_MS;
+            return transaction.hold(&self.name, Arc::clone(message), again);
+        };
+        let mut route = Route::default();
+        route.start(&exchange, Moment::Due);
+        let mut step = route.walk(self, message.view(), memo);
+        loop {
+            match step {
+                Step::Done => break,
+                Step::Later(waiting) => {
+                    let answer = wait_for(&waiting, message);
+                    step = match route.resume(self, &waiting, answer) {
+                        Step::Done => route.walk(self, message.view(), memo),
+                        other @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_)) => other,
+                    };
+                }
+                Step::Rejected(text) => {
+                    tracing::warn!(exchange = %exchange.name, text, "a held message was rejected");
+                    return;
+                }
+                Step::Fault(Fault(reason)) => {
+                    tracing::error!(exchange = %exchange.name, reason, "held message: asked again");
+                    let again = self.now() + FAULT_RETRY_MS;
+                    return transaction.hold(&self.name, Arc::clone(message), again);
+                }
+            }
+        }
+        if !transaction.add(self, &route, message) {
+            tracing::warn!(exchange = %exchange.name, "a held message was due and nobody was bound");
+        }
+    }
+}
+
+/// The timer thread may wait for a slow plugin; nobody else is behind it.
+fn wait_for(
+    waiting: &Waiting,
+    message: &Arc<Message>,
+) -> Result<super::exchange_type::Answer, Fault> {
+    let (done, answer) = mpsc::channel();
+    let table: Arc<dyn BindingTable> = Arc::clone(&waiting.exchange) as Arc<dyn BindingTable>;
+    waiting.instance.route_later(
+        waiting.moment,
+        Arc::clone(message),
+        table,
+        Box::new(move |result| drop(done.send(result))),
+    );
+    answer.recv().unwrap_or_else(|_| Err(Fault("the plugin's thread has ended".to_owned())))
+}

@@ -1,5 +1,6 @@
 //! Warren, an AMQP 0-9-1 broker whose routing is WebAssembly. `ARCHITECTURE.md` draws the floors.
 
+pub mod amqp;
 pub mod clock;
 pub mod message;
 pub mod names;

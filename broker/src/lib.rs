@@ -1,8 +1,15 @@
 //! Warren, an AMQP 0-9-1 broker whose routing is WebAssembly. `ARCHITECTURE.md` draws the floors.
 
 pub mod amqp;
+pub mod auth;
 pub mod clock;
+pub mod confirms;
+pub mod error;
 pub mod message;
 pub mod names;
+pub mod net;
+pub mod outbox;
+pub mod queue;
+pub mod session;
 pub mod store;
 pub mod vhost;

@@ -317,6 +317,23 @@ impl Outbox {
         out.unacked.drain(..).collect()
     }
 
+    /// Undoes `take_unacked` for a transaction that was rolled back.
+    pub fn put_back_unacked(&self, channel: u16, unacked: Vec<Unacked>) {
+        let mut state = self.state.lock();
+        let slot = state.channels.get_mut(usize::from(channel));
+        let Some(out) = slot.and_then(Option::as_mut) else { return };
+        out.prefetch_used += unacked.iter().filter(|one| one.consumer.is_some()).count() as u32;
+        out.unacked.extend(unacked);
+        out.unacked.make_contiguous().sort_unstable_by_key(|unacked| unacked.tag);
+    }
+
+    /// The channel has a prefetch of its own.
+    pub fn channel_is_limited(&self, channel: u16) -> bool {
+        let state = self.state.lock();
+        let slot = state.channels.get(usize::from(channel));
+        slot.and_then(Option::as_ref).is_some_and(|out| out.prefetch != 0)
+    }
+
     /// basic.qos with global=true.
     pub fn set_prefetch(&self, channel: u16, prefetch: u32) {
         let mut state = self.state.lock();
@@ -414,6 +431,12 @@ impl Outbox {
             None => state.waker = Some(context.waker().clone()),
         }
         Poll::Pending
+    }
+
+    /// Makes the owner look around, though nothing was put in.
+    pub fn poke(&self) {
+        self.state.lock().woken = true;
+        self.wake();
     }
 
     /// Wakes the connection that owns this outbox.

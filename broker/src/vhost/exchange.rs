@@ -2,7 +2,7 @@
 //! which can be built again from them. Not the walk from exchange to exchange (see `router.rs`).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hashbrown::{HashMap, HashSet};
 use parking_lot::RwLock;
@@ -25,6 +25,7 @@ pub struct Exchange {
     pub alternate: Option<Arc<str>>,
     bindings: RwLock<Bindings>,
     generation: AtomicU64,
+    deleted: AtomicBool,
     live: Live,
 }
 
@@ -136,8 +137,18 @@ impl Exchange {
             alternate,
             bindings: RwLock::default(),
             generation: AtomicU64::new(0),
+            deleted: AtomicBool::new(false),
             live,
         }
+    }
+
+    /// Taken out of the topology; publishers that remember it must look again.
+    pub fn mark_deleted(&self) {
+        self.deleted.store(true, Ordering::Release);
+    }
+
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
     }
 
     pub fn is_available(&self) -> bool {

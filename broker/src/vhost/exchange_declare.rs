@@ -134,6 +134,7 @@ impl Vhost {
         changes: &mut Vec<DefinitionChange>,
     ) {
         self.exchanges.write().remove(&exchange.name);
+        exchange.mark_deleted();
         let vhost = self.name.to_string();
         for identity in exchange.identities() {
             self.drop_binding(incoming, exchange, &identity, changes);

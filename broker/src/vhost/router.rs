@@ -57,13 +57,27 @@ const FEW: usize = 16;
 
 impl Route {
     pub fn start(&mut self, exchange: &Arc<Exchange>, moment: Moment) {
+        self.clear();
+        self.visit(exchange, moment);
+    }
+
+    pub fn clear(&mut self) {
         self.queues.clear();
         self.holds.clear();
         self.set_headers.clear();
         self.work.clear();
         self.visited.clear();
         self.many.clear();
-        self.visit(exchange, moment);
+    }
+
+    /// What a finished walk has found, to be kept.
+    pub fn found(&self) -> Route {
+        Route {
+            queues: self.queues.clone(),
+            holds: self.holds.clone(),
+            set_headers: self.set_headers.clone(),
+            ..Route::default()
+        }
     }
 
     /// The message counts as routed: it is in a queue or will be asked about again.

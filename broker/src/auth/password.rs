@@ -1,0 +1,80 @@
+//! Password hashes as RabbitMQ keeps them: base64 of four octets of salt and the hash of salt and
+//! password. Not the comparison of users.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256, Sha512};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasswordHash {
+    salt: [u8; 4],
+    hash: Vec<u8>,
+    algorithm: Algorithm,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Algorithm {
+    Sha256,
+    Sha512,
+}
+
+impl PasswordHash {
+    pub fn new(password: &[u8], salt: [u8; 4]) -> PasswordHash {
+        let algorithm = Algorithm::Sha256;
+        PasswordHash { salt, hash: algorithm.hash(&salt, password), algorithm }
+    }
+
+    /// The algorithm is told by the hash's length: SHA-256 or SHA-512.
+    pub fn decode(encoded: &str) -> Option<PasswordHash> {
+        let bytes = STANDARD.decode(encoded).ok()?;
+        let (salt, hash) = bytes.split_first_chunk::<4>()?;
+        let algorithm = match hash.len() {
+            32 => Algorithm::Sha256,
+            64 => Algorithm::Sha512,
+            _ => return None,
+        };
+        Some(PasswordHash { salt: *salt, hash: hash.to_vec(), algorithm })
+    }
+
+    pub fn matches(&self, password: &[u8]) -> bool {
+        let hash = self.algorithm.hash(&self.salt, password);
+        // Every octet is looked at, whatever the first difference.
+        hash.len() == self.hash.len()
+            && hash.iter().zip(&self.hash).fold(0, |different, (a, b)| different | (a ^ b)) == 0
+    }
+}
+
+impl Algorithm {
+    fn hash(self, salt: &[u8; 4], password: &[u8]) -> Vec<u8> {
+        match self {
+            Algorithm::Sha256 => {
+                Sha256::new().chain_update(salt).chain_update(password).finalize().to_vec()
+            }
+            Algorithm::Sha512 => {
+                Sha512::new().chain_update(salt).chain_update(password).finalize().to_vec()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_written_by_rabbitmq_is_understood() {
+        // rabbitmqctl hash_password test12, salt 908dc60a (RabbitMQ's documentation).
+        let salt = [0x90, 0x8d, 0xc6, 0x0a];
+        let encoded = STANDARD.encode(
+            [salt.as_slice(), &Sha256::digest([salt.as_slice(), b"test12"].concat())].concat(),
+        );
+        assert_eq!(encoded, "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR");
+        assert!(PasswordHash::decode(&encoded).unwrap().matches(b"test12"));
+    }
+
+    #[test]
+    fn garbage_is_no_hash() {
+        assert_eq!(PasswordHash::decode("not base64!"), None);
+        assert_eq!(PasswordHash::decode("AAAA"), None);
+    }
+}

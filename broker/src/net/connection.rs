@@ -1,0 +1,351 @@
+//! Drives one connection: reads, feeds the session, writes what is in its outbox, keeps heartbeats.
+//! One task, so that a batch of frames costs one wake-up, one read and one write.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+use super::Gate;
+use crate::amqp::write;
+use crate::queue::Effects;
+use crate::session::{Next, Resumed, Session, Wait, blocked, unblocked};
+use crate::store::Store;
+use crate::vhost::exchange_type::Fault;
+
+/// One read takes at most this much: what does not stay in the cache is paid twice.
+const READ_MAX: usize = 128 * 1024;
+const READ_MIN: usize = 4 * 1024;
+
+/// A peer that does not answer our close gets its socket closed.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often to look after a connection without heartbeats.
+const IDLE_TICK: Duration = Duration::from_secs(60);
+
+type Waiting = Pin<Box<dyn Future<Output = Resumed> + Send>>;
+
+pub(super) struct Driver {
+    stream: TcpStream,
+    session: Session,
+    gate: Arc<Gate>,
+    store: Store,
+    input: Vec<u8>,
+    /// Octets of `input` that are worked off.
+    used: usize,
+    read_size: usize,
+    output: Vec<u8>,
+    written: usize,
+    waiting: Option<Waiting>,
+    effects: Effects,
+    timer: Pin<Box<Sleep>>,
+    handshake_until: Instant,
+    last_read: Instant,
+    last_write: Instant,
+    told_blocked: bool,
+    end: End,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    No,
+    /// Our close is out; the peer's answer is awaited until then.
+    Closing(Instant),
+    /// Write what is left, then go.
+    Flush(Instant),
+}
+
+enum Event {
+    Read(usize),
+    Written(usize),
+    Resumed(Resumed),
+    Woken,
+    Tick,
+    Gone(Option<io::Error>),
+}
+
+impl Driver {
+    pub fn new(
+        stream: TcpStream,
+        session: Session,
+        gate: Arc<Gate>,
+        store: Store,
+        handshake_timeout: Duration,
+    ) -> Driver {
+        let now = Instant::now();
+        let handshake_until = now + handshake_timeout;
+        Driver {
+            stream,
+            session,
+            gate,
+            store,
+            input: Vec::new(),
+            used: 0,
+            read_size: READ_MIN,
+            output: Vec::new(),
+            written: 0,
+            waiting: None,
+            effects: Effects::default(),
+            timer: Box::pin(tokio::time::sleep_until(handshake_until)),
+            handshake_until,
+            last_read: now,
+            last_write: now,
+            told_blocked: false,
+            end: End::No,
+        }
+    }
+
+    pub async fn run(mut self) {
+        loop {
+            self.look_at_gate();
+            if self.output.is_empty() {
+                self.session.outbox.take(&mut self.output);
+            }
+            if self.output.is_empty() && matches!(self.end, End::Flush(_)) {
+                break;
+            }
+            let event = poll_fn(|context| self.poll(context)).await;
+            match event {
+                Event::Read(count) => self.read(count),
+                Event::Written(count) => self.wrote(count),
+                Event::Resumed(resumed) => {
+                    self.waiting = None;
+                    let next = self.session.resume(resumed, &mut self.effects);
+                    self.take(next);
+                    self.feed();
+                }
+                Event::Woken => self.feed(),
+                Event::Tick => {
+                    if self.tick() {
+                        break;
+                    }
+                }
+                Event::Gone(error) => {
+                    if let Some(error) = error {
+                        tracing::debug!(%error, "connection lost");
+                    }
+                    break;
+                }
+            }
+        }
+        self.session.end(&mut self.effects);
+        self.effects.apply();
+        self.gate.leave(self.session.id);
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        if !self.output.is_empty() {
+            let rest = self.output.get(self.written..).unwrap_or_default();
+            match Pin::new(&mut self.stream).poll_write(context, rest) {
+                Poll::Ready(Ok(count)) => return Poll::Ready(Event::Written(count)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Event::Gone(Some(error))),
+                Poll::Pending => {}
+            }
+        }
+        if let Some(waiting) = &mut self.waiting
+            && let Poll::Ready(resumed) = waiting.as_mut().poll(context)
+        {
+            return Poll::Ready(Event::Resumed(resumed));
+        }
+        if self.reads()
+            && let Poll::Ready(event) = self.poll_read(context)
+        {
+            return Poll::Ready(event);
+        }
+        if self.session.outbox.poll_woken(context).is_ready() {
+            return Poll::Ready(Event::Woken);
+        }
+        self.timer.as_mut().poll(context).map(|()| Event::Tick)
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        let filled = self.input.len();
+        self.input.resize(filled + self.read_size, 0);
+        let Some(spare) = self.input.get_mut(filled..) else {
+            return Poll::Ready(Event::Gone(None));
+        };
+        let mut buffer = ReadBuf::new(spare);
+        let polled = Pin::new(&mut self.stream).poll_read(context, &mut buffer);
+        let count = buffer.filled().len();
+        self.input.truncate(filled + count);
+        match polled {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(())) if count == 0 => Poll::Ready(Event::Gone(None)),
+            Poll::Ready(Ok(())) => Poll::Ready(Event::Read(count)),
+            Poll::Ready(Err(error)) => Poll::Ready(Event::Gone(Some(error))),
+        }
+    }
+
+    /// Whether more may come in now. What is not read pushes back through TCP.
+    fn reads(&self) -> bool {
+        if self.waiting.is_some() || matches!(self.end, End::Flush(_)) {
+            return false;
+        }
+        !self.is_held_back() && !self.session.outbox.over_reply_bound()
+    }
+
+    /// A publisher is not read while an alarm is raised or the store's mailbox is full.
+    fn is_held_back(&self) -> bool {
+        self.session.has_published()
+            && self.end == End::No
+            && (self.gate.blocked().is_some() || self.store.over_bound())
+    }
+
+    fn read(&mut self, count: usize) {
+        self.last_read = Instant::now();
+        if count == self.read_size {
+            self.read_size = (self.read_size * 2).min(READ_MAX);
+        }
+        self.feed();
+    }
+
+    fn feed(&mut self) {
+        if self.waiting.is_none() && self.used < self.input.len() && !self.is_held_back() {
+            let fresh = self.input.get(self.used..).unwrap_or_default();
+            let (used, next) = self.session.feed(fresh, &mut self.effects);
+            self.used += used;
+            self.take(next);
+            if self.used >= self.input.len() {
+                self.input.clear();
+                self.used = 0;
+            } else if self.used > 0 && self.waiting.is_none() {
+                self.input.drain(..self.used);
+                self.used = 0;
+            }
+        }
+        self.effects.apply();
+    }
+
+    fn take(&mut self, next: Next) {
+        match next {
+            Next::Read => {
+                if self.session.is_closing() && self.end == End::No {
+                    self.end = End::Closing(Instant::now() + CLOSING_TIMEOUT);
+                    self.timer.as_mut().reset(Instant::now() + CLOSING_TIMEOUT);
+                }
+            }
+            Next::Wait(wait) => self.waiting = Some(Box::pin(over(wait))),
+            Next::End => self.flush_and_end(),
+        }
+    }
+
+    fn flush_and_end(&mut self) {
+        if !matches!(self.end, End::Flush(_)) {
+            self.end = End::Flush(Instant::now() + CLOSING_TIMEOUT);
+            self.timer.as_mut().reset(Instant::now() + CLOSING_TIMEOUT);
+        }
+    }
+
+    fn wrote(&mut self, count: usize) {
+        self.last_write = Instant::now();
+        self.written += count;
+        let remaining = self.output.len().saturating_sub(self.written);
+        if remaining == 0 {
+            self.output.clear();
+            self.written = 0;
+        }
+        let flushed = self.session.outbox.flushed(remaining);
+        if !flushed.sent.is_empty() {
+            self.session.sent(&flushed.sent);
+        }
+        if flushed.refused {
+            self.session.resume_consumers(&mut self.effects);
+            self.effects.apply();
+        }
+    }
+
+    fn look_at_gate(&mut self) {
+        if self.end != End::No {
+            return;
+        }
+        if self.gate.has_failed() {
+            self.session.disk_failed(&mut self.effects);
+            self.waiting = None;
+            self.take(Next::Read);
+        } else if self.gate.is_stopping() && self.waiting.is_none() {
+            self.session.force_close(&mut self.effects);
+            self.take(Next::Read);
+        }
+        self.effects.apply();
+        let blocked_now = self.gate.blocked().filter(|_| self.session.has_published());
+        if blocked_now.is_some() != self.told_blocked && self.session.wants_blocked() {
+            self.told_blocked = blocked_now.is_some();
+            let method = blocked_now.map_or_else(unblocked, blocked);
+            self.session.outbox.write(|out, _| write::method(out, 0, method));
+        }
+    }
+
+    /// True when the connection must end now.
+    fn tick(&mut self) -> bool {
+        let now = Instant::now();
+        match self.end {
+            End::Flush(until) | End::Closing(until) if now >= until => return true,
+            End::Flush(until) | End::Closing(until) => {
+                self.timer.as_mut().reset(until);
+                return false;
+            }
+            End::No => {}
+        }
+        let Some(negotiated) = self.session.negotiated() else {
+            self.timer.as_mut().reset(self.handshake_until);
+            return now >= self.handshake_until;
+        };
+        if !self.session.is_running() && now >= self.handshake_until {
+            return true;
+        }
+        self.shrink();
+        if negotiated.heartbeat == 0 {
+            self.timer.as_mut().reset(now + IDLE_TICK);
+            return false;
+        }
+        let heartbeat = Duration::from_secs(negotiated.heartbeat.into());
+        // While we do not read, silence is ours and not the peer's.
+        if self.reads() && now.duration_since(self.last_read) > heartbeat * 2 {
+            tracing::info!("missed heartbeats from client");
+            return true;
+        }
+        if !self.reads() {
+            self.last_read = now;
+        }
+        if now.duration_since(self.last_write) >= heartbeat / 2 && self.output.is_empty() {
+            self.session.outbox.write(|out, _| write::heartbeat(out));
+        }
+        self.timer.as_mut().reset(now + heartbeat / 2);
+        false
+    }
+
+    /// An idle connection gives its buffers back.
+    fn shrink(&mut self) {
+        if self.input.is_empty() && self.input.capacity() > READ_MIN {
+            self.input = Vec::new();
+            self.read_size = READ_MIN;
+        }
+        if self.output.is_empty() {
+            self.output = Vec::new();
+        }
+    }
+}
+
+/// Waits for what a session waits for.
+async fn over(wait: Wait) -> Resumed {
+    match wait {
+        Wait::Saved { done, then } => match done.await {
+            Ok(()) => Resumed::Saved(then),
+            Err(_) => Resumed::StoreFailed,
+        },
+        Wait::Answer { answer, publish } => {
+            let gone = || Err(Fault("the plugin's thread has ended".to_owned()));
+            Resumed::Answer(answer.await.unwrap_or_else(|_| gone()), publish)
+        }
+        Wait::Loaded { done, get } => match done.await {
+            Ok(()) => Resumed::Loaded(get),
+            Err(_) => Resumed::StoreFailed,
+        },
+    }
+}

@@ -1,0 +1,68 @@
+//! Sockets: listeners and the task that drives one connection. All waiting of the AMQP side happens
+//! here. Knows no AMQP beyond handing octets to a session.
+
+mod connection;
+mod gate;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+
+pub use gate::{Alarm, Gate};
+
+use crate::auth::Users;
+use crate::session::{Limits, Session};
+use crate::vhost::Broker;
+
+/// What every connection of a listener shares.
+#[derive(Clone)]
+pub struct Acceptor {
+    pub broker: Arc<Broker>,
+    pub users: Arc<Users>,
+    pub limits: Limits,
+    pub handshake_timeout: Duration,
+    pub max_connections: usize,
+    pub gate: Arc<Gate>,
+}
+
+/// How long to leave the listener alone when the process has no file descriptors left.
+const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(200);
+
+impl Acceptor {
+    /// Accepts until the gate says stop. Running out of descriptors stops new connections only.
+    pub async fn accept(self, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.gate.stopping() => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.connected(stream, peer),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(OUT_OF_DESCRIPTORS_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn connected(&self, stream: TcpStream, peer: SocketAddr) {
+        if self.gate.connections() >= self.max_connections {
+            tracing::warn!(%peer, "connection limit reached");
+            return;
+        }
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "no TCP_NODELAY");
+        }
+        let limits = self.limits.clone();
+        let session =
+            Session::new(Arc::clone(&self.broker), Arc::clone(&self.users), limits, peer);
+        let gate = Arc::clone(&self.gate);
+        gate.enter(session.id, &session.outbox);
+        let store = self.broker.store().clone();
+        let driver = connection::Driver::new(stream, session, gate, store, self.handshake_timeout);
+        tokio::spawn(driver.run());
+    }
+}

@@ -1,0 +1,221 @@
+//! The basic class without publishing and settling: qos, consume, cancel, get, recover.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::access::Kind;
+use super::channel::ChannelConsumer;
+use super::{Flow, Phase, Session, Wait};
+use crate::amqp::reply::ReplyCode;
+use crate::amqp::{AMQPClass, basic, short_string, write};
+use crate::auth::Access;
+use crate::error::Refusal;
+use crate::queue::{ConsumeRefusal, Consumer, Effects, Got, Queue};
+
+/// basic.get of a message that must be read from the disk first.
+pub struct PausedGet {
+    channel: u16,
+    queue: Arc<Queue>,
+    no_ack: bool,
+}
+
+impl Session {
+    pub(super) fn basic_method(
+        &mut self,
+        number: u16,
+        method: basic::AMQPMethod,
+        payload: &[u8],
+        effects: &mut Effects,
+    ) -> Result<Flow, Refusal> {
+        use basic::AMQPMethod;
+        match method {
+            AMQPMethod::Qos(qos) => self.qos(number, &qos, payload, effects),
+            AMQPMethod::Consume(consume) => self.consume(number, consume, effects),
+            AMQPMethod::Cancel(cancel) => {
+                let tag = cancel.consumer_tag.as_str();
+                let channel = self.channels.get_mut(&number);
+                if let Some(consumer) = channel.and_then(|channel| channel.consumers.remove(tag)) {
+                    self.end_consumer(&consumer);
+                }
+                if !cancel.nowait {
+                    let consumer_tag = cancel.consumer_tag;
+                    let ok = AMQPMethod::CancelOk(basic::CancelOk { consumer_tag });
+                    self.reply(number, AMQPClass::Basic(ok));
+                }
+                Ok(Flow::Done)
+            }
+            AMQPMethod::Get(get) => self.get(number, &get),
+            AMQPMethod::Recover(recover) => {
+                self.recover(number, recover.requeue, effects)?;
+                let ok = AMQPMethod::RecoverOk(basic::RecoverOk {});
+                self.reply(number, AMQPClass::Basic(ok));
+                Ok(Flow::Done)
+            }
+            AMQPMethod::RecoverAsync(recover) => {
+                self.recover(number, recover.requeue, effects)?;
+                Ok(Flow::Done)
+            }
+            AMQPMethod::Publish(_)
+            | AMQPMethod::Ack(_)
+            | AMQPMethod::Nack(_)
+            | AMQPMethod::Reject(_)
+            | AMQPMethod::QosOk(_)
+            | AMQPMethod::ConsumeOk(_)
+            | AMQPMethod::CancelOk(_)
+            | AMQPMethod::Return(_)
+            | AMQPMethod::Deliver(_)
+            | AMQPMethod::GetOk(_)
+            | AMQPMethod::GetEmpty(_)
+            | AMQPMethod::RecoverOk(_) => Err(self.not_for_servers()),
+        }
+    }
+
+    pub(super) fn reply(&self, number: u16, method: AMQPClass) {
+        self.outbox.write(|out, _| write::method(out, number, method));
+    }
+
+    fn qos(
+        &mut self,
+        number: u16,
+        qos: &basic::Qos,
+        payload: &[u8],
+        effects: &mut Effects,
+    ) -> Result<Flow, Refusal> {
+        // prefetch-size, which no broker implements, stands first in the arguments.
+        let size = payload.get(4..8).and_then(|octets| octets.try_into().ok());
+        let size = size.map_or(0, u32::from_be_bytes);
+        if size != 0 {
+            let text = format!("prefetch_size!=0 ({size})");
+            return Err(Refusal::connection(ReplyCode::NotImplemented, text));
+        }
+        if qos.global {
+            self.outbox.set_prefetch(number, qos.prefetch_count.into());
+        } else if let Some(channel) = self.channels.get_mut(&number) {
+            channel.prefetch = qos.prefetch_count.into();
+        }
+        self.reply(number, AMQPClass::Basic(basic::AMQPMethod::QosOk(basic::QosOk {})));
+        if qos.global {
+            self.resume_channel(number, effects);
+        }
+        Ok(Flow::Done)
+    }
+
+    /// The channel's own prefetch has room again: every queue it consumes from is asked.
+    pub(super) fn resume_channel(&mut self, number: u16, effects: &mut Effects) {
+        let Some(channel) = self.channels.get(&number) else { return };
+        for consumer in channel.consumers.values() {
+            consumer.queue.deliver(Some(consumer.key), effects);
+        }
+    }
+
+    fn consume(
+        &mut self,
+        number: u16,
+        consume: basic::Consume,
+        effects: &mut Effects,
+    ) -> Result<Flow, Refusal> {
+        let name = self.queue_name(number, consume.queue.as_str())?;
+        self.check_access(Access::Read, Kind::Queue, &name)?;
+        let vhost = self.vhost()?;
+        let queue = vhost.queue_for(&name, self.id)?;
+        let Phase::Running(running) = &self.phase else { return Ok(Flow::Done) };
+        let Some(channel) = self.channels.get_mut(&number) else { return Ok(Flow::Done) };
+        let tag = match consume.consumer_tag.as_str() {
+            "" => self.broker.random_name("amq.ctag-"),
+            tag => tag.to_owned(),
+        };
+        channel.consumers.retain(|_, consumer| !consumer.queue.is_deleted());
+        if channel.consumers.contains_key(&tag) {
+            let text = format!("attempt to reuse consumer tag '{tag}'");
+            return Err(Refusal::connection(ReplyCode::NotAllowed, text));
+        }
+        let consumer = Consumer {
+            tag: Arc::from(tag.as_str()),
+            channel: number,
+            outbox: Arc::clone(&self.outbox),
+            no_ack: consume.no_ack,
+            exclusive: consume.exclusive,
+            prefetch: channel.prefetch,
+            cancel_notify: running.capabilities.cancel_notify,
+        };
+        let consume_ok = || {
+            if !consume.nowait {
+                let consumer_tag = short_string(&tag);
+                let ok = basic::AMQPMethod::ConsumeOk(basic::ConsumeOk { consumer_tag });
+                self.outbox.write(|out, _| write::method(out, number, AMQPClass::Basic(ok)));
+            }
+        };
+        // Before the first delivery can come back as an acknowledgement.
+        self.queues.insert(queue.id, Arc::clone(&queue));
+        match queue.consume(consumer, consume_ok, effects) {
+            Ok(key) => {
+                channel.consumers.insert(tag, ChannelConsumer { queue, key });
+                Ok(Flow::Done)
+            }
+            Err(ConsumeRefusal::ExclusiveUse) => {
+                let text = format!("queue '{name}' in vhost '{}' in exclusive use", vhost.name);
+                Err(Refusal::access(text))
+            }
+            Err(ConsumeRefusal::Deleted) => Err(Refusal::not_found("queue", &name, &vhost.name)),
+        }
+    }
+
+    fn get(&mut self, number: u16, get: &basic::Get) -> Result<Flow, Refusal> {
+        let name = self.queue_name(number, get.queue.as_str())?;
+        self.check_access(Access::Read, Kind::Queue, &name)?;
+        let queue = self.vhost()?.queue_for(&name, self.id)?;
+        self.queues.insert(queue.id, Arc::clone(&queue));
+        self.try_get(PausedGet { channel: number, queue, no_ack: get.no_ack })
+    }
+
+    fn try_get(&mut self, get: PausedGet) -> Result<Flow, Refusal> {
+        let PausedGet { channel, queue, no_ack } = &get;
+        let mut loaded = None;
+        let when_loaded = || {
+            let (done, waiting) = oneshot::channel();
+            loaded = Some(waiting);
+            Box::new(move || drop(done.send(()))) as Box<dyn FnOnce() + Send>
+        };
+        let got = queue.get(&self.outbox, *channel, *no_ack, when_loaded);
+        match (got, loaded) {
+            (Got::Loading, Some(done)) => Ok(Flow::Wait(Wait::Loaded { done, get })),
+            (Got::Sent, _) => Ok(Flow::Done),
+            (Got::Empty | Got::Loading, _) => {
+                let empty = basic::AMQPMethod::GetEmpty(basic::GetEmpty {});
+                self.reply(*channel, AMQPClass::Basic(empty));
+                Ok(Flow::Done)
+            }
+            (Got::Deleted, _) => {
+                let vhost = self.vhost()?;
+                Err(Refusal::not_found("queue", &queue.name, &vhost.name))
+            }
+        }
+    }
+
+    pub(super) fn get_again(
+        &mut self,
+        get: PausedGet,
+        effects: &mut Effects,
+    ) -> Result<Flow, (u16, Refusal)> {
+        let channel = get.channel;
+        effects.apply();
+        self.try_get(get).map_err(|refusal| (channel, refusal))
+    }
+
+    /// Everything unacknowledged on the channel is delivered again.
+    fn recover(
+        &mut self,
+        number: u16,
+        requeue: bool,
+        effects: &mut Effects,
+    ) -> Result<(), Refusal> {
+        if !requeue {
+            return Err(Refusal::connection(ReplyCode::NotImplemented, "requeue=false"));
+        }
+        let unacked = self.outbox.take_all_unacked(number);
+        self.requeue(unacked, effects);
+        self.resume_channel(number, effects);
+        Ok(())
+    }
+}

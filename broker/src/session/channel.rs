@@ -1,0 +1,214 @@
+//! A channel's state, and how channels begin and end.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::content::Content;
+use super::tx::TxState;
+use super::{Flow, Phase, Session};
+use crate::amqp::reply::ReplyCode;
+use crate::amqp::{AMQPClass, channel, confirm, write};
+use crate::error::Refusal;
+use crate::names::QueueId;
+use crate::outbox::{ConsumerKey, Outbox, Unacked};
+use crate::queue::{Effects, Queue, Returned};
+use crate::store::ConfirmSink;
+
+pub(super) struct Channel {
+    pub mode: Mode,
+    pub content: Content,
+    pub consumers: HashMap<String, ChannelConsumer>,
+    /// For consumers to come; 0 is unlimited.
+    pub prefetch: u32,
+    /// What an empty queue name means: the queue declared last.
+    pub last_queue: Option<String>,
+    pub incarnation: u64,
+    stage: Stage,
+}
+
+pub(super) enum Mode {
+    Plain,
+    Confirm(Arc<ChannelConfirms>),
+    Tx(TxState),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// We have sent channel.close: everything but close-ok is ignored.
+    Closing,
+}
+
+pub(super) struct ChannelConsumer {
+    pub queue: Arc<Queue>,
+    pub key: ConsumerKey,
+}
+
+/// A channel in confirm mode, as the store sees it.
+pub(super) struct ChannelConfirms {
+    outbox: Arc<Outbox>,
+    channel: u16,
+    incarnation: u64,
+}
+
+impl ConfirmSink for ChannelConfirms {
+    fn confirmed(&self, publishes: &[u64]) {
+        if self.outbox.resolve(self.channel, Some(self.incarnation), publishes, true) {
+            self.outbox.wake();
+        }
+    }
+}
+
+impl Channel {
+    pub fn is_closing(&self) -> bool {
+        self.stage == Stage::Closing
+    }
+}
+
+impl Session {
+    pub(super) fn channel_open(&mut self, number: u16) -> Result<Flow, Refusal> {
+        let Phase::Running(running) = &self.phase else { return Ok(Flow::Done) };
+        let channel_max = running.channel_max;
+        let count = self.channels.len() + 1;
+        if channel_max != 0 && (number > channel_max || count > usize::from(channel_max)) {
+            let text = format!(
+                "number of channels opened ({count}) has reached the negotiated channel_max \
+                 ({channel_max})"
+            );
+            return Err(Refusal::connection(ReplyCode::NotAllowed, text));
+        }
+        self.last_incarnation += 1;
+        let incarnation = self.last_incarnation;
+        self.outbox.open_channel(number, incarnation);
+        let channel = Channel {
+            mode: Mode::Plain,
+            content: Content::Idle,
+            consumers: HashMap::new(),
+            prefetch: 0,
+            last_queue: None,
+            incarnation,
+            stage: Stage::Open,
+        };
+        self.channels.insert(number, channel);
+        self.outbox.write(|out, _| {
+            let ok = channel::AMQPMethod::OpenOk(channel::OpenOk {});
+            write::method(out, number, AMQPClass::Channel(ok));
+        });
+        Ok(Flow::Done)
+    }
+
+    /// Ends what the channel was doing; its number is free afterwards.
+    pub(super) fn end_channel(&mut self, number: u16, effects: &mut Effects) {
+        if let Some(channel) = self.channels.remove(&number) {
+            self.release_channel(number, channel, effects);
+        }
+    }
+
+    /// Ends what the channel was doing; its number is taken until the client confirms.
+    pub(super) fn shut_channel(&mut self, number: u16, effects: &mut Effects) {
+        let Some(channel) = self.channels.remove(&number) else { return };
+        let incarnation = channel.incarnation;
+        self.release_channel(number, channel, effects);
+        let channel = Channel {
+            mode: Mode::Plain,
+            content: Content::Idle,
+            consumers: HashMap::new(),
+            prefetch: 0,
+            last_queue: None,
+            incarnation,
+            stage: Stage::Closing,
+        };
+        self.channels.insert(number, channel);
+    }
+
+    fn release_channel(&mut self, number: u16, mut channel: Channel, effects: &mut Effects) {
+        for (_, consumer) in channel.consumers.drain() {
+            self.end_consumer(&consumer);
+        }
+        let mut unacked: Vec<Unacked> = self.outbox.close_channel(number).into();
+        if let Mode::Tx(tx) = channel.mode {
+            unacked.extend(tx.into_unacked());
+        }
+        self.requeue(unacked, effects);
+    }
+
+    /// Stops a consumer; its queue may go with it.
+    pub(super) fn end_consumer(&mut self, consumer: &ChannelConsumer) {
+        let last = consumer.queue.cancel(consumer.key);
+        if last && consumer.queue.attributes.auto_delete {
+            self.drop_queue(&Arc::clone(&consumer.queue));
+        }
+    }
+
+    /// Gives messages back to their queues.
+    pub(super) fn requeue(&mut self, mut unacked: Vec<Unacked>, effects: &mut Effects) {
+        unacked.sort_by_key(|unacked| unacked.queue);
+        let mut group: Vec<Returned> = Vec::new();
+        let mut current: Option<QueueId> = None;
+        for message in unacked {
+            if current.is_some_and(|queue| queue != message.queue) {
+                self.requeue_group(current, std::mem::take(&mut group), effects);
+            }
+            current = Some(message.queue);
+            group.push(message.into());
+        }
+        self.requeue_group(current, group, effects);
+    }
+
+    fn requeue_group(
+        &self,
+        queue: Option<QueueId>,
+        group: Vec<Returned>,
+        effects: &mut Effects,
+    ) {
+        if let Some(queue) = queue.and_then(|id| self.queues.get(&id)) {
+            queue.requeue(group, effects);
+        }
+    }
+
+    /// On a channel that we have closed, only the client's confirmation (or its own close) counts.
+    pub(super) fn on_closing_channel(&mut self, number: u16, ids: (u16, u16)) {
+        match ids {
+            (20, 41) => drop(self.channels.remove(&number)),
+            (20, 40) => self.outbox.write(|out, _| {
+                let ok = channel::AMQPMethod::CloseOk(channel::CloseOk {});
+                write::method(out, number, AMQPClass::Channel(ok));
+            }),
+            _ => {}
+        }
+    }
+
+    pub(super) fn confirm_method(
+        &mut self,
+        number: u16,
+        method: confirm::AMQPMethod,
+    ) -> Result<Flow, Refusal> {
+        let select = match method {
+            confirm::AMQPMethod::Select(select) => select,
+            confirm::AMQPMethod::SelectOk(_) => return Err(self.not_for_servers()),
+        };
+        let Some(channel) = self.channels.get_mut(&number) else { return Ok(Flow::Done) };
+        match &channel.mode {
+            Mode::Tx(_) => {
+                return Err(Refusal::precondition("cannot switch from tx to confirm mode"));
+            }
+            Mode::Confirm(_) => {}
+            Mode::Plain => {
+                channel.mode = Mode::Confirm(Arc::new(ChannelConfirms {
+                    outbox: Arc::clone(&self.outbox),
+                    channel: number,
+                    incarnation: channel.incarnation,
+                }));
+                self.outbox.start_confirms(number);
+            }
+        }
+        if !select.nowait {
+            self.outbox.write(|out, _| {
+                let ok = confirm::AMQPMethod::SelectOk(confirm::SelectOk {});
+                write::method(out, number, AMQPClass::Confirm(ok));
+            });
+        }
+        Ok(Flow::Done)
+    }
+}

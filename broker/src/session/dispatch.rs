@@ -1,0 +1,259 @@
+//! From a frame to the handler of its method. Decides only what may come when.
+
+use super::content::Content;
+use super::{Flow, Phase, Session};
+use crate::amqp::frame::{Frame, FrameKind};
+use crate::amqp::method::{self, Method};
+use crate::amqp::reply::ReplyCode;
+use crate::amqp::{AMQPClass, channel, connection, write};
+use crate::error::{Refusal, Scope};
+use crate::queue::Effects;
+
+impl Session {
+    /// One frame, and how many octets of `after` were used along with it.
+    pub(super) fn frame(
+        &mut self,
+        frame: Frame<'_>,
+        after: &[u8],
+        effects: &mut Effects,
+    ) -> Result<(usize, Flow), Refusal> {
+        match frame.kind {
+            FrameKind::Heartbeat if frame.channel == 0 => Ok((0, Flow::Done)),
+            FrameKind::Heartbeat => {
+                let text = "heartbeat frame on a channel other than 0";
+                Err(Refusal::connection(ReplyCode::UnexpectedFrame, text))
+            }
+            FrameKind::Method if frame.channel == 0 => {
+                let ids = method::class_and_method(frame.payload);
+                let flow = self.connection_frame(frame.payload).or_else(|refusal| {
+                    self.fail(&refusal.on_connection(), ids, effects);
+                    Ok::<_, Refusal>(Flow::Done)
+                })?;
+                Ok((0, flow))
+            }
+            FrameKind::Header | FrameKind::Body if frame.channel == 0 => {
+                self.ignored_when_closing()?;
+                let text = "content frame on channel 0";
+                Err(Refusal::connection(ReplyCode::UnexpectedFrame, text))
+            }
+            FrameKind::Method | FrameKind::Header | FrameKind::Body => {
+                self.channel_frame(frame, after, effects)
+            }
+        }
+    }
+
+    fn ignored_when_closing(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn connection_frame(&mut self, payload: &[u8]) -> Result<Flow, Refusal> {
+        use connection::AMQPMethod;
+        let method = match method::parse(payload) {
+            Ok(Method::Other(AMQPClass::Connection(method))) => method,
+            _ if matches!(self.phase, Phase::Closing) => return Ok(Flow::Done),
+            Ok(_) => {
+                let text = "only connection methods are allowed on channel 0";
+                return Err(Refusal::connection(ReplyCode::CommandInvalid, text));
+            }
+            Err(error) => return Err(Refusal::connection(error.code(), error.text())),
+        };
+        match (&self.phase, method) {
+            (Phase::Closing | Phase::Ended, AMQPMethod::CloseOk(_)) => {
+                self.phase = Phase::Ended;
+                Ok(Flow::Done)
+            }
+            (_, AMQPMethod::Close(close)) => {
+                self.closed_by_client(&close);
+                Ok(Flow::Done)
+            }
+            (Phase::Closing, _) => Ok(Flow::Done),
+            (Phase::StartOk, AMQPMethod::StartOk(start_ok)) => self.start_ok(start_ok),
+            (Phase::TuneOk(login), AMQPMethod::TuneOk(tune)) => {
+                let login = login.clone();
+                self.tune_ok(login, &tune)
+            }
+            (Phase::Open(login), AMQPMethod::Open(open)) => {
+                let login = login.clone();
+                self.connection_open(&login, &open)
+            }
+            (Phase::Running(_), AMQPMethod::UpdateSecret(update)) => self.update_secret(&update),
+            (
+                Phase::Header
+                | Phase::StartOk
+                | Phase::TuneOk(_)
+                | Phase::Open(_)
+                | Phase::Running(_)
+                | Phase::Ended,
+                _,
+            ) => {
+                let text = "unexpected method in connection state";
+                Err(Refusal::connection(ReplyCode::CommandInvalid, text))
+            }
+        }
+    }
+
+    fn channel_frame(
+        &mut self,
+        frame: Frame<'_>,
+        after: &[u8],
+        effects: &mut Effects,
+    ) -> Result<(usize, Flow), Refusal> {
+        match &self.phase {
+            Phase::Running(_) => {}
+            Phase::Closing | Phase::Ended => return Ok((0, Flow::Done)),
+            Phase::Header | Phase::StartOk | Phase::TuneOk(_) | Phase::Open(_) => {
+                let text = "channel frame before the connection is open";
+                return Err(Refusal::connection(ReplyCode::ChannelError, text));
+            }
+        }
+        let number = frame.channel;
+        let is_closing = match self.channels.get(&number) {
+            None => return self.first_on_channel(frame).map(|flow| (0, flow)),
+            Some(channel) => channel.is_closing(),
+        };
+        let ids = match frame.kind {
+            FrameKind::Method => method::class_and_method(frame.payload),
+            FrameKind::Header | FrameKind::Body | FrameKind::Heartbeat => (60, 40),
+        };
+        if is_closing {
+            self.on_closing_channel(number, ids);
+            return Ok((0, Flow::Done));
+        }
+        let outcome = match frame.kind {
+            FrameKind::Method => self.method_frame(number, frame.payload, after, effects),
+            FrameKind::Header | FrameKind::Body | FrameKind::Heartbeat => {
+                self.content_frame(number, frame, effects).map(|flow| (0, flow))
+            }
+        };
+        match outcome {
+            Ok(done) => Ok(done),
+            Err(refusal) => {
+                self.fail_on(number, &refusal, ids, effects);
+                Ok((0, Flow::Done))
+            }
+        }
+    }
+
+    fn first_on_channel(&mut self, frame: Frame<'_>) -> Result<Flow, Refusal> {
+        let open = (20, 10);
+        if frame.kind == FrameKind::Method && method::class_and_method(frame.payload) == open {
+            return self.channel_open(frame.channel);
+        }
+        // channel.close-ok for a channel that both sides have closed at the same time.
+        let close_ok = (20, 41);
+        if frame.kind == FrameKind::Method && method::class_and_method(frame.payload) == close_ok {
+            return Ok(Flow::Done);
+        }
+        Err(Refusal::connection(ReplyCode::ChannelError, "expected 'channel.open'"))
+    }
+
+    fn method_frame(
+        &mut self,
+        number: u16,
+        payload: &[u8],
+        after: &[u8],
+        effects: &mut Effects,
+    ) -> Result<(usize, Flow), Refusal> {
+        let method = match method::parse(payload) {
+            Ok(method) => method,
+            Err(error) => return Err(Refusal::connection(error.code(), error.text())),
+        };
+        let idle = self.channels.get(&number).is_none_or(|channel| match channel.content {
+            Content::Idle => true,
+            Content::Header(_) | Content::Body(_) => false,
+        });
+        if !idle {
+            let (class, id) = method::class_and_method(payload);
+            let name = method::name(class, id).unwrap_or("a method");
+            let text = format!("expected content body, got method frame of {name} instead");
+            return Err(Refusal::connection(ReplyCode::UnexpectedFrame, text));
+        }
+        match method {
+            Method::Publish(publish) => self.publish(number, publish, after, effects),
+            Method::Ack { delivery_tag, multiple } => {
+                self.ack(number, delivery_tag, multiple, effects).map(|()| (0, Flow::Done))
+            }
+            Method::Nack { delivery_tag, multiple, requeue } => {
+                self.nack(number, delivery_tag, multiple, requeue, effects)
+                    .map(|()| (0, Flow::Done))
+            }
+            Method::Reject { delivery_tag, requeue } => self
+                .nack(number, delivery_tag, false, requeue, effects)
+                .map(|()| (0, Flow::Done)),
+            Method::Other(class) => {
+                self.method(number, class, payload, effects).map(|flow| (0, flow))
+            }
+        }
+    }
+
+    fn method(
+        &mut self,
+        number: u16,
+        class: AMQPClass,
+        payload: &[u8],
+        effects: &mut Effects,
+    ) -> Result<Flow, Refusal> {
+        match class {
+            AMQPClass::Channel(method) => self.channel_method(number, method, effects),
+            AMQPClass::Exchange(method) => self.exchange_method(number, method),
+            AMQPClass::Queue(method) => self.queue_method(number, method, effects),
+            AMQPClass::Basic(method) => self.basic_method(number, method, payload, effects),
+            AMQPClass::Confirm(method) => self.confirm_method(number, method),
+            AMQPClass::Tx(method) => self.tx_method(number, method, effects),
+            AMQPClass::Access(_) => {
+                use crate::amqp::access::{AMQPMethod, RequestOk};
+                let ok = AMQPClass::Access(AMQPMethod::RequestOk(RequestOk {}));
+                self.outbox.write(|out, _| write::method(out, number, ok));
+                Ok(Flow::Done)
+            }
+            AMQPClass::Connection(_) => {
+                let text = "connection methods are only allowed on channel 0";
+                Err(Refusal::connection(ReplyCode::CommandInvalid, text))
+            }
+        }
+    }
+
+    /// Methods that only the server sends, or that have no meaning where they came.
+    pub(super) fn not_for_servers(&self) -> Refusal {
+        Refusal {
+            scope: Scope::Connection,
+            code: ReplyCode::CommandInvalid,
+            text: "unexpected method for a server".to_owned(),
+        }
+    }
+
+    fn channel_method(
+        &mut self,
+        number: u16,
+        method: channel::AMQPMethod,
+        effects: &mut Effects,
+    ) -> Result<Flow, Refusal> {
+        use channel::AMQPMethod;
+        match method {
+            AMQPMethod::Open(_) => {
+                let text = "second 'channel.open' seen";
+                Err(Refusal::connection(ReplyCode::ChannelError, text))
+            }
+            AMQPMethod::Close(_) => {
+                self.end_channel(number, effects);
+                self.outbox.write(|out, _| {
+                    let ok = AMQPMethod::CloseOk(channel::CloseOk {});
+                    write::method(out, number, AMQPClass::Channel(ok));
+                });
+                Ok(Flow::Done)
+            }
+            AMQPMethod::CloseOk(_) => Ok(Flow::Done),
+            AMQPMethod::Flow(flow) if flow.active => {
+                self.outbox.write(|out, _| {
+                    let ok = AMQPMethod::FlowOk(channel::FlowOk { active: true });
+                    write::method(out, number, AMQPClass::Channel(ok));
+                });
+                Ok(Flow::Done)
+            }
+            AMQPMethod::Flow(_) => {
+                Err(Refusal::connection(ReplyCode::NotImplemented, "active=false"))
+            }
+            AMQPMethod::OpenOk(_) | AMQPMethod::FlowOk(_) => Err(self.not_for_servers()),
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! From the protocol header to connection.open-ok: who the client is and what both sides agreed on.
+
+use std::sync::Arc;
+
+use super::access::AccessCache;
+use super::{Flow, Phase, Running, Session};
+use crate::amqp::frame::FRAME_MIN_SIZE;
+use crate::amqp::reply::ReplyCode;
+use crate::amqp::{
+    AMQPClass, AMQPValue, FieldTable, LongString, connection, short_string, table, write,
+};
+use crate::auth::LoginRefusal;
+use crate::error::Refusal;
+
+/// Clients branch on product and version: Warren says what it is compatible with, and who it is in
+/// `platform`.
+const PRODUCT: &str = "RabbitMQ";
+const COMPATIBLE_VERSION: &str = "4.2.0";
+
+/// What Warren does, and nothing else. Clients rely on each of these.
+const CAPABILITIES: [&str; 7] = [
+    "publisher_confirms",
+    "exchange_exchange_bindings",
+    "basic.nack",
+    "consumer_cancel_notify",
+    "connection.blocked",
+    "authentication_failure_close",
+    "per_consumer_qos",
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Negotiated {
+    pub frame_max: u32,
+    /// Seconds; 0 is off.
+    pub heartbeat: u16,
+}
+
+/// A client that has shown who it is.
+#[derive(Clone)]
+pub(super) struct Login {
+    user: Arc<str>,
+    cancel_notify: bool,
+    blocked: bool,
+    channel_max: u16,
+    pub negotiated: Negotiated,
+}
+
+/// What the client understands beyond the specification.
+#[derive(Clone, Copy)]
+pub(super) struct Capabilities {
+    pub cancel_notify: bool,
+    pub blocked: bool,
+    pub negotiated: Negotiated,
+}
+
+fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(LongString::from(value))
+}
+
+pub(super) fn start() -> AMQPClass {
+    let mut capabilities = FieldTable::default();
+    for capability in CAPABILITIES {
+        capabilities.insert(capability.into(), AMQPValue::Boolean(true));
+    }
+    let platform = concat!("Warren ", env!("CARGO_PKG_VERSION"));
+    let mut properties = FieldTable::default();
+    properties.insert("capabilities".into(), AMQPValue::FieldTable(capabilities));
+    properties.insert("product".into(), text(PRODUCT));
+    properties.insert("version".into(), text(COMPATIBLE_VERSION));
+    properties.insert("platform".into(), text(platform));
+    properties.insert("cluster_name".into(), text("warren"));
+    properties.insert("information".into(), text("Licensed under Apache-2.0 or MIT"));
+    AMQPClass::Connection(connection::AMQPMethod::Start(connection::Start {
+        version_major: 0,
+        version_minor: 9,
+        server_properties: properties,
+        mechanisms: "AMQPLAIN PLAIN".into(),
+        locales: "en_US".into(),
+    }))
+}
+
+impl Session {
+    pub(super) fn start_ok(&mut self, start_ok: connection::StartOk) -> Result<Flow, Refusal> {
+        let connection::StartOk { client_properties, mechanism, response, .. } = start_ok;
+        let capabilities = match client_properties.inner().get("capabilities") {
+            Some(AMQPValue::FieldTable(capabilities)) => Some(capabilities),
+            Some(_) | None => None,
+        };
+        let capable = |name: &str| {
+            let capability = capabilities.and_then(|table| table.inner().get(name));
+            matches!(capability, Some(AMQPValue::Boolean(true)))
+        };
+        let credentials = match mechanism.as_str() {
+            "PLAIN" => plain(response.as_bytes()),
+            "AMQPLAIN" => amqplain(response.as_bytes()),
+            other => {
+                let text = format!("unknown authentication mechanism '{other}'");
+                return Err(Refusal::connection(ReplyCode::CommandInvalid, text));
+            }
+        };
+        let loopback = self.peer.ip().to_canonical().is_loopback();
+        let login = match &credentials {
+            Some((user, password)) => self.users.login(user, password, loopback),
+            None => Err(LoginRefusal::WrongPassword),
+        };
+        if let Err(reason) = login {
+            let user = credentials.as_ref().map_or("", |(user, _)| user.as_str());
+            tracing::warn!(peer = %self.peer, user, ?reason, "login refused");
+            let text = format!(
+                "Login was refused using authentication mechanism {}. \
+                 For details see the broker logfile.",
+                mechanism.as_str()
+            );
+            let refusal = Refusal::connection(ReplyCode::AccessRefused, text);
+            // Without the capability a client takes the closed socket for the answer; with it, it
+            // wants to be told.
+            return Err(refusal);
+        }
+        let user = credentials.map(|(user, _)| Arc::from(user.as_str())).unwrap_or_default();
+        let Limits { channel_max, frame_max, heartbeat } = Limits::of(self);
+        self.outbox.write(|out, _| {
+            let tune = connection::Tune { channel_max, frame_max, heartbeat };
+            write::method(out, 0, AMQPClass::Connection(connection::AMQPMethod::Tune(tune)));
+        });
+        self.phase = Phase::TuneOk(Login {
+            user,
+            cancel_notify: capable("consumer_cancel_notify"),
+            blocked: capable("connection.blocked"),
+            channel_max,
+            negotiated: Negotiated { frame_max, heartbeat },
+        });
+        Ok(Flow::Done)
+    }
+
+    pub(super) fn tune_ok(
+        &mut self,
+        mut login: Login,
+        tune: &connection::TuneOk,
+    ) -> Result<Flow, Refusal> {
+        let ours = Limits::of(self);
+        let channel_max = agree("channel_max", ours.channel_max.into(), tune.channel_max.into())?;
+        let frame_max = agree("frame_max", ours.frame_max, tune.frame_max)?;
+        if frame_max != 0 && frame_max < FRAME_MIN_SIZE {
+            let text = format!(
+                "negotiated frame_max = {frame_max} is lower than the minimum allowed value \
+                 ({FRAME_MIN_SIZE})"
+            );
+            return Err(Refusal::connection(ReplyCode::NotAllowed, text));
+        }
+        login.channel_max = channel_max as u16;
+        login.negotiated = Negotiated { frame_max, heartbeat: tune.heartbeat };
+        self.frame_max = frame_max;
+        self.outbox.set_frame_max(frame_max);
+        self.phase = Phase::Open(login);
+        Ok(Flow::Done)
+    }
+
+    pub(super) fn connection_open(
+        &mut self,
+        login: &Login,
+        open: &connection::Open,
+    ) -> Result<Flow, Refusal> {
+        let name = open.virtual_host.as_str();
+        let Some(vhost) = self.broker.vhost(name) else {
+            let text = format!("vhost {name} not found");
+            return Err(Refusal::connection(ReplyCode::NotAllowed, text));
+        };
+        if !self.users.may_enter(&login.user, name) {
+            let text = format!("access to vhost '{name}' refused for user '{}'", login.user);
+            return Err(Refusal::connection(ReplyCode::NotAllowed, text));
+        }
+        tracing::info!(peer = %self.peer, user = %login.user, vhost = name, "connection open");
+        self.phase = Phase::Running(Running {
+            vhost,
+            user: Arc::clone(&login.user),
+            capabilities: Capabilities {
+                cancel_notify: login.cancel_notify,
+                blocked: login.blocked,
+                negotiated: login.negotiated,
+            },
+            channel_max: login.channel_max,
+            access: AccessCache::default(),
+        });
+        self.outbox.write(|out, _| {
+            let open_ok = connection::AMQPMethod::OpenOk(connection::OpenOk {});
+            write::method(out, 0, AMQPClass::Connection(open_ok));
+        });
+        Ok(Flow::Done)
+    }
+
+    /// A token renewed: with passwords in the configuration there is nothing to renew but the
+    /// answer to whether it is still right.
+    pub(super) fn update_secret(
+        &mut self,
+        update: &connection::UpdateSecret,
+    ) -> Result<Flow, Refusal> {
+        let Phase::Running(running) = &self.phase else { return Ok(Flow::Done) };
+        let loopback = self.peer.ip().to_canonical().is_loopback();
+        let secret = update.new_secret.as_bytes();
+        if self.users.login(&running.user, secret, loopback).is_err() {
+            let text = "New secret was refused by one of the backends";
+            return Err(Refusal::connection(ReplyCode::NotAllowed, text));
+        }
+        self.outbox.write(|out, _| {
+            let ok = connection::AMQPMethod::UpdateSecretOk(connection::UpdateSecretOk {});
+            write::method(out, 0, AMQPClass::Connection(ok));
+        });
+        Ok(Flow::Done)
+    }
+}
+
+struct Limits {
+    channel_max: u16,
+    frame_max: u32,
+    heartbeat: u16,
+}
+
+impl Limits {
+    fn of(session: &Session) -> Limits {
+        let super::Limits { channel_max, frame_max, heartbeat, .. } = session.limits;
+        Limits { channel_max, frame_max, heartbeat }
+    }
+}
+
+/// 0 is no limit, on both sides.
+fn agree(name: &str, ours: u32, theirs: u32) -> Result<u32, Refusal> {
+    match (ours, theirs) {
+        (0, theirs) => Ok(theirs),
+        (ours, 0) => Ok(ours),
+        (ours, theirs) if theirs > ours => Err(Refusal::connection(
+            ReplyCode::NotAllowed,
+            format!(
+                "negotiated {name} = {theirs} is higher than the maximum allowed value ({ours})"
+            ),
+        )),
+        (_, theirs) => Ok(theirs),
+    }
+}
+
+/// Authorisation id, user, password, each after a NUL.
+fn plain(response: &[u8]) -> Option<(String, Vec<u8>)> {
+    let mut parts = response.splitn(3, |octet| *octet == 0);
+    let (_, user, password) = (parts.next()?, parts.next()?, parts.next()?);
+    Some((String::from_utf8(user.to_vec()).ok()?, password.to_vec()))
+}
+
+/// A field table with LOGIN and PASSWORD, without the length in front.
+fn amqplain(response: &[u8]) -> Option<(String, Vec<u8>)> {
+    let table = table::decode(response).ok()?;
+    let field = |name: &str| match table.inner().get(name) {
+        Some(AMQPValue::LongString(text)) => Some(text.as_bytes().to_vec()),
+        Some(_) | None => None,
+    };
+    Some((String::from_utf8(field("LOGIN")?).ok()?, field("PASSWORD")?))
+}
+
+/// connection.blocked with RabbitMQ's reasons.
+pub fn blocked(reason: &str) -> AMQPClass {
+    let reason = short_string(reason);
+    AMQPClass::Connection(connection::AMQPMethod::Blocked(connection::Blocked { reason }))
+}
+
+pub fn unblocked() -> AMQPClass {
+    AMQPClass::Connection(connection::AMQPMethod::Unblocked(connection::Unblocked {}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_and_amqplain_give_user_and_password() {
+        let expected = Some(("guest".to_owned(), b"secret".to_vec()));
+        assert_eq!(plain(b"\0guest\0secret"), expected);
+        assert_eq!(plain(b"guest"), None);
+        let table = b"\x05LOGINS\0\0\0\x05guest\x08PASSWORDS\0\0\0\x06secret";
+        assert_eq!(amqplain(table), expected);
+        assert_eq!(amqplain(b"\x05LOGI"), None);
+    }
+
+    #[test]
+    fn the_lower_limit_holds_and_zero_is_none() {
+        assert_eq!(agree("frame_max", 131_072, 0), Ok(131_072));
+        assert_eq!(agree("frame_max", 0, 4096), Ok(4096));
+        assert_eq!(agree("frame_max", 131_072, 4096), Ok(4096));
+        let refusal = agree("frame_max", 131_072, 200_000).unwrap_err();
+        assert_eq!(
+            refusal.text,
+            "negotiated frame_max = 200000 is higher than the maximum allowed value (131072)"
+        );
+    }
+}

@@ -1,0 +1,257 @@
+//! One client's connection as a state machine: octets in, effects and frames out. Synchronous and
+//! without a socket; what has to be waited for comes back as a [`Wait`] that `net/` waits for.
+
+mod access;
+mod basic;
+mod channel;
+mod close;
+mod content;
+mod dispatch;
+mod exchange;
+mod handshake;
+mod publish;
+mod queue;
+mod settle;
+mod tx;
+mod wait;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+pub use handshake::{Negotiated, blocked, unblocked};
+pub use wait::{Resumed, Then, Wait};
+
+use crate::amqp::frame::{self, Cut};
+use crate::amqp::write;
+use crate::auth::Users;
+use crate::error::Refusal;
+use crate::names::{ConnectionId, QueueId};
+use crate::outbox::Outbox;
+use crate::queue::{Effects, Queue};
+use crate::vhost::{Broker, Memo, Vhost};
+use access::AccessCache;
+use channel::Channel;
+use publish::Publisher;
+
+/// What a connection may ask for, from the configuration.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub frame_max: u32,
+    pub channel_max: u16,
+    /// Seconds; 0 is off.
+    pub heartbeat: u16,
+    pub max_message_size: u64,
+}
+
+/// Frames before the negotiation are held to this size, as RabbitMQ's initial_frame_max.
+const INITIAL_FRAME_MAX: u32 = 8192;
+
+pub struct Session {
+    pub id: ConnectionId,
+    pub outbox: Arc<Outbox>,
+    broker: Arc<Broker>,
+    users: Arc<Users>,
+    limits: Limits,
+    peer: SocketAddr,
+    phase: Phase,
+    frame_max: u32,
+    channels: HashMap<u16, Channel>,
+    last_incarnation: u64,
+    /// Queues that deliveries on this connection came from.
+    queues: HashMap<QueueId, Arc<Queue>>,
+    /// Queues that go with this connection.
+    exclusive: Vec<Arc<Queue>>,
+    memo: Memo,
+    publisher: Publisher,
+}
+
+/// How far the connection has got.
+enum Phase {
+    Header,
+    StartOk,
+    TuneOk(handshake::Login),
+    Open(handshake::Login),
+    Running(Running),
+    /// We have sent connection.close: everything but close-ok is ignored.
+    Closing,
+    Ended,
+}
+
+struct Running {
+    vhost: Arc<Vhost>,
+    user: Arc<str>,
+    capabilities: handshake::Capabilities,
+    channel_max: u16,
+    access: AccessCache,
+}
+
+/// Where a connection stands after some octets.
+pub enum Next {
+    /// More octets are wanted.
+    Read,
+    /// Nothing of this connection goes on before this has happened.
+    Wait(Wait),
+    /// Write what is in the outbox and close the socket.
+    End,
+}
+
+/// What one frame came to.
+enum Flow {
+    Done,
+    Wait(Wait),
+}
+
+impl Session {
+    pub fn new(
+        broker: Arc<Broker>,
+        users: Arc<Users>,
+        limits: Limits,
+        peer: SocketAddr,
+    ) -> Session {
+        Session {
+            id: broker.next_connection(),
+            outbox: Arc::new(Outbox::new()),
+            broker,
+            users,
+            limits,
+            peer,
+            phase: Phase::Header,
+            frame_max: INITIAL_FRAME_MAX,
+            channels: HashMap::new(),
+            last_incarnation: 0,
+            queues: HashMap::new(),
+            exclusive: Vec::new(),
+            memo: Memo::default(),
+            publisher: Publisher::default(),
+        }
+    }
+
+    /// Works off whole frames from the front of `buffer`; returns how many octets they took.
+    pub fn feed(&mut self, buffer: &[u8], effects: &mut Effects) -> (usize, Next) {
+        let mut used = 0;
+        loop {
+            let rest = buffer.get(used..).unwrap_or_default();
+            match self.step(rest, effects) {
+                Ok(Step::Used(length, Flow::Done)) => used += length,
+                Ok(Step::Used(length, Flow::Wait(wait))) => return (used + length, Next::Wait(wait)),
+                Ok(Step::Incomplete) => return (used, Next::Read),
+                Ok(Step::End) => return (used, Next::End),
+                Err(refusal) => {
+                    self.fail(&refusal, (0, 0), effects);
+                    return (buffer.len(), Next::Read);
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, rest: &[u8], effects: &mut Effects) -> Result<Step, Refusal> {
+        match &self.phase {
+            Phase::Header => return Ok(self.header(rest)),
+            Phase::Ended => return Ok(Step::End),
+            Phase::StartOk
+            | Phase::TuneOk(_)
+            | Phase::Open(_)
+            | Phase::Running(_)
+            | Phase::Closing => {}
+        }
+        let cut = frame::cut(rest, self.frame_max);
+        let cut = match cut {
+            Ok(cut) => cut,
+            // The peer may send anything after our close.
+            Err(_) if matches!(self.phase, Phase::Closing) => return Ok(Step::End),
+            Err(error) => return Err(Refusal::connection(error.code(), error.text())),
+        };
+        match cut {
+            Cut::Incomplete => Ok(Step::Incomplete),
+            Cut::Frame { frame, length } => {
+                let after = rest.get(length..).unwrap_or_default();
+                let (more, flow) = self.frame(frame, after, effects)?;
+                Ok(Step::Used(length + more, flow))
+            }
+        }
+    }
+
+    fn header(&mut self, rest: &[u8]) -> Step {
+        match frame::protocol_header(rest) {
+            Ok(None) => Step::Incomplete,
+            Ok(Some(length)) => {
+                self.outbox.write(|out, _| write::method(out, 0, handshake::start()));
+                self.phase = Phase::StartOk;
+                Step::Used(length, Flow::Done)
+            }
+            Err(error) => {
+                tracing::info!(peer = %self.peer, %error, "refused");
+                self.outbox.write(|out, _| out.extend_from_slice(&frame::PROTOCOL_HEADER));
+                self.phase = Phase::Ended;
+                Step::End
+            }
+        }
+    }
+
+    /// Asks every queue this connection consumes from again: its socket has room.
+    pub fn resume_consumers(&mut self, effects: &mut Effects) {
+        for channel in self.channels.values() {
+            for consumer in channel.consumers.values() {
+                consumer.queue.deliver(Some(consumer.key), effects);
+            }
+        }
+    }
+
+    /// Settles deliveries without acknowledgement whose bytes are in the socket now.
+    pub fn sent(&mut self, sent: &[crate::outbox::Unsent]) {
+        for group in sent.chunk_by(|one, next| one.queue == next.queue) {
+            let queue = group.first().and_then(|first| self.queues.get(&first.queue));
+            if let Some(queue) = queue {
+                queue.sent(group);
+            }
+        }
+    }
+
+    /// Past the handshake, and what was agreed there.
+    pub fn negotiated(&self) -> Option<Negotiated> {
+        match &self.phase {
+            Phase::Open(login) => Some(login.negotiated),
+            Phase::Running(running) => Some(running.capabilities.negotiated),
+            Phase::Header
+            | Phase::StartOk
+            | Phase::TuneOk(_)
+            | Phase::Closing
+            | Phase::Ended => None,
+        }
+    }
+
+    pub fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running(_))
+    }
+
+    /// Our close is out; only the peer's answer matters.
+    pub fn is_closing(&self) -> bool {
+        matches!(self.phase, Phase::Closing)
+    }
+
+    /// Only publishers are stopped by alarms.
+    pub fn has_published(&self) -> bool {
+        self.publisher.has_published
+    }
+
+    /// The client wants to hear of alarms.
+    pub fn wants_blocked(&self) -> bool {
+        match &self.phase {
+            Phase::Running(running) => running.capabilities.blocked,
+            Phase::Header
+            | Phase::StartOk
+            | Phase::TuneOk(_)
+            | Phase::Open(_)
+            | Phase::Closing
+            | Phase::Ended => false,
+        }
+    }
+}
+
+enum Step {
+    Used(usize, Flow),
+    Incomplete,
+    End,
+}

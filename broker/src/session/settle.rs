@@ -1,0 +1,88 @@
+//! Acknowledgements from the client: ack, nack, reject.
+
+use super::channel::Mode;
+use super::tx::Settlement;
+use super::Session;
+use crate::error::Refusal;
+use crate::outbox::Unacked;
+use crate::queue::{Effects, Settle};
+
+impl Session {
+    pub(super) fn ack(
+        &mut self,
+        number: u16,
+        tag: u64,
+        multiple: bool,
+        effects: &mut Effects,
+    ) -> Result<(), Refusal> {
+        let acked = self.unacked(number, tag, multiple)?;
+        if let Some(acked) = self.in_transaction(number, acked, Settlement::Ack) {
+            self.settle(number, acked, Settle::Acked, effects);
+        }
+        Ok(())
+    }
+
+    pub(super) fn nack(
+        &mut self,
+        number: u16,
+        tag: u64,
+        multiple: bool,
+        requeue: bool,
+        effects: &mut Effects,
+    ) -> Result<(), Refusal> {
+        let nacked = self.unacked(number, tag, multiple)?;
+        let settlement = if requeue { Settlement::Requeue } else { Settlement::Discard };
+        let Some(nacked) = self.in_transaction(number, nacked, settlement) else { return Ok(()) };
+        if requeue {
+            self.requeue(nacked, effects);
+            self.resume_channel(number, effects);
+        } else {
+            self.settle(number, nacked, Settle::Rejected, effects);
+        }
+        Ok(())
+    }
+
+    fn unacked(&self, number: u16, tag: u64, multiple: bool) -> Result<Vec<Unacked>, Refusal> {
+        let unknown = || Refusal::precondition(format!("unknown delivery tag {tag}"));
+        self.outbox.take_unacked(number, tag, multiple).ok_or_else(unknown)
+    }
+
+    /// Keeps the settlement for the commit where the channel is transactional.
+    fn in_transaction(
+        &mut self,
+        number: u16,
+        unacked: Vec<Unacked>,
+        settlement: Settlement,
+    ) -> Option<Vec<Unacked>> {
+        match self.channels.get_mut(&number).map(|channel| &mut channel.mode) {
+            Some(Mode::Tx(tx)) => {
+                tx.settle(unacked, settlement);
+                None
+            }
+            Some(Mode::Plain | Mode::Confirm(_)) | None => Some(unacked),
+        }
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        number: u16,
+        mut settled: Vec<Unacked>,
+        how: Settle,
+        effects: &mut Effects,
+    ) {
+        let one_queue =
+            settled.windows(2).all(|pair| matches!(pair, [a, b] if a.queue == b.queue));
+        if !one_queue {
+            settled.sort_by_key(|unacked| unacked.queue);
+        }
+        for group in settled.chunk_by(|one, next| one.queue == next.queue) {
+            let queue = group.first().and_then(|first| self.queues.get(&first.queue));
+            if let Some(queue) = queue {
+                queue.settle(group, how, effects);
+            }
+        }
+        if self.outbox.channel_is_limited(number) {
+            self.resume_channel(number, effects);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The tx class: publishes and acknowledgements that take effect together at tx.commit, synced.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::channel::Mode;
+use super::{Flow, Session, Then, Wait};
+use crate::amqp::reply::ReplyCode;
+use crate::amqp::{AMQPClass, tx, write};
+use crate::error::Refusal;
+use crate::message::Message;
+use crate::outbox::{Place, Unacked};
+use crate::queue::{Effects, Settle};
+use crate::vhost::{Route, Transaction};
+
+/// A transaction lives in memory until it is committed, so it must end somewhere.
+const TX_BYTES: usize = 256 * 1024 * 1024;
+
+#[derive(Default)]
+pub(super) struct TxState {
+    publishes: Vec<TxPublish>,
+    settled: Vec<(Settlement, Vec<Unacked>)>,
+    bytes: usize,
+}
+
+struct TxPublish {
+    message: Arc<Message>,
+    route: Route,
+    mandatory: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Settlement {
+    Ack,
+    Requeue,
+    Discard,
+}
+
+impl TxState {
+    pub fn publish(
+        &mut self,
+        message: Arc<Message>,
+        route: &Route,
+        mandatory: bool,
+    ) -> Result<(), Refusal> {
+        self.bytes += message.size();
+        if self.bytes > TX_BYTES {
+            let text = format!("transaction is larger than {TX_BYTES} bytes");
+            return Err(Refusal::connection(ReplyCode::ResourceError, text));
+        }
+        self.publishes.push(TxPublish { message, route: route.found(), mandatory });
+        Ok(())
+    }
+
+    pub fn settle(&mut self, unacked: Vec<Unacked>, settlement: Settlement) {
+        self.settled.push((settlement, unacked));
+    }
+
+    pub fn into_unacked(self) -> impl Iterator<Item = Unacked> {
+        self.settled.into_iter().flat_map(|(_, unacked)| unacked)
+    }
+}
+
+impl Session {
+    pub(super) fn tx_method(
+        &mut self,
+        number: u16,
+        method: tx::AMQPMethod,
+        effects: &mut Effects,
+    ) -> Result<Flow, Refusal> {
+        use tx::AMQPMethod;
+        match method {
+            AMQPMethod::Select(_) => {
+                let Some(channel) = self.channels.get_mut(&number) else { return Ok(Flow::Done) };
+                match &channel.mode {
+                    Mode::Confirm(_) => {
+                        let text = "cannot switch from confirm to tx mode";
+                        return Err(Refusal::precondition(text));
+                    }
+                    Mode::Tx(_) => {}
+                    Mode::Plain => channel.mode = Mode::Tx(TxState::default()),
+                }
+                let ok = AMQPMethod::SelectOk(tx::SelectOk {});
+                self.outbox.write(|out, _| write::method(out, number, AMQPClass::Tx(ok)));
+                Ok(Flow::Done)
+            }
+            AMQPMethod::Commit(_) => {
+                let state = self.take_transaction(number)?;
+                Ok(self.commit(number, state, effects))
+            }
+            AMQPMethod::Rollback(_) => {
+                let state = self.take_transaction(number)?;
+                // The messages stay unacknowledged, under their old tags.
+                self.outbox.put_back_unacked(number, state.into_unacked().collect());
+                let ok = AMQPMethod::RollbackOk(tx::RollbackOk {});
+                self.outbox.write(|out, _| write::method(out, number, AMQPClass::Tx(ok)));
+                Ok(Flow::Done)
+            }
+            AMQPMethod::SelectOk(_) | AMQPMethod::CommitOk(_) | AMQPMethod::RollbackOk(_) => {
+                Err(self.not_for_servers())
+            }
+        }
+    }
+
+    fn take_transaction(&mut self, number: u16) -> Result<TxState, Refusal> {
+        match self.channels.get_mut(&number).map(|channel| &mut channel.mode) {
+            Some(Mode::Tx(state)) => Ok(std::mem::take(state)),
+            Some(Mode::Plain | Mode::Confirm(_)) | None => {
+                Err(Refusal::precondition("channel is not transactional"))
+            }
+        }
+    }
+
+    fn commit(&mut self, number: u16, state: TxState, effects: &mut Effects) -> Flow {
+        let Ok(vhost) = self.vhost() else { return Flow::Done };
+        let mut transaction = Transaction::default();
+        for publish in state.publishes {
+            let routed = transaction.add(&vhost, &publish.route, &publish.message);
+            if !routed && publish.mandatory {
+                self.return_unroutable(number, publish.message.view());
+            }
+        }
+        for (settlement, unacked) in state.settled {
+            match settlement {
+                Settlement::Requeue => self.requeue(unacked, effects),
+                Settlement::Ack | Settlement::Discard => {
+                    let stored = unacked.iter().filter(|unacked| match unacked.place {
+                        Place::Store(_) => true,
+                        Place::Memory(_) => false,
+                    });
+                    let rows = stored.map(|unacked| (unacked.queue, unacked.seq));
+                    transaction.settles.extend(rows);
+                    self.settle(number, unacked, Settle::Committed, effects);
+                }
+            }
+        }
+        let (committed, done) = oneshot::channel();
+        transaction.commit(self.broker.store(), true, move |_| drop(committed.send(())));
+        let method = AMQPClass::Tx(tx::AMQPMethod::CommitOk(tx::CommitOk {}));
+        Flow::Wait(Wait::Saved { done, then: Then::Reply { channel: number, method } })
+    }
+}

@@ -5,6 +5,34 @@
 //! Everything here that is called from a tokio worker only pushes into a mailbox and returns;
 //! reading and writing happen on the store's own threads, which answer through [`StoreEvents`].
 
+mod bodies;
+mod coding;
+mod commit;
+mod confirms;
+mod disk;
+mod error;
+mod handle;
+mod layout;
+mod mailbox;
+mod pack;
+mod reader;
+mod recovery;
+mod row;
+mod rows;
+mod stage;
+mod sweep;
+mod timers;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use disk::Faults;
+pub use error::StoreError;
+pub use handle::{
+    CACHE_BYTES, MAILBOX_BYTES, MEMTABLE_BYTES, Recovered, Store, StoreOptions, StoreStats,
+};
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 

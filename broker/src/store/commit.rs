@@ -1,0 +1,184 @@
+//! The commit thread: everything that waits becomes one batch, is written, and only then anybody is
+//! told. Not the contents of the batch (see `stage.rs`, `writer.rs`).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::StoreEvents;
+use super::error::StoreError;
+use super::handle::Shared;
+use super::mailbox::{Item, Taken};
+use super::stage::Stage;
+use super::sweep::Purge;
+use super::writer::Writer;
+use crate::names::QueueId;
+
+/// A batch ends here, so that one burst neither overfills a memtable nor makes its first message
+/// wait for all others.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// While publishers are stopped by the database's buffer, nobody else says when it has room.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+pub(super) struct Committer {
+    shared: Arc<Shared>,
+    events: Arc<dyn StoreEvents>,
+    stage: Stage,
+    writer: Writer,
+}
+
+impl Committer {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        events: Arc<dyn StoreEvents>,
+        unfinished: Vec<(QueueId, Purge)>,
+    ) -> Committer {
+        let mut writer = Writer::new(shared.run);
+        for (queue, purge) in unfinished {
+            writer.sweeps.resume(queue, purge);
+        }
+        Committer {
+            shared,
+            events,
+            stage: Stage::default(),
+            writer,
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        if let Err(error) = self.serve() {
+            self.shared.fail(&error);
+        }
+    }
+
+    fn serve(&mut self) -> Result<(), StoreError> {
+        let mut items = Vec::new();
+        loop {
+            match self.shared.mailbox.take(&mut items, self.patience()) {
+                Taken::Items => {
+                    let mut waiting = items.drain(..);
+                    while waiting.len() > 0 {
+                        self.one_batch(&mut waiting)?;
+                    }
+                }
+                Taken::Idle => {
+                    if !self.writer.sweeps.is_idle() {
+                        self.one_batch(&mut std::iter::empty())?;
+                    }
+                    self.let_go_on();
+                }
+                Taken::Closed => return self.shared.disk.write_run(self.shared.run, true),
+                Taken::Abandoned => return Ok(()),
+            }
+        }
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        if !self.writer.sweeps.is_idle() {
+            Some(Duration::ZERO)
+        } else if self.shared.mailbox.has_stopped() {
+            Some(LOOK_AGAIN)
+        } else {
+            None
+        }
+    }
+
+    fn one_batch(&mut self, items: &mut dyn Iterator<Item = Item>) -> Result<(), StoreError> {
+        let mut bytes = 0;
+        for item in items {
+            bytes += item.bytes();
+            self.stage_item(item);
+            if bytes >= BATCH_BYTES {
+                break;
+            }
+        }
+        let shared = Arc::clone(&self.shared);
+        let counts = &shared.counts;
+        let by_ack = self.stage.early.resolve();
+        counts.confirmed_by_ack.fetch_add(by_ack, Ordering::Relaxed);
+        let batch = self
+            .writer
+            .build(&shared.disk, &shared.timers, &mut self.stage)?;
+        if !batch.is_empty() || self.stage.synced {
+            shared.disk.commit(batch, self.stage.synced)?;
+            counts.batches.fetch_add(1, Ordering::Relaxed);
+            let synced = u64::from(self.stage.synced);
+            counts.syncs.fetch_add(synced, Ordering::Relaxed);
+        }
+        self.writer.rows.shrink();
+        shared.mailbox.written(bytes);
+        self.tell();
+        self.stage.clear();
+        self.let_go_on();
+        Ok(())
+    }
+
+    fn stage_item(&mut self, item: Item) {
+        match item {
+            Item::Append(append) => self.stage.append(append),
+            Item::Gone { queue, seqs, why } => {
+                for seq in seqs {
+                    self.stage.gone(queue, seq, why);
+                }
+            }
+            Item::Redelivered { queue, seqs } => {
+                for seq in seqs {
+                    self.stage.redelivered(queue, seq);
+                }
+            }
+            Item::Hold(hold) => self.stage.holds.push(*hold),
+            Item::Move(change) => self.stage.change(*change),
+            Item::Purge { queue, upto, keep } => {
+                let keep: HashSet<_> = keep.into_iter().collect();
+                self.stage.purge(queue, upto, &keep);
+                self.writer.sweeps.purge(queue, upto, keep);
+            }
+            Item::Forget(queue) => self.writer.sweeps.forget(queue),
+            Item::SweepUnknown(known) => {
+                for queue in self.shared.found_at_start() {
+                    if !known.contains(&queue) {
+                        self.writer.sweeps.forget(queue);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The batch is where it has to be: confirms, then queues, then moves, in order.
+    fn tell(&mut self) {
+        let counts = &self.shared.counts;
+        let by_sync = self.stage.late.resolve();
+        counts
+            .confirmed_by_sync
+            .fetch_add(by_sync, Ordering::Relaxed);
+        counts
+            .messages_written
+            .fetch_add(self.writer.written, Ordering::Relaxed);
+        counts
+            .messages_cancelled
+            .fetch_add(self.stage.cancelled, Ordering::Relaxed);
+        for queue in self.stage.queues() {
+            if let Some(upto) = queue.upto {
+                self.events.written(queue.queue, upto);
+            }
+        }
+        self.shared
+            .timers
+            .written(self.writer.first_timer, &self.stage.released);
+        for done in self.stage.done.drain(..) {
+            done();
+        }
+    }
+
+    fn let_go_on(&self) {
+        if self
+            .shared
+            .mailbox
+            .may_go_on(self.shared.write_buffer_full())
+        {
+            self.events.drained();
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The folder, its lock and the one fjall database in it; the seam where tests make the disk slow
+//! or broken. Not what is written (see `commit.rs`).
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use fjall::config::{FilterPolicy, FilterPolicyEntry};
+use fjall::{
+    CompressionType, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode,
+};
+
+use super::error::StoreError;
+use super::handle::StoreOptions;
+use super::layout::{FORMAT, FORMAT_KEY, RUN_KEY, number};
+
+/// fjall keeps sealed journals until every keyspace is flushed past them; what it keeps is read
+/// again at the next start. 128 MiB read back in well under a second.
+const JOURNAL_BYTES: u64 = 128 * 1024 * 1024;
+
+/// One flushes while the other compacts.
+const WORKERS: usize = 2;
+
+/// Lets a test stand between the store and the disk.
+pub trait Faults: Send + Sync {
+    /// Called before each batch goes to the disk. May take its time; an error counts as the disk's.
+    fn before_write(&self, synced: bool) -> io::Result<()>;
+}
+
+pub(super) struct Disk {
+    database: Database,
+    pub(super) definitions: Keyspace,
+    pub(super) packs: Keyspace,
+    pub(super) entries: Keyspace,
+    pub(super) bodies: Keyspace,
+    pub(super) holders: Keyspace,
+    pub(super) timers: Keyspace,
+    faults: Option<Arc<dyn Faults>>,
+    // The last field: the folder is given free after the database is closed.
+    _lock: File,
+}
+
+impl Disk {
+    pub(super) fn open(options: &StoreOptions) -> Result<Disk, StoreError> {
+        let lock = lock_folder(&options.directory)?;
+        let database = Database::builder(options.directory.join("database"))
+            .manual_journal_persist(true)
+            .journal_compression(CompressionType::None)
+            .max_journaling_size(JOURNAL_BYTES)
+            .cache_size(options.cache_bytes)
+            .worker_threads(WORKERS)
+            .open()?;
+        let memtable = options.memtable_bytes;
+        // Everything but `bodies` is read by range, where a bloom filter is dead weight.
+        let ranged = |bytes: u64| {
+            move || {
+                KeyspaceCreateOptions::default()
+                    .max_memtable_size(bytes)
+                    .manual_journal_persist(true)
+                    .filter_policy(FilterPolicy::all(FilterPolicyEntry::None))
+            }
+        };
+        let disk = Disk {
+            definitions: database.keyspace("definitions", ranged(memtable / 4))?,
+            packs: database.keyspace("packs", ranged(memtable))?,
+            entries: database.keyspace("entries", ranged(memtable / 2))?,
+            bodies: database
+                .keyspace("bodies", || ranged(memtable)().expect_point_read_hits(true))?,
+            holders: database.keyspace("holders", ranged(memtable / 4))?,
+            timers: database.keyspace("timers", ranged(memtable))?,
+            database,
+            faults: options.faults.clone(),
+            _lock: lock,
+        };
+        disk.check_format(&options.directory)?;
+        Ok(disk)
+    }
+
+    fn check_format(&self, directory: &Path) -> Result<(), StoreError> {
+        let Some(found) = self.definitions.get(FORMAT_KEY)? else {
+            let mut batch = self.batch(1);
+            batch.insert(&self.definitions, FORMAT_KEY, FORMAT.to_be_bytes());
+            return self.commit(batch, true);
+        };
+        let found = <[u8; 4]>::try_from(&*found)
+            .map(u32::from_be_bytes)
+            .map_err(|_| StoreError::Corrupt("format number"))?;
+        if found > FORMAT {
+            return Err(StoreError::NewerFormat {
+                directory: directory.to_path_buf(),
+                found,
+                known: FORMAT,
+            });
+        }
+        Ok(())
+    }
+
+    /// The number of the run before this one (0: none) and whether it ended well.
+    pub(super) fn last_run(&self) -> Result<(u64, bool), StoreError> {
+        let Some(row) = self.definitions.get(RUN_KEY)? else {
+            return Ok((0, true));
+        };
+        let (run, clean) = row
+            .split_at_checked(8)
+            .ok_or(StoreError::Corrupt("run number"))?;
+        let run = number(run).ok_or(StoreError::Corrupt("run number"))?;
+        Ok((run, clean == [1]))
+    }
+
+    pub(super) fn write_run(&self, run: u64, clean: bool) -> Result<(), StoreError> {
+        let mut row = [0; 9];
+        row[..8].copy_from_slice(&run.to_be_bytes());
+        row[8] = u8::from(clean);
+        let mut batch = self.batch(1);
+        batch.insert(&self.definitions, RUN_KEY, row);
+        self.commit(batch, true)
+    }
+
+    pub(super) fn batch(&self, capacity: usize) -> OwnedWriteBatch {
+        OwnedWriteBatch::with_capacity(self.database.clone(), capacity)
+    }
+
+    /// Written to the operating system at least, so that a killed process loses nothing; synced
+    /// when asked.
+    pub(super) fn commit(&self, batch: OwnedWriteBatch, synced: bool) -> Result<(), StoreError> {
+        if let Some(faults) = &self.faults {
+            faults.before_write(synced)?;
+        }
+        let mode = if synced {
+            PersistMode::SyncData
+        } else {
+            PersistMode::Buffer
+        };
+        if batch.is_empty() {
+            // fjall would skip the sync of an empty batch, and earlier batches may need it.
+            if synced {
+                self.database.persist(mode)?;
+            }
+            return Ok(());
+        }
+        batch.durability(Some(mode)).commit()?;
+        Ok(())
+    }
+
+    pub(super) fn snapshot(&self) -> fjall::Snapshot {
+        self.database.snapshot()
+    }
+
+    /// fjall bounds each memtable but not their sum; the store stops publishers by this.
+    pub(super) fn write_buffer(&self) -> u64 {
+        self.database.write_buffer_size()
+    }
+}
+
+fn lock_folder(directory: &Path) -> Result<File, StoreError> {
+    if !directory.try_exists()? {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)?;
+    }
+    // A folder that was there may be open to others: it holds messages and password hashes.
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(directory.join("lock"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(directory.to_path_buf())),
+        Err(TryLockError::Error(error)) => Err(StoreError::Io(error)),
+    }
+}

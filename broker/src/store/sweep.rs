@@ -1,0 +1,216 @@
+//! Work that is too long for one batch: purged backlogs and deleted queues are cleared in steps
+//! between batches. What a purge promised holds from its own batch on, by a row in `definitions`.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use fjall::OwnedWriteBatch;
+use hashbrown::HashMap;
+
+use crate::names::{QueueId, Seq};
+
+use super::bodies::Bodies;
+use super::coding::{Cursor, put_number};
+use super::disk::Disk;
+use super::error::StoreError;
+use super::layout::{pack_key, purge_key, read_pack_key};
+use super::rows::Rows;
+
+/// Packs of one step: with 32 KiB each this bounds what a batch waits for a sweep.
+const STEP_PACKS: usize = 256;
+
+/// Sequence numbers of a queue's first step. Tombstones are passed inside the database, where they
+/// cannot be counted: the window follows the time that a step took.
+const FIRST_WINDOW: u64 = 64 * 1024;
+const LEAST_WINDOW: u64 = 4 * 1024;
+const STEP_TIME: Duration = Duration::from_millis(2);
+
+/// A purge that was promised and is not finished.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Purge {
+    pub(super) upto: Seq,
+    /// Unacknowledged when the purge came, or written after it.
+    pub(super) keep: HashSet<Seq>,
+}
+
+impl Purge {
+    pub(super) fn covers(&self, seq: Seq) -> bool {
+        seq <= self.upto && !self.keep.contains(&seq)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(20 + self.keep.len() * 9);
+        put_number(&mut out, self.upto);
+        for seq in &self.keep {
+            put_number(&mut out, *seq);
+        }
+        out
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Purge, StoreError> {
+        let mut cursor = Cursor::new(bytes, "purge");
+        let mut purge = Purge {
+            upto: cursor.number()?,
+            keep: HashSet::new(),
+        };
+        while !cursor.is_empty() {
+            purge.keep.insert(cursor.number()?);
+        }
+        Ok(purge)
+    }
+}
+
+struct Job {
+    purge: Purge,
+    /// Nothing below is left to do.
+    cursor: Seq,
+    window: u64,
+    /// A deleted queue: no row needed, the definitions say it.
+    forget: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Sweeps {
+    jobs: HashMap<QueueId, Job>,
+    turn: VecDeque<QueueId>,
+    /// Their rows in `definitions` must be written with the next batch.
+    unwritten: Vec<QueueId>,
+}
+
+impl Sweeps {
+    pub(super) fn is_idle(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    fn job(&mut self, queue: QueueId) -> &mut Job {
+        let turn = &mut self.turn;
+        self.jobs.entry(queue).or_insert_with(|| {
+            turn.push_back(queue);
+            Job {
+                purge: Purge::default(),
+                cursor: 0,
+                window: FIRST_WINDOW,
+                forget: false,
+            }
+        })
+    }
+
+    pub(super) fn purge(&mut self, queue: QueueId, upto: Seq, keep: HashSet<Seq>) {
+        let job = self.job(queue);
+        let before = std::mem::take(&mut job.purge);
+        job.purge = Purge { upto, keep };
+        if before.upto > upto {
+            let kept = before.keep.into_iter().filter(|seq| *seq > upto);
+            job.purge.keep.extend(kept);
+            job.purge.upto = before.upto;
+        }
+        job.cursor = 0;
+        if !job.forget {
+            self.unwritten.push(queue);
+        }
+    }
+
+    /// A purge that an earlier run did not finish: its row is there already.
+    pub(super) fn resume(&mut self, queue: QueueId, purge: Purge) {
+        self.job(queue).purge = purge;
+    }
+
+    pub(super) fn forget(&mut self, queue: QueueId) {
+        let job = self.job(queue);
+        job.purge = Purge {
+            upto: Seq::MAX,
+            keep: HashSet::new(),
+        };
+        job.cursor = 0;
+        job.forget = true;
+    }
+
+    /// A message written after the purge although its number is below it (a move's) stays.
+    pub(super) fn spare(&mut self, queue: QueueId, seqs: impl Iterator<Item = Seq>) {
+        let Some(job) = self.jobs.get_mut(&queue) else {
+            return;
+        };
+        if job.forget {
+            return;
+        }
+        let before = job.purge.keep.len();
+        let spared = seqs.take_while(|seq| *seq <= job.purge.upto);
+        job.purge.keep.extend(spared);
+        if job.purge.keep.len() > before {
+            self.unwritten.push(queue);
+        }
+    }
+
+    /// Adds the next step to the batch: one long queue's part, or several short queues.
+    pub(super) fn step(
+        &mut self,
+        disk: &Disk,
+        rows: &mut Rows,
+        bodies: &mut Bodies,
+        batch: &mut OwnedWriteBatch,
+    ) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        let mut budget = STEP_PACKS;
+        while budget > 0
+            && begun.elapsed() < STEP_TIME
+            && let Some(queue) = self.turn.pop_front()
+        {
+            let Some(job) = self.jobs.get_mut(&queue) else {
+                continue;
+            };
+            budget -= job.step(disk, rows, bodies, (queue, budget))?;
+            if job.cursor > job.purge.upto || job.cursor == Seq::MAX {
+                self.jobs.remove(&queue);
+                if disk.definitions.contains_key(purge_key(queue))? {
+                    batch.remove(&disk.definitions, purge_key(queue));
+                }
+            } else {
+                self.turn.push_back(queue);
+            }
+        }
+        // After the step: a key may stand in a batch only once, and a purge that ended in this very
+        // batch needs no row.
+        self.unwritten.sort_unstable();
+        self.unwritten.dedup();
+        for queue in self.unwritten.drain(..) {
+            if let Some(job) = self.jobs.get(&queue).filter(|job| !job.forget) {
+                batch.insert(&disk.definitions, purge_key(queue), job.purge.encode());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Job {
+    /// Says how many packs it looked at, `budget` at most.
+    fn step(
+        &mut self,
+        disk: &Disk,
+        rows: &mut Rows,
+        bodies: &mut Bodies,
+        (queue, budget): (QueueId, usize),
+    ) -> Result<usize, StoreError> {
+        let begun = Instant::now();
+        let end = self.cursor.saturating_add(self.window).min(self.purge.upto);
+        let range = pack_key(queue, self.cursor)..=pack_key(queue, end);
+        let mut packs = 0;
+        for guard in disk.entries.range(range) {
+            let (key, value) = guard.into_inner()?;
+            let (_, first) = read_pack_key(&key).ok_or(StoreError::Corrupt("entry key"))?;
+            if packs == budget {
+                self.cursor = first;
+                return Ok(packs);
+            }
+            packs += 1;
+            let purge = &self.purge;
+            rows.sweep(bodies, (queue, first), &value, |seq| purge.covers(seq))?;
+        }
+        self.cursor = end.saturating_add(1);
+        self.window = if begun.elapsed() < STEP_TIME {
+            self.window.saturating_mul(2)
+        } else {
+            (self.window / 2).max(LEAST_WINDOW)
+        };
+        Ok(packs)
+    }
+}

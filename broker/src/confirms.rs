@@ -41,7 +41,9 @@ impl Confirms {
     }
 
     pub fn resolve(&mut self, publish: u64, ok: bool) {
-        let Some(index) = publish.checked_sub(self.resolved + 1) else { return };
+        let Some(index) = publish.checked_sub(self.resolved + 1) else {
+            return;
+        };
         if let Some(fate) = self.open.get_mut(index as usize) {
             *fate = if ok { Fate::Acked } else { Fate::Nacked };
         }
@@ -65,7 +67,11 @@ impl Confirms {
                     run.count += 1;
                 }
                 Some(_) | None => {
-                    self.ready.push_back(Run { upto: self.resolved, count: 1, acked });
+                    self.ready.push_back(Run {
+                        upto: self.resolved,
+                        count: 1,
+                        acked,
+                    });
                 }
             }
         }

@@ -21,15 +21,26 @@ pub struct Refusal {
 
 impl Refusal {
     pub fn channel(code: ReplyCode, text: impl Into<String>) -> Refusal {
-        Refusal { scope: Scope::Channel, code, text: text.into() }
+        Refusal {
+            scope: Scope::Channel,
+            code,
+            text: text.into(),
+        }
     }
 
     pub fn connection(code: ReplyCode, text: impl Into<String>) -> Refusal {
-        Refusal { scope: Scope::Connection, code, text: text.into() }
+        Refusal {
+            scope: Scope::Connection,
+            code,
+            text: text.into(),
+        }
     }
 
     pub fn not_found(kind: &str, name: &str, vhost: &str) -> Refusal {
-        Refusal::channel(ReplyCode::NotFound, format!("no {kind} '{name}' in vhost '{vhost}'"))
+        Refusal::channel(
+            ReplyCode::NotFound,
+            format!("no {kind} '{name}' in vhost '{vhost}'"),
+        )
     }
 
     pub fn precondition(text: impl Into<String>) -> Refusal {
@@ -47,6 +58,9 @@ impl Refusal {
     }
 
     pub fn on_connection(self) -> Refusal {
-        Refusal { scope: Scope::Connection, ..self }
+        Refusal {
+            scope: Scope::Connection,
+            ..self
+        }
     }
 }

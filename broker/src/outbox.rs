@@ -104,7 +104,9 @@ pub struct Delivery<'a> {
 
 pub enum Delivered {
     /// `wake`: the connection does not know yet that something waits.
-    Yes { wake: bool },
+    Yes {
+        wake: bool,
+    },
     /// The socket is behind. The connection will ask the queue again.
     Full,
     /// The channel's own prefetch is used up. The channel will ask the queue again.
@@ -173,7 +175,10 @@ impl Outbox {
             state.channels.resize_with(index + 1, || None);
         }
         if let Some(slot) = state.channels.get_mut(index) {
-            *slot = Some(Box::new(ChannelOut { incarnation, ..ChannelOut::default() }));
+            *slot = Some(Box::new(ChannelOut {
+                incarnation,
+                ..ChannelOut::default()
+            }));
         }
     }
 
@@ -181,7 +186,9 @@ impl Outbox {
     pub fn close_channel(&self, channel: u16) -> VecDeque<Unacked> {
         let mut state = self.state.lock();
         let slot = state.channels.get_mut(usize::from(channel));
-        slot.and_then(Option::take).map(|out| out.unacked).unwrap_or_default()
+        slot.and_then(Option::take)
+            .map(|out| out.unacked)
+            .unwrap_or_default()
     }
 
     /// Ends the connection: nothing is taken any more. Returns what never reached the socket.
@@ -226,11 +233,23 @@ impl Outbox {
             message.body,
         );
         let size = message.body.len() as u32;
-        let Delivery { queue, seq, persistent, .. } = delivery;
+        let Delivery {
+            queue,
+            seq,
+            persistent,
+            ..
+        } = delivery;
         match delivery.place {
             Some(place) if delivery.no_ack => {
                 let position = state.taken + state.bytes.len() as u64;
-                state.unsent.push_back(Unsent { position, queue, seq, place, size, persistent });
+                state.unsent.push_back(Unsent {
+                    position,
+                    queue,
+                    seq,
+                    place,
+                    size,
+                    persistent,
+                });
             }
             Some(place) => {
                 channel.prefetch_used += 1;
@@ -247,7 +266,9 @@ impl Outbox {
             }
             None => {}
         }
-        Delivered::Yes { wake: state.needs_wake() }
+        Delivered::Yes {
+            wake: state.needs_wake(),
+        }
     }
 
     /// Answers basic.get on the caller's own connection.
@@ -266,7 +287,9 @@ impl Outbox {
         let mut state = self.state.lock();
         let state = &mut *state;
         let slot = state.channels.get_mut(usize::from(channel));
-        let Some(out) = slot.and_then(Option::as_mut) else { return };
+        let Some(out) = slot.and_then(Option::as_mut) else {
+            return;
+        };
         out.last_tag += 1;
         write::get_ok(
             &mut state.bytes,
@@ -284,7 +307,15 @@ impl Outbox {
             let size = message.body.len() as u32;
             let tag = out.last_tag;
             let consumer = None;
-            out.unacked.push_back(Unacked { tag, queue, seq, consumer, place, size, persistent });
+            out.unacked.push_back(Unacked {
+                tag,
+                queue,
+                seq,
+                consumer,
+                place,
+                size,
+                persistent,
+            });
         }
     }
 
@@ -292,18 +323,27 @@ impl Outbox {
     /// Tag 0 with `multiple` means everything.
     pub fn take_unacked(&self, channel: u16, tag: u64, multiple: bool) -> Option<Vec<Unacked>> {
         let mut state = self.state.lock();
-        let out = state.channels.get_mut(usize::from(channel)).and_then(Option::as_mut)?;
+        let out = state
+            .channels
+            .get_mut(usize::from(channel))
+            .and_then(Option::as_mut)?;
         let taken: Vec<Unacked> = if multiple && tag == 0 {
             out.unacked.drain(..).collect()
         } else {
-            let index = out.unacked.binary_search_by_key(&tag, |unacked| unacked.tag).ok()?;
+            let index = out
+                .unacked
+                .binary_search_by_key(&tag, |unacked| unacked.tag)
+                .ok()?;
             if multiple {
                 out.unacked.drain(..=index).collect()
             } else {
                 out.unacked.remove(index).into_iter().collect()
             }
         };
-        let counted = taken.iter().filter(|unacked| unacked.consumer.is_some()).count() as u32;
+        let counted = taken
+            .iter()
+            .filter(|unacked| unacked.consumer.is_some())
+            .count() as u32;
         out.prefetch_used = out.prefetch_used.saturating_sub(counted);
         Some(taken)
     }
@@ -312,7 +352,9 @@ impl Outbox {
     pub fn take_all_unacked(&self, channel: u16) -> Vec<Unacked> {
         let mut state = self.state.lock();
         let slot = state.channels.get_mut(usize::from(channel));
-        let Some(out) = slot.and_then(Option::as_mut) else { return Vec::new() };
+        let Some(out) = slot.and_then(Option::as_mut) else {
+            return Vec::new();
+        };
         out.prefetch_used = 0;
         out.unacked.drain(..).collect()
     }
@@ -321,30 +363,43 @@ impl Outbox {
     pub fn put_back_unacked(&self, channel: u16, unacked: Vec<Unacked>) {
         let mut state = self.state.lock();
         let slot = state.channels.get_mut(usize::from(channel));
-        let Some(out) = slot.and_then(Option::as_mut) else { return };
+        let Some(out) = slot.and_then(Option::as_mut) else {
+            return;
+        };
         out.prefetch_used += unacked.iter().filter(|one| one.consumer.is_some()).count() as u32;
         out.unacked.extend(unacked);
-        out.unacked.make_contiguous().sort_unstable_by_key(|unacked| unacked.tag);
+        out.unacked
+            .make_contiguous()
+            .sort_unstable_by_key(|unacked| unacked.tag);
     }
 
     /// The channel has a prefetch of its own.
     pub fn channel_is_limited(&self, channel: u16) -> bool {
         let state = self.state.lock();
         let slot = state.channels.get(usize::from(channel));
-        slot.and_then(Option::as_ref).is_some_and(|out| out.prefetch != 0)
+        slot.and_then(Option::as_ref)
+            .is_some_and(|out| out.prefetch != 0)
     }
 
     /// basic.qos with global=true.
     pub fn set_prefetch(&self, channel: u16, prefetch: u32) {
         let mut state = self.state.lock();
-        if let Some(out) = state.channels.get_mut(usize::from(channel)).and_then(Option::as_mut) {
+        if let Some(out) = state
+            .channels
+            .get_mut(usize::from(channel))
+            .and_then(Option::as_mut)
+        {
             out.prefetch = prefetch;
         }
     }
 
     pub fn start_confirms(&self, channel: u16) {
         let mut state = self.state.lock();
-        if let Some(out) = state.channels.get_mut(usize::from(channel)).and_then(Option::as_mut) {
+        if let Some(out) = state
+            .channels
+            .get_mut(usize::from(channel))
+            .and_then(Option::as_mut)
+        {
             out.confirms.get_or_insert_default();
         }
     }
@@ -352,8 +407,12 @@ impl Outbox {
     /// Numbers the next publish on a channel in confirm mode.
     pub fn next_publish(&self, channel: u16) -> u64 {
         let mut state = self.state.lock();
-        let out = state.channels.get_mut(usize::from(channel)).and_then(Option::as_mut);
-        out.and_then(|out| out.confirms.as_mut()).map_or(0, Confirms::next)
+        let out = state
+            .channels
+            .get_mut(usize::from(channel))
+            .and_then(Option::as_mut);
+        out.and_then(|out| out.confirms.as_mut())
+            .map_or(0, Confirms::next)
     }
 
     /// Settles publishes; the frames are written with the next batch. True: wake the owner.
@@ -365,12 +424,17 @@ impl Outbox {
         ok: bool,
     ) -> bool {
         let mut state = self.state.lock();
-        let out = state.channels.get_mut(usize::from(channel)).and_then(Option::as_mut);
+        let out = state
+            .channels
+            .get_mut(usize::from(channel))
+            .and_then(Option::as_mut);
         let Some(out) = out else { return false };
         if incarnation.is_some_and(|incarnation| incarnation != out.incarnation) {
             return false;
         }
-        let Some(confirms) = out.confirms.as_mut() else { return false };
+        let Some(confirms) = out.confirms.as_mut() else {
+            return false;
+        };
         for publish in publishes {
             confirms.resolve(*publish, ok);
         }
@@ -387,8 +451,9 @@ impl Outbox {
         state.woken = false;
         for channel in state.confirming.drain(..) {
             let slot = state.channels.get_mut(usize::from(channel));
-            if let Some(confirms) =
-                slot.and_then(Option::as_mut).and_then(|out| out.confirms.as_mut())
+            if let Some(confirms) = slot
+                .and_then(Option::as_mut)
+                .and_then(|out| out.confirms.as_mut())
             {
                 confirms.write(channel, &mut state.bytes);
             }
@@ -401,7 +466,9 @@ impl Outbox {
     pub fn flushed(&self, remaining: usize) -> Flushed {
         let mut state = self.state.lock();
         let sent_upto = state.taken - remaining as u64;
-        let count = state.unsent.partition_point(|unsent| unsent.position <= sent_upto);
+        let count = state
+            .unsent
+            .partition_point(|unsent| unsent.position <= sent_upto);
         let sent = state.unsent.drain(..count).collect();
         let refused = state.refused && remaining == 0;
         if refused {

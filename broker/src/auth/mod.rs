@@ -79,7 +79,8 @@ impl Users {
             write: compile(write)?,
             read: compile(read)?,
         };
-        self.permissions.insert((user.to_owned(), vhost.to_owned()), permission);
+        self.permissions
+            .insert((user.to_owned(), vhost.to_owned()), permission);
         Ok(())
     }
 
@@ -90,7 +91,10 @@ impl Users {
         from_loopback: bool,
     ) -> Result<(), LoginRefusal> {
         let user = self.users.get(name).ok_or(LoginRefusal::UnknownUser)?;
-        let matches = user.password.as_ref().is_some_and(|hash| hash.matches(password));
+        let matches = user
+            .password
+            .as_ref()
+            .is_some_and(|hash| hash.matches(password));
         if !matches {
             return Err(LoginRefusal::WrongPassword);
         }
@@ -105,7 +109,9 @@ impl Users {
     }
 
     pub fn allows(&self, user: &str, vhost: &str, access: Access, name: &str) -> bool {
-        let Some(permission) = self.permission(user, vhost) else { return false };
+        let Some(permission) = self.permission(user, vhost) else {
+            return false;
+        };
         let pattern = match access {
             Access::Configure => &permission.configure,
             Access::Write => &permission.write,
@@ -115,7 +121,9 @@ impl Users {
     }
 
     pub fn has_tag(&self, user: &str, tag: &str) -> bool {
-        self.users.get(user).is_some_and(|user| user.tags.iter().any(|own| own == tag))
+        self.users
+            .get(user)
+            .is_some_and(|user| user.tags.iter().any(|own| own == tag))
     }
 
     fn permission(&self, user: &str, vhost: &str) -> Option<&Permission> {
@@ -130,7 +138,13 @@ mod tests {
     fn users() -> Users {
         let mut users = Users::default();
         let password = Some(PasswordHash::new(b"secret", [1, 2, 3, 4]));
-        users.add_user("ann", User { password, tags: vec!["administrator".into()] });
+        users.add_user(
+            "ann",
+            User {
+                password,
+                tags: vec!["administrator".into()],
+            },
+        );
         users.permit("ann", "/", "^ann-", ".*", "").unwrap();
         users
     }
@@ -139,10 +153,19 @@ mod tests {
     fn a_login_needs_the_right_password_and_place() {
         let mut users = users();
         assert_eq!(users.login("ann", b"secret", false), Ok(()));
-        assert_eq!(users.login("ann", b"other", true), Err(LoginRefusal::WrongPassword));
-        assert_eq!(users.login("bob", b"secret", true), Err(LoginRefusal::UnknownUser));
+        assert_eq!(
+            users.login("ann", b"other", true),
+            Err(LoginRefusal::WrongPassword)
+        );
+        assert_eq!(
+            users.login("bob", b"secret", true),
+            Err(LoginRefusal::UnknownUser)
+        );
         users.restrict_to_loopback("ann");
-        assert_eq!(users.login("ann", b"secret", false), Err(LoginRefusal::OnlyFromLoopback));
+        assert_eq!(
+            users.login("ann", b"secret", false),
+            Err(LoginRefusal::OnlyFromLoopback)
+        );
         assert_eq!(users.login("ann", b"secret", true), Ok(()));
     }
 

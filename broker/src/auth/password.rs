@@ -21,7 +21,11 @@ enum Algorithm {
 impl PasswordHash {
     pub fn new(password: &[u8], salt: [u8; 4]) -> PasswordHash {
         let algorithm = Algorithm::Sha256;
-        PasswordHash { salt, hash: algorithm.hash(&salt, password), algorithm }
+        PasswordHash {
+            salt,
+            hash: algorithm.hash(&salt, password),
+            algorithm,
+        }
     }
 
     /// The algorithm is told by the hash's length: SHA-256 or SHA-512.
@@ -33,26 +37,38 @@ impl PasswordHash {
             64 => Algorithm::Sha512,
             _ => return None,
         };
-        Some(PasswordHash { salt: *salt, hash: hash.to_vec(), algorithm })
+        Some(PasswordHash {
+            salt: *salt,
+            hash: hash.to_vec(),
+            algorithm,
+        })
     }
 
     pub fn matches(&self, password: &[u8]) -> bool {
         let hash = self.algorithm.hash(&self.salt, password);
         // Every octet is looked at, whatever the first difference.
         hash.len() == self.hash.len()
-            && hash.iter().zip(&self.hash).fold(0, |different, (a, b)| different | (a ^ b)) == 0
+            && hash
+                .iter()
+                .zip(&self.hash)
+                .fold(0, |different, (a, b)| different | (a ^ b))
+                == 0
     }
 }
 
 impl Algorithm {
     fn hash(self, salt: &[u8; 4], password: &[u8]) -> Vec<u8> {
         match self {
-            Algorithm::Sha256 => {
-                Sha256::new().chain_update(salt).chain_update(password).finalize().to_vec()
-            }
-            Algorithm::Sha512 => {
-                Sha512::new().chain_update(salt).chain_update(password).finalize().to_vec()
-            }
+            Algorithm::Sha256 => Sha256::new()
+                .chain_update(salt)
+                .chain_update(password)
+                .finalize()
+                .to_vec(),
+            Algorithm::Sha512 => Sha512::new()
+                .chain_update(salt)
+                .chain_update(password)
+                .finalize()
+                .to_vec(),
         }
     }
 }
@@ -66,7 +82,11 @@ mod tests {
         // rabbitmqctl hash_password test12, salt 908dc60a (RabbitMQ's documentation).
         let salt = [0x90, 0x8d, 0xc6, 0x0a];
         let encoded = STANDARD.encode(
-            [salt.as_slice(), &Sha256::digest([salt.as_slice(), b"test12"].concat())].concat(),
+            [
+                salt.as_slice(),
+                &Sha256::digest([salt.as_slice(), b"test12"].concat()),
+            ]
+            .concat(),
         );
         assert_eq!(encoded, "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR");
         assert!(PasswordHash::decode(&encoded).unwrap().matches(b"test12"));

@@ -277,7 +277,9 @@ impl Driver {
         if blocked_now.is_some() != self.told_blocked && self.session.wants_blocked() {
             self.told_blocked = blocked_now.is_some();
             let method = blocked_now.map_or_else(unblocked, blocked);
-            self.session.outbox.write(|out, _| write::method(out, 0, method));
+            self.session
+                .outbox
+                .write(|out, _| write::method(out, 0, method));
         }
     }
 

@@ -57,8 +57,12 @@ impl Acceptor {
             tracing::debug!(%peer, %error, "no TCP_NODELAY");
         }
         let limits = self.limits.clone();
-        let session =
-            Session::new(Arc::clone(&self.broker), Arc::clone(&self.users), limits, peer);
+        let session = Session::new(
+            Arc::clone(&self.broker),
+            Arc::clone(&self.users),
+            limits,
+            peer,
+        );
         let gate = Arc::clone(&self.gate);
         gate.enter(session.id, &session.outbox);
         let store = self.broker.store().clone();

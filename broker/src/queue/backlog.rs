@@ -36,7 +36,9 @@ pub(super) struct Entry {
 pub(super) enum Body {
     Here(Arc<Message>),
     /// In the store. The size is what the message counts with.
-    Disk { size: u32 },
+    Disk {
+        size: u32,
+    },
 }
 
 impl Body {
@@ -95,7 +97,7 @@ pub(super) enum Front {
     /// These messages must be read back first.
     Bodies(Vec<Seq>),
     /// The paged part must be read from here on.
-    Page(Seq),
+    Page,
 }
 
 /// At most this many bodies are read back in one request.
@@ -155,15 +157,26 @@ impl Backlogged {
     }
 
     fn settle_tail(&mut self) {
-        while self.tail.front().is_some_and(|entry| entry.seq <= self.written) {
-            let Some(entry) = self.tail.pop_front() else { return };
+        while self
+            .tail
+            .front()
+            .is_some_and(|entry| entry.seq <= self.written)
+        {
+            let Some(entry) = self.tail.pop_front() else {
+                return;
+            };
+            let head_is_full = self.head_is_full();
             match &mut self.paged {
                 Some(paged) => {
                     paged.last = entry.seq;
                     paged.count += 1;
                 }
-                None if self.head_is_full() => {
-                    self.paged = Some(Paged { first: entry.seq, last: entry.seq, count: 1 });
+                None if head_is_full => {
+                    self.paged = Some(Paged {
+                        first: entry.seq,
+                        last: entry.seq,
+                        count: 1,
+                    });
                 }
                 None => self.push_head(entry),
             }
@@ -178,10 +191,13 @@ impl Backlogged {
             }
         }
         match self.head.front() {
-            Some(Entry { body: Body::Here(_), .. }) => Front::Here,
+            Some(Entry {
+                body: Body::Here(_),
+                ..
+            }) => Front::Here,
             Some(_) => Front::Bodies(self.leading_bodies()),
             None => match &self.paged {
-                Some(paged) => Front::Page(paged.first),
+                Some(_) => Front::Page,
                 None => Front::Empty,
             },
         }
@@ -313,8 +329,15 @@ impl Backlogged {
         let paged = self.paged.take().map(|paged| (paged.first, paged.last));
         self.head_bytes = 0;
         let resident = self.head.drain(..).chain(self.tail.drain(..));
-        let stored = resident.filter(|entry| entry.stored).map(|entry| entry.seq).collect();
-        Purged { messages, stored, paged }
+        let stored = resident
+            .filter(|entry| entry.stored)
+            .map(|entry| entry.seq)
+            .collect();
+        Purged {
+            messages,
+            stored,
+            paged,
+        }
     }
 
     pub fn redelivered_in_store(&self) -> Vec<Seq> {

@@ -45,9 +45,7 @@ pub(super) struct Member {
 
 impl Member {
     pub fn has_credit(&self) -> bool {
-        self.consumer.no_ack
-            || self.consumer.prefetch == 0
-            || self.unacked < self.consumer.prefetch
+        self.consumer.no_ack || self.consumer.prefetch == 0 || self.unacked < self.consumer.prefetch
     }
 
     pub fn delivered(&mut self) {
@@ -69,8 +67,16 @@ impl Consumers {
         self.exclusive = consumer.exclusive;
         self.last_serial += 1;
         let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
-        let key = ConsumerKey { slot, serial: self.last_serial };
-        let member = Some(Member { consumer, key, unacked: 0, in_ring: true });
+        let key = ConsumerKey {
+            slot,
+            serial: self.last_serial,
+        };
+        let member = Some(Member {
+            consumer,
+            key,
+            unacked: 0,
+            in_ring: true,
+        });
         match self.slots.get_mut(slot as usize) {
             Some(empty) => *empty = member,
             None => self.slots.push(member),
@@ -92,8 +98,14 @@ impl Consumers {
 
     pub fn take_all(&mut self) -> Vec<Consumer> {
         let all = std::mem::take(&mut self.slots);
-        *self = Consumers { last_serial: self.last_serial, ..Consumers::default() };
-        all.into_iter().flatten().map(|member| member.consumer).collect()
+        *self = Consumers {
+            last_serial: self.last_serial,
+            ..Consumers::default()
+        };
+        all.into_iter()
+            .flatten()
+            .map(|member| member.consumer)
+            .collect()
     }
 
     fn get_mut(&mut self, key: ConsumerKey) -> Option<&mut Member> {
@@ -109,7 +121,9 @@ impl Consumers {
 
     /// The one in front has been served: the next one's turn.
     pub fn served(&mut self) {
-        let Some(slot) = self.ring.pop_front() else { return };
+        let Some(slot) = self.ring.pop_front() else {
+            return;
+        };
         let Some(member) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else {
             return;
         };
@@ -121,7 +135,9 @@ impl Consumers {
 
     /// The one in front cannot take more for now; `resume` brings it back.
     pub fn park(&mut self) {
-        let Some(slot) = self.ring.pop_front() else { return };
+        let Some(slot) = self.ring.pop_front() else {
+            return;
+        };
         if let Some(member) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) {
             member.in_ring = false;
         }
@@ -137,7 +153,9 @@ impl Consumers {
 
     /// Something that kept the consumer from taking more is gone.
     pub fn resume(&mut self, key: ConsumerKey) {
-        let Some(member) = self.get_mut(key) else { return };
+        let Some(member) = self.get_mut(key) else {
+            return;
+        };
         if !member.in_ring && member.has_credit() {
             member.in_ring = true;
             self.ring.push_back(key.slot);

@@ -25,16 +25,27 @@ pub struct Publishing<'a> {
 
 impl<'a> Publishing<'a> {
     pub fn new(view: MessageView<'a>, persistent: bool) -> Publishing<'a> {
-        Publishing { view, persistent, owned: None }
+        Publishing {
+            view,
+            persistent,
+            owned: None,
+        }
     }
 
     pub fn owned(message: &'a Arc<Message>, persistent: bool) -> Publishing<'a> {
-        Publishing { view: message.view(), persistent, owned: Some(Arc::clone(message)) }
+        Publishing {
+            view: message.view(),
+            persistent,
+            owned: Some(Arc::clone(message)),
+        }
     }
 
     pub fn message(&mut self) -> Arc<Message> {
         let view = self.view;
-        Arc::clone(self.owned.get_or_insert_with(|| Arc::new(view.to_message())))
+        Arc::clone(
+            self.owned
+                .get_or_insert_with(|| Arc::new(view.to_message())),
+        )
     }
 }
 
@@ -84,9 +95,19 @@ impl Queue {
         if stored {
             let message = publishing.message();
             let confirm = if persistent { confirm() } else { None };
-            self.store.append(Append { queue: self.id, seq, message, persistent, confirm });
+            self.store.append(Append {
+                queue: self.id,
+                seq,
+                message,
+                persistent,
+                confirm,
+            });
         }
-        let accepted = if persistent { Accepted::InStore } else { Accepted::InMemory };
+        let accepted = if persistent {
+            Accepted::InStore
+        } else {
+            Accepted::InMemory
+        };
         if state.backlog.is_empty() {
             while state.consumers.front().is_some() {
                 match state.offer_new(self.id, seq, publishing, stored, persistent, effects) {
@@ -96,7 +117,13 @@ impl Queue {
             }
         }
         let body = Body::Here(publishing.message());
-        state.backlog.push(Entry { seq, body, redelivered: false, stored, persistent });
+        state.backlog.push(Entry {
+            seq,
+            body,
+            redelivered: false,
+            stored,
+            persistent,
+        });
         accepted
     }
 
@@ -148,19 +175,38 @@ impl Queue {
         match state.backlog.front() {
             Front::Empty => return Got::Empty,
             Front::Here => {}
-            Front::Bodies(_) | Front::Page(_) => {
+            Front::Bodies(_) | Front::Page => {
                 self.load(&mut state);
                 state.getters.push(when_loaded());
                 return Got::Loading;
             }
         }
-        let Some(entry) = state.backlog.pop() else { return Got::Empty };
-        let Body::Here(message) = &entry.body else { return Got::Empty };
+        let Some(entry) = state.backlog.pop() else {
+            return Got::Empty;
+        };
+        let Body::Here(message) = &entry.body else {
+            return Got::Empty;
+        };
         let remaining = u32::try_from(state.backlog.len()).unwrap_or(u32::MAX);
         let place = (!no_ack).then(|| place_of(message, entry.stored));
-        let Entry { seq, redelivered, persistent, stored, .. } = entry;
+        let Entry {
+            seq,
+            redelivered,
+            persistent,
+            stored,
+            ..
+        } = entry;
         let view = message.view();
-        outbox.get_ok(channel, view, redelivered, remaining, self.id, seq, persistent, place);
+        outbox.get_ok(
+            channel,
+            view,
+            redelivered,
+            remaining,
+            self.id,
+            seq,
+            persistent,
+            place,
+        );
         if !no_ack {
             state.unacked += 1;
         } else if stored {
@@ -193,9 +239,11 @@ impl Queue {
             match state.backlog.front() {
                 Front::Empty => return,
                 Front::Here => {}
-                Front::Bodies(_) | Front::Page(_) => return self.load(state),
+                Front::Bodies(_) | Front::Page => return self.load(state),
             }
-            let Some(entry) = state.backlog.pop() else { return };
+            let Some(entry) = state.backlog.pop() else {
+                return;
+            };
             match state.offer(self.id, &entry, effects) {
                 Offered::Taken => {}
                 Offered::Refused => state.backlog.unpop(entry),
@@ -238,7 +286,9 @@ impl QueueState {
         persistent: bool,
         effects: &mut Effects,
     ) -> Offered {
-        let Some(member) = self.consumers.front() else { return Offered::Refused };
+        let Some(member) = self.consumers.front() else {
+            return Offered::Refused;
+        };
         let needs_place = stored || !member.consumer.no_ack;
         let place = needs_place.then(|| place_of(&publishing.message(), stored));
         let message = publishing.view;
@@ -246,12 +296,29 @@ impl QueueState {
     }
 
     fn offer(&mut self, queue: QueueId, entry: &Entry, effects: &mut Effects) -> Offered {
-        let Body::Here(message) = &entry.body else { return Offered::Refused };
-        let Some(member) = self.consumers.front() else { return Offered::Refused };
+        let Body::Here(message) = &entry.body else {
+            return Offered::Refused;
+        };
+        let Some(member) = self.consumers.front() else {
+            return Offered::Refused;
+        };
         let needs_place = entry.stored || !member.consumer.no_ack;
         let place = needs_place.then(|| place_of(message, entry.stored));
-        let Entry { seq, redelivered, persistent, .. } = *entry;
-        self.hand_over(queue, seq, message.view(), place, redelivered, persistent, effects)
+        let Entry {
+            seq,
+            redelivered,
+            persistent,
+            ..
+        } = *entry;
+        self.hand_over(
+            queue,
+            seq,
+            message.view(),
+            place,
+            redelivered,
+            persistent,
+            effects,
+        )
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one delivery")]
@@ -265,7 +332,9 @@ impl QueueState {
         persistent: bool,
         effects: &mut Effects,
     ) -> Offered {
-        let Some(member) = self.consumers.front() else { return Offered::Refused };
+        let Some(member) = self.consumers.front() else {
+            return Offered::Refused;
+        };
         let consumer = &member.consumer;
         let no_ack = consumer.no_ack;
         let delivered = consumer.outbox.deliver(Delivery {
@@ -300,5 +369,9 @@ impl QueueState {
 
 /// What an unacknowledged message is remembered by: its bytes, or only where they are.
 fn place_of(message: &Arc<Message>, stored: bool) -> Place {
-    if stored { Place::Store(Arc::downgrade(message)) } else { Place::Memory(Arc::clone(message)) }
+    if stored {
+        Place::Store(Arc::downgrade(message))
+    } else {
+        Place::Memory(Arc::clone(message))
+    }
 }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-pub use consumers::{Consumer, ConsumeRefusal};
+pub use consumers::{ConsumeRefusal, Consumer};
 pub use deliver::{Accepted, Got, Publishing};
 pub use registry::QueueRegistry;
 pub use settle::{Reserved, Returned, Settle};
@@ -115,8 +115,8 @@ impl Queue {
         if !purged.stored.is_empty() {
             self.store.remove(self.id, &purged.stored);
         }
-        if let Some((first, last)) = purged.paged {
-            self.store.purge_range(self.id, first, last);
+        if let Some((_first, last)) = purged.paged {
+            self.store.purge_through(self.id, last, Vec::new());
         }
         purged.messages
     }
@@ -134,7 +134,10 @@ impl Queue {
         for tell in getters {
             tell();
         }
-        Deleted { messages, consumers }
+        Deleted {
+            messages,
+            consumers,
+        }
     }
 
     /// At a clean stop: remembers which ready messages were delivered before.

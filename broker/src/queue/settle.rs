@@ -16,8 +16,21 @@ pub struct Returned {
 
 impl From<Unacked> for Returned {
     fn from(unacked: Unacked) -> Returned {
-        let Unacked { seq, place, size, persistent, consumer, .. } = unacked;
-        Returned { seq, place, size, persistent, consumer }
+        let Unacked {
+            seq,
+            place,
+            size,
+            persistent,
+            consumer,
+            ..
+        } = unacked;
+        Returned {
+            seq,
+            place,
+            size,
+            persistent,
+            consumer,
+        }
     }
 }
 
@@ -108,13 +121,21 @@ impl Queue {
     pub fn unsent(&self, unsent: Vec<Unsent>, effects: &mut Effects) {
         let returned = unsent
             .into_iter()
-            .map(|Unsent { seq, place, size, persistent, .. }| Returned {
-                seq,
-                place,
-                size,
-                persistent,
-                consumer: None,
-            })
+            .map(
+                |Unsent {
+                     seq,
+                     place,
+                     size,
+                     persistent,
+                     ..
+                 }| Returned {
+                    seq,
+                    place,
+                    size,
+                    persistent,
+                    consumer: None,
+                },
+            )
             .collect::<Vec<_>>();
         self.state.lock().unacked += returned.len() as u64;
         self.requeue(returned, effects);
@@ -127,7 +148,10 @@ impl Queue {
             return None;
         }
         let seq = state.take_seq();
-        Some(Reserved { seq, persistent: persistent && self.attributes.durable })
+        Some(Reserved {
+            seq,
+            persistent: persistent && self.attributes.durable,
+        })
     }
 
     /// The move is written: the message can be delivered.

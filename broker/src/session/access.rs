@@ -28,7 +28,9 @@ impl Session {
         kind: Kind,
         name: &str,
     ) -> Result<(), Refusal> {
-        let Phase::Running(running) = &mut self.phase else { return Ok(()) };
+        let Phase::Running(running) = &mut self.phase else {
+            return Ok(());
+        };
         let key = (access, kind, name.to_owned());
         if running.access.allowed.contains(&key) {
             return Ok(());
@@ -37,7 +39,10 @@ impl Session {
             (Kind::Exchange, "") => "amq.default",
             (Kind::Exchange | Kind::Queue, name) => name,
         };
-        if !self.users.allows(&running.user, &running.vhost.name, access, permitted) {
+        if !self
+            .users
+            .allows(&running.user, &running.vhost.name, access, permitted)
+        {
             let kind = match kind {
                 Kind::Exchange => "exchange",
                 Kind::Queue => "queue",

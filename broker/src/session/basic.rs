@@ -72,7 +72,8 @@ impl Session {
     }
 
     pub(super) fn reply(&self, number: u16, method: AMQPClass) {
-        self.outbox.write(|out, _| write::method(out, number, method));
+        self.outbox
+            .write(|out, _| write::method(out, number, method));
     }
 
     fn qos(
@@ -94,7 +95,10 @@ impl Session {
         } else if let Some(channel) = self.channels.get_mut(&number) {
             channel.prefetch = qos.prefetch_count.into();
         }
-        self.reply(number, AMQPClass::Basic(basic::AMQPMethod::QosOk(basic::QosOk {})));
+        self.reply(
+            number,
+            AMQPClass::Basic(basic::AMQPMethod::QosOk(basic::QosOk {})),
+        );
         if qos.global {
             self.resume_channel(number, effects);
         }
@@ -103,7 +107,9 @@ impl Session {
 
     /// The channel's own prefetch has room again: every queue it consumes from is asked.
     pub(super) fn resume_channel(&mut self, number: u16, effects: &mut Effects) {
-        let Some(channel) = self.channels.get(&number) else { return };
+        let Some(channel) = self.channels.get(&number) else {
+            return;
+        };
         for consumer in channel.consumers.values() {
             consumer.queue.deliver(Some(consumer.key), effects);
         }
@@ -119,13 +125,19 @@ impl Session {
         self.check_access(Access::Read, Kind::Queue, &name)?;
         let vhost = self.vhost()?;
         let queue = vhost.queue_for(&name, self.id)?;
-        let Phase::Running(running) = &self.phase else { return Ok(Flow::Done) };
-        let Some(channel) = self.channels.get_mut(&number) else { return Ok(Flow::Done) };
+        let Phase::Running(running) = &self.phase else {
+            return Ok(Flow::Done);
+        };
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return Ok(Flow::Done);
+        };
         let tag = match consume.consumer_tag.as_str() {
             "" => self.broker.random_name("amq.ctag-"),
             tag => tag.to_owned(),
         };
-        channel.consumers.retain(|_, consumer| !consumer.queue.is_deleted());
+        channel
+            .consumers
+            .retain(|_, consumer| !consumer.queue.is_deleted());
         if channel.consumers.contains_key(&tag) {
             let text = format!("attempt to reuse consumer tag '{tag}'");
             return Err(Refusal::connection(ReplyCode::NotAllowed, text));
@@ -143,14 +155,17 @@ impl Session {
             if !consume.nowait {
                 let consumer_tag = short_string(&tag);
                 let ok = basic::AMQPMethod::ConsumeOk(basic::ConsumeOk { consumer_tag });
-                self.outbox.write(|out, _| write::method(out, number, AMQPClass::Basic(ok)));
+                self.outbox
+                    .write(|out, _| write::method(out, number, AMQPClass::Basic(ok)));
             }
         };
         // Before the first delivery can come back as an acknowledgement.
         self.queues.insert(queue.id, Arc::clone(&queue));
         match queue.consume(consumer, consume_ok, effects) {
             Ok(key) => {
-                channel.consumers.insert(tag, ChannelConsumer { queue, key });
+                channel
+                    .consumers
+                    .insert(tag, ChannelConsumer { queue, key });
                 Ok(Flow::Done)
             }
             Err(ConsumeRefusal::ExclusiveUse) => {
@@ -166,16 +181,27 @@ impl Session {
         self.check_access(Access::Read, Kind::Queue, &name)?;
         let queue = self.vhost()?.queue_for(&name, self.id)?;
         self.queues.insert(queue.id, Arc::clone(&queue));
-        self.try_get(PausedGet { channel: number, queue, no_ack: get.no_ack })
+        self.try_get(PausedGet {
+            channel: number,
+            queue,
+            no_ack: get.no_ack,
+        })
     }
 
     fn try_get(&mut self, get: PausedGet) -> Result<Flow, Refusal> {
-        let PausedGet { channel, queue, no_ack } = &get;
+        let PausedGet {
+            channel,
+            queue,
+            no_ack,
+        } = &get;
         let mut loaded = None;
         let when_loaded = || {
             let (done, waiting) = oneshot::channel();
             loaded = Some(waiting);
-            Box::new(move || drop(done.send(()))) as Box<dyn FnOnce() + Send>
+            Box::new(move || {
+                // Nobody waits any more when the connection is gone.
+                let _ = done.send(());
+            }) as Box<dyn FnOnce() + Send>
         };
         let got = queue.get(&self.outbox, *channel, *no_ack, when_loaded);
         match (got, loaded) {
@@ -211,7 +237,10 @@ impl Session {
         effects: &mut Effects,
     ) -> Result<(), Refusal> {
         if !requeue {
-            return Err(Refusal::connection(ReplyCode::NotImplemented, "requeue=false"));
+            return Err(Refusal::connection(
+                ReplyCode::NotImplemented,
+                "requeue=false",
+            ));
         }
         let unacked = self.outbox.take_all_unacked(number);
         self.requeue(unacked, effects);

@@ -54,7 +54,10 @@ pub(super) struct ChannelConfirms {
 
 impl ConfirmSink for ChannelConfirms {
     fn confirmed(&self, publishes: &[u64]) {
-        if self.outbox.resolve(self.channel, Some(self.incarnation), publishes, true) {
+        if self
+            .outbox
+            .resolve(self.channel, Some(self.incarnation), publishes, true)
+        {
             self.outbox.wake();
         }
     }
@@ -68,7 +71,9 @@ impl Channel {
 
 impl Session {
     pub(super) fn channel_open(&mut self, number: u16) -> Result<Flow, Refusal> {
-        let Phase::Running(running) = &self.phase else { return Ok(Flow::Done) };
+        let Phase::Running(running) = &self.phase else {
+            return Ok(Flow::Done);
+        };
         let channel_max = running.channel_max;
         let count = self.channels.len() + 1;
         if channel_max != 0 && (number > channel_max || count > usize::from(channel_max)) {
@@ -107,7 +112,9 @@ impl Session {
 
     /// Ends what the channel was doing; its number is taken until the client confirms.
     pub(super) fn shut_channel(&mut self, number: u16, effects: &mut Effects) {
-        let Some(channel) = self.channels.remove(&number) else { return };
+        let Some(channel) = self.channels.remove(&number) else {
+            return;
+        };
         let incarnation = channel.incarnation;
         self.release_channel(number, channel, effects);
         let channel = Channel {
@@ -156,12 +163,7 @@ impl Session {
         self.requeue_group(current, group, effects);
     }
 
-    fn requeue_group(
-        &self,
-        queue: Option<QueueId>,
-        group: Vec<Returned>,
-        effects: &mut Effects,
-    ) {
+    fn requeue_group(&self, queue: Option<QueueId>, group: Vec<Returned>, effects: &mut Effects) {
         if let Some(queue) = queue.and_then(|id| self.queues.get(&id)) {
             queue.requeue(group, effects);
         }
@@ -188,10 +190,14 @@ impl Session {
             confirm::AMQPMethod::Select(select) => select,
             confirm::AMQPMethod::SelectOk(_) => return Err(self.not_for_servers()),
         };
-        let Some(channel) = self.channels.get_mut(&number) else { return Ok(Flow::Done) };
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return Ok(Flow::Done);
+        };
         match &channel.mode {
             Mode::Tx(_) => {
-                return Err(Refusal::precondition("cannot switch from tx to confirm mode"));
+                return Err(Refusal::precondition(
+                    "cannot switch from tx to confirm mode",
+                ));
             }
             Mode::Confirm(_) => {}
             Mode::Plain => {

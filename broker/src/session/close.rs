@@ -69,13 +69,21 @@ impl Session {
     /// The broker stops: 320.
     pub fn force_close(&mut self, effects: &mut Effects) {
         let text = "broker forced connection closure with reason 'shutdown'";
-        self.fail(&Refusal::connection(ReplyCode::ConnectionForced, text), (0, 0), effects);
+        self.fail(
+            &Refusal::connection(ReplyCode::ConnectionForced, text),
+            (0, 0),
+            effects,
+        );
     }
 
     /// The store has failed: nothing can be promised any more.
     pub fn disk_failed(&mut self, effects: &mut Effects) {
         let text = "the broker's disk has failed";
-        self.fail(&Refusal::connection(ReplyCode::InternalError, text), (0, 0), effects);
+        self.fail(
+            &Refusal::connection(ReplyCode::InternalError, text),
+            (0, 0),
+            effects,
+        );
     }
 
     pub(super) fn closed_by_client(&mut self, close: &connection::Close) {
@@ -118,7 +126,9 @@ impl Session {
 
     /// Deletes a queue whose time has come, without anybody having asked.
     pub(super) fn drop_queue(&mut self, queue: &Arc<Queue>) {
-        let Phase::Running(running) = &self.phase else { return };
+        let Phase::Running(running) = &self.phase else {
+            return;
+        };
         if queue.is_deleted() {
             return;
         }

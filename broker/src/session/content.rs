@@ -51,8 +51,13 @@ impl Session {
         frame: Frame<'_>,
         effects: &mut Effects,
     ) -> Result<Flow, Refusal> {
-        let Some(channel) = self.channels.get_mut(&number) else { return Ok(Flow::Done) };
-        match (std::mem::replace(&mut channel.content, Content::Idle), frame.kind) {
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return Ok(Flow::Done);
+        };
+        match (
+            std::mem::replace(&mut channel.content, Content::Idle),
+            frame.kind,
+        ) {
             (Content::Header(start), FrameKind::Header) => {
                 self.content_header(number, start, frame.payload, effects)
             }
@@ -92,7 +97,12 @@ impl Session {
         data.extend_from_slice(start.routing_key.as_bytes());
         data.extend_from_slice(header.properties);
         let properties_len = header.properties.len();
-        let body = PublishBody { start, properties_len, data, missing: header.body_size };
+        let body = PublishBody {
+            start,
+            properties_len,
+            data,
+            missing: header.body_size,
+        };
         if body.missing == 0 {
             return self.publish_assembled(number, body, effects);
         }

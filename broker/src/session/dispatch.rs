@@ -121,9 +121,9 @@ impl Session {
         }
         let outcome = match frame.kind {
             FrameKind::Method => self.method_frame(number, frame.payload, after, effects),
-            FrameKind::Header | FrameKind::Body | FrameKind::Heartbeat => {
-                self.content_frame(number, frame, effects).map(|flow| (0, flow))
-            }
+            FrameKind::Header | FrameKind::Body | FrameKind::Heartbeat => self
+                .content_frame(number, frame, effects)
+                .map(|flow| (0, flow)),
         };
         match outcome {
             Ok(done) => Ok(done),
@@ -144,7 +144,10 @@ impl Session {
         if frame.kind == FrameKind::Method && method::class_and_method(frame.payload) == close_ok {
             return Ok(Flow::Done);
         }
-        Err(Refusal::connection(ReplyCode::ChannelError, "expected 'channel.open'"))
+        Err(Refusal::connection(
+            ReplyCode::ChannelError,
+            "expected 'channel.open'",
+        ))
     }
 
     fn method_frame(
@@ -158,10 +161,13 @@ impl Session {
             Ok(method) => method,
             Err(error) => return Err(Refusal::connection(error.code(), error.text())),
         };
-        let idle = self.channels.get(&number).is_none_or(|channel| match channel.content {
-            Content::Idle => true,
-            Content::Header(_) | Content::Body(_) => false,
-        });
+        let idle = self
+            .channels
+            .get(&number)
+            .is_none_or(|channel| match channel.content {
+                Content::Idle => true,
+                Content::Header(_) | Content::Body(_) => false,
+            });
         if !idle {
             let (class, id) = method::class_and_method(payload);
             let name = method::name(class, id).unwrap_or("a method");
@@ -170,19 +176,28 @@ impl Session {
         }
         match method {
             Method::Publish(publish) => self.publish(number, publish, after, effects),
-            Method::Ack { delivery_tag, multiple } => {
-                self.ack(number, delivery_tag, multiple, effects).map(|()| (0, Flow::Done))
-            }
-            Method::Nack { delivery_tag, multiple, requeue } => {
-                self.nack(number, delivery_tag, multiple, requeue, effects)
-                    .map(|()| (0, Flow::Done))
-            }
-            Method::Reject { delivery_tag, requeue } => self
+            Method::Ack {
+                delivery_tag,
+                multiple,
+            } => self
+                .ack(number, delivery_tag, multiple, effects)
+                .map(|()| (0, Flow::Done)),
+            Method::Nack {
+                delivery_tag,
+                multiple,
+                requeue,
+            } => self
+                .nack(number, delivery_tag, multiple, requeue, effects)
+                .map(|()| (0, Flow::Done)),
+            Method::Reject {
+                delivery_tag,
+                requeue,
+            } => self
                 .nack(number, delivery_tag, false, requeue, effects)
                 .map(|()| (0, Flow::Done)),
-            Method::Other(class) => {
-                self.method(number, class, payload, effects).map(|flow| (0, flow))
-            }
+            Method::Other(class) => self
+                .method(number, class, payload, effects)
+                .map(|flow| (0, flow)),
         }
     }
 
@@ -250,9 +265,10 @@ impl Session {
                 });
                 Ok(Flow::Done)
             }
-            AMQPMethod::Flow(_) => {
-                Err(Refusal::connection(ReplyCode::NotImplemented, "active=false"))
-            }
+            AMQPMethod::Flow(_) => Err(Refusal::connection(
+                ReplyCode::NotImplemented,
+                "active=false",
+            )),
             AMQPMethod::OpenOk(_) | AMQPMethod::FlowOk(_) => Err(self.not_for_servers()),
         }
     }

@@ -80,7 +80,12 @@ impl Session {
         self.check_access(Access::Write, Kind::Exchange, destination)?;
         self.check_access(Access::Read, Kind::Exchange, source)?;
         let destination = Destination::Exchange(destination.to_owned());
-        Ok(BindingRequest { source, destination, routing_key, arguments })
+        Ok(BindingRequest {
+            source,
+            destination,
+            routing_key,
+            arguments,
+        })
     }
 
     fn exchange_declare(
@@ -130,12 +135,16 @@ impl Session {
 /// The default exchange is not an exchange that can be changed.
 pub(super) fn not_default(name: &str) -> Result<(), Refusal> {
     match name {
-        "" => Err(Refusal::access("operation not permitted on the default exchange")),
+        "" => Err(Refusal::access(
+            "operation not permitted on the default exchange",
+        )),
         _ => Ok(()),
     }
 }
 
 /// RabbitMQ takes carriage returns and line feeds out of names.
 pub(super) fn without_line_ends(name: &str) -> String {
-    name.chars().filter(|character| !matches!(character, '\r' | '\n')).collect()
+    name.chars()
+        .filter(|character| !matches!(character, '\r' | '\n'))
+        .collect()
 }

@@ -69,7 +69,10 @@ pub(super) fn start() -> AMQPClass {
     properties.insert("version".into(), text(COMPATIBLE_VERSION));
     properties.insert("platform".into(), text(platform));
     properties.insert("cluster_name".into(), text("warren"));
-    properties.insert("information".into(), text("Licensed under Apache-2.0 or MIT"));
+    properties.insert(
+        "information".into(),
+        text("Licensed under Apache-2.0 or MIT"),
+    );
     AMQPClass::Connection(connection::AMQPMethod::Start(connection::Start {
         version_major: 0,
         version_minor: 9,
@@ -81,7 +84,12 @@ pub(super) fn start() -> AMQPClass {
 
 impl Session {
     pub(super) fn start_ok(&mut self, start_ok: connection::StartOk) -> Result<Flow, Refusal> {
-        let connection::StartOk { client_properties, mechanism, response, .. } = start_ok;
+        let connection::StartOk {
+            client_properties,
+            mechanism,
+            response,
+            ..
+        } = start_ok;
         let capabilities = match client_properties.inner().get("capabilities") {
             Some(AMQPValue::FieldTable(capabilities)) => Some(capabilities),
             Some(_) | None => None,
@@ -116,18 +124,35 @@ impl Session {
             // wants to be told.
             return Err(refusal);
         }
-        let user = credentials.map(|(user, _)| Arc::from(user.as_str())).unwrap_or_default();
-        let Limits { channel_max, frame_max, heartbeat } = Limits::of(self);
+        let user = credentials
+            .map(|(user, _)| Arc::from(user.as_str()))
+            .unwrap_or_default();
+        let Limits {
+            channel_max,
+            frame_max,
+            heartbeat,
+        } = Limits::of(self);
         self.outbox.write(|out, _| {
-            let tune = connection::Tune { channel_max, frame_max, heartbeat };
-            write::method(out, 0, AMQPClass::Connection(connection::AMQPMethod::Tune(tune)));
+            let tune = connection::Tune {
+                channel_max,
+                frame_max,
+                heartbeat,
+            };
+            write::method(
+                out,
+                0,
+                AMQPClass::Connection(connection::AMQPMethod::Tune(tune)),
+            );
         });
         self.phase = Phase::TuneOk(Login {
             user,
             cancel_notify: capable("consumer_cancel_notify"),
             blocked: capable("connection.blocked"),
             channel_max,
-            negotiated: Negotiated { frame_max, heartbeat },
+            negotiated: Negotiated {
+                frame_max,
+                heartbeat,
+            },
         });
         Ok(Flow::Done)
     }
@@ -138,7 +163,11 @@ impl Session {
         tune: &connection::TuneOk,
     ) -> Result<Flow, Refusal> {
         let ours = Limits::of(self);
-        let channel_max = agree("channel_max", ours.channel_max.into(), tune.channel_max.into())?;
+        let channel_max = agree(
+            "channel_max",
+            ours.channel_max.into(),
+            tune.channel_max.into(),
+        )?;
         let frame_max = agree("frame_max", ours.frame_max, tune.frame_max)?;
         if frame_max != 0 && frame_max < FRAME_MIN_SIZE {
             let text = format!(
@@ -148,7 +177,10 @@ impl Session {
             return Err(Refusal::connection(ReplyCode::NotAllowed, text));
         }
         login.channel_max = channel_max as u16;
-        login.negotiated = Negotiated { frame_max, heartbeat: tune.heartbeat };
+        login.negotiated = Negotiated {
+            frame_max,
+            heartbeat: tune.heartbeat,
+        };
         self.frame_max = frame_max;
         self.outbox.set_frame_max(frame_max);
         self.phase = Phase::Open(login);
@@ -194,7 +226,9 @@ impl Session {
         &mut self,
         update: &connection::UpdateSecret,
     ) -> Result<Flow, Refusal> {
-        let Phase::Running(running) = &self.phase else { return Ok(Flow::Done) };
+        let Phase::Running(running) = &self.phase else {
+            return Ok(Flow::Done);
+        };
         let loopback = self.peer.ip().to_canonical().is_loopback();
         let secret = update.new_secret.as_bytes();
         if self.users.login(&running.user, secret, loopback).is_err() {
@@ -217,8 +251,17 @@ struct Limits {
 
 impl Limits {
     fn of(session: &Session) -> Limits {
-        let super::Limits { channel_max, frame_max, heartbeat, .. } = session.limits;
-        Limits { channel_max, frame_max, heartbeat }
+        let super::Limits {
+            channel_max,
+            frame_max,
+            heartbeat,
+            ..
+        } = session.limits;
+        Limits {
+            channel_max,
+            frame_max,
+            heartbeat,
+        }
     }
 }
 
@@ -257,7 +300,9 @@ fn amqplain(response: &[u8]) -> Option<(String, Vec<u8>)> {
 /// connection.blocked with RabbitMQ's reasons.
 pub fn blocked(reason: &str) -> AMQPClass {
     let reason = short_string(reason);
-    AMQPClass::Connection(connection::AMQPMethod::Blocked(connection::Blocked { reason }))
+    AMQPClass::Connection(connection::AMQPMethod::Blocked(connection::Blocked {
+        reason,
+    }))
 }
 
 pub fn unblocked() -> AMQPClass {

@@ -135,7 +135,9 @@ impl Session {
             let rest = buffer.get(used..).unwrap_or_default();
             match self.step(rest, effects) {
                 Ok(Step::Used(length, Flow::Done)) => used += length,
-                Ok(Step::Used(length, Flow::Wait(wait))) => return (used + length, Next::Wait(wait)),
+                Ok(Step::Used(length, Flow::Wait(wait))) => {
+                    return (used + length, Next::Wait(wait));
+                }
                 Ok(Step::Incomplete) => return (used, Next::Read),
                 Ok(Step::End) => return (used, Next::End),
                 Err(refusal) => {
@@ -177,13 +179,15 @@ impl Session {
         match frame::protocol_header(rest) {
             Ok(None) => Step::Incomplete,
             Ok(Some(length)) => {
-                self.outbox.write(|out, _| write::method(out, 0, handshake::start()));
+                self.outbox
+                    .write(|out, _| write::method(out, 0, handshake::start()));
                 self.phase = Phase::StartOk;
                 Step::Used(length, Flow::Done)
             }
             Err(error) => {
                 tracing::info!(peer = %self.peer, %error, "refused");
-                self.outbox.write(|out, _| out.extend_from_slice(&frame::PROTOCOL_HEADER));
+                self.outbox
+                    .write(|out, _| out.extend_from_slice(&frame::PROTOCOL_HEADER));
                 self.phase = Phase::Ended;
                 Step::End
             }
@@ -202,7 +206,9 @@ impl Session {
     /// Settles deliveries without acknowledgement whose bytes are in the socket now.
     pub fn sent(&mut self, sent: &[crate::outbox::Unsent]) {
         for group in sent.chunk_by(|one, next| one.queue == next.queue) {
-            let queue = group.first().and_then(|first| self.queues.get(&first.queue));
+            let queue = group
+                .first()
+                .and_then(|first| self.queues.get(&first.queue));
             if let Some(queue) = queue {
                 queue.sent(group);
             }
@@ -214,11 +220,9 @@ impl Session {
         match &self.phase {
             Phase::Open(login) => Some(login.negotiated),
             Phase::Running(running) => Some(running.capabilities.negotiated),
-            Phase::Header
-            | Phase::StartOk
-            | Phase::TuneOk(_)
-            | Phase::Closing
-            | Phase::Ended => None,
+            Phase::Header | Phase::StartOk | Phase::TuneOk(_) | Phase::Closing | Phase::Ended => {
+                None
+            }
         }
     }
 

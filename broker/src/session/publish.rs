@@ -106,12 +106,18 @@ impl Session {
         }
         let rest = after.get(length..).unwrap_or_default();
         match frame::cut(rest, self.frame_max) {
-            Ok(Cut::Frame { frame, length: body_length })
-                if frame.kind == FrameKind::Body
-                    && frame.channel == number
-                    && frame.payload.len() as u64 == header.body_size =>
+            Ok(Cut::Frame {
+                frame,
+                length: body_length,
+            }) if frame.kind == FrameKind::Body
+                && frame.channel == number
+                && frame.payload.len() as u64 == header.body_size =>
             {
-                Ok(Some((header.properties, frame.payload, length + body_length)))
+                Ok(Some((
+                    header.properties,
+                    frame.payload,
+                    length + body_length,
+                )))
             }
             Ok(Cut::Frame { .. } | Cut::Incomplete) | Err(_) => Ok(None),
         }
@@ -123,7 +129,12 @@ impl Session {
         body: PublishBody,
         effects: &mut Effects,
     ) -> Result<Flow, Refusal> {
-        let PublishBody { start, properties_len, data, .. } = body;
+        let PublishBody {
+            start,
+            properties_len,
+            data,
+            ..
+        } = body;
         let key_len = start.routing_key.len();
         let flags = (start.mandatory, start.immediate);
         let body_start = key_len + properties_len;
@@ -147,7 +158,10 @@ impl Session {
         self.publisher.has_published = true;
         self.check_size(body.len() as u64)?;
         if immediate {
-            return Err(Refusal::connection(ReplyCode::NotImplemented, "immediate=true"));
+            return Err(Refusal::connection(
+                ReplyCode::NotImplemented,
+                "immediate=true",
+            ));
         }
         self.find_target(exchange, routing_key)?;
         self.check_user_id(properties)?;
@@ -155,7 +169,11 @@ impl Session {
             Some(Mode::Confirm(_)) => Some(self.outbox.next_publish(number)),
             Some(Mode::Plain | Mode::Tx(_)) | None => None,
         };
-        let terms = Terms { channel: number, mandatory, confirm };
+        let terms = Terms {
+            channel: number,
+            mandatory,
+            confirm,
+        };
         let mut route = std::mem::take(&mut self.publisher.route);
         let name = match &self.publisher.last {
             LastTarget::Exchange(exchange) => {
@@ -172,7 +190,12 @@ impl Session {
                 Arc::clone(&self.publisher.default_name)
             }
         };
-        let message = MessageView { exchange: &name, routing_key, properties, body };
+        let message = MessageView {
+            exchange: &name,
+            routing_key,
+            properties,
+            body,
+        };
         let vhost = self.vhost()?;
         let step = route.walk(&vhost, message, &mut self.memo);
         match step {
@@ -195,14 +218,24 @@ impl Session {
         route: Route,
         waiting: Waiting,
     ) -> Flow {
-        let Terms { channel, mandatory, confirm } = terms;
+        let Terms {
+            channel,
+            mandatory,
+            confirm,
+        } = terms;
         let (done, answer) = oneshot::channel();
         let table: Arc<dyn BindingTable> = Arc::clone(&waiting.exchange) as Arc<dyn BindingTable>;
         let message_there = Arc::clone(&message);
         let instance = Arc::clone(&waiting.instance);
         let moment = waiting.moment;
-        let publish =
-            Box::new(PausedPublish { channel, message, mandatory, confirm, route, waiting });
+        let publish = Box::new(PausedPublish {
+            channel,
+            message,
+            mandatory,
+            confirm,
+            route,
+            waiting,
+        });
         let done = Box::new(move |result| drop(done.send(result)));
         instance.route_later(moment, message_there, table, done);
         Flow::Wait(Wait::Answer { answer, publish })
@@ -214,9 +247,20 @@ impl Session {
         publish: Box<PausedPublish>,
         effects: &mut Effects,
     ) -> Result<Flow, (u16, Refusal)> {
-        let PausedPublish { channel, message, mandatory, confirm, mut route, waiting } = *publish;
+        let PausedPublish {
+            channel,
+            message,
+            mandatory,
+            confirm,
+            mut route,
+            waiting,
+        } = *publish;
         let vhost = self.vhost().map_err(|refusal| (channel, refusal))?;
-        let terms = Terms { channel, mandatory, confirm };
+        let terms = Terms {
+            channel,
+            mandatory,
+            confirm,
+        };
         let step = match route.resume(&vhost, &waiting, answer) {
             Step::Done => route.walk(&vhost, message.view(), &mut self.memo),
             other @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_)) => other,
@@ -227,7 +271,9 @@ impl Session {
                 let owned = Some(&message);
                 let view = message.view();
                 let finished = self.finish(terms, view, owned, &route, step, effects);
-                finished.map(|()| Flow::Done).map_err(|refusal| (channel, refusal))
+                finished
+                    .map(|()| Flow::Done)
+                    .map_err(|refusal| (channel, refusal))
             }
         }
     }
@@ -242,17 +288,27 @@ impl Session {
         step: Step,
         effects: &mut Effects,
     ) -> Result<(), Refusal> {
-        let Terms { channel: number, mandatory, confirm } = terms;
+        let Terms {
+            channel: number,
+            mandatory,
+            confirm,
+        } = terms;
         match step {
             Step::Done => {}
             Step::Rejected(text) => return self.not_taken(terms, Refusal::precondition(text)),
             Step::Fault(Fault(reason)) => {
-                let what = format!("exchange '{}' could not route the message", message.exchange);
+                let what = format!(
+                    "exchange '{}' could not route the message",
+                    message.exchange
+                );
                 return self.not_taken(terms, Refusal::internal(&what, &reason));
             }
             Step::Later(_) => return Ok(()),
         }
-        if let Some(Mode::Tx(tx)) = self.channels.get_mut(&number).map(|channel| &mut channel.mode)
+        if let Some(Mode::Tx(tx)) = self
+            .channels
+            .get_mut(&number)
+            .map(|channel| &mut channel.mode)
         {
             let message = match owned {
                 Some(message) => Arc::clone(message),
@@ -346,8 +402,12 @@ impl Session {
     }
 
     fn check_user_id(&self, properties: &[u8]) -> Result<(), Refusal> {
-        let Some(claimed) = Properties::new(properties).user_id() else { return Ok(()) };
-        let Phase::Running(running) = &self.phase else { return Ok(()) };
+        let Some(claimed) = Properties::new(properties).user_id() else {
+            return Ok(());
+        };
+        let Phase::Running(running) = &self.phase else {
+            return Ok(());
+        };
         if claimed == &*running.user || self.users.has_tag(&running.user, "impersonator") {
             return Ok(());
         }

@@ -69,7 +69,10 @@ impl Session {
         if !name.is_empty() {
             return Ok(without_line_ends(name));
         }
-        let last = self.channels.get(&number).and_then(|channel| channel.last_queue.clone());
+        let last = self
+            .channels
+            .get(&number)
+            .and_then(|channel| channel.last_queue.clone());
         last.ok_or_else(|| Refusal::channel(ReplyCode::NotFound, "no previously declared queue"))
     }
 
@@ -129,7 +132,12 @@ impl Session {
             vhost.queue_for(&name, self.id)?;
         }
         let destination = Destination::Queue(name);
-        Ok(BindingRequest { source, destination, routing_key, arguments })
+        Ok(BindingRequest {
+            source,
+            destination,
+            routing_key,
+            arguments,
+        })
     }
 
     fn queue_delete(
@@ -143,7 +151,9 @@ impl Session {
         let vhost = self.vhost()?;
         let ok = |messages| {
             let message_count = count(messages);
-            AMQPClass::Queue(queue::AMQPMethod::DeleteOk(queue::DeleteOk { message_count }))
+            AMQPClass::Queue(queue::AMQPMethod::DeleteOk(queue::DeleteOk {
+                message_count,
+            }))
         };
         if vhost.queue(&name).is_none() {
             return Ok(self.reply_saved(number, Saved::Nothing, delete.nowait, ok(0)));
@@ -159,7 +169,9 @@ impl Session {
 
     fn forget_consumers_of(&mut self, queue: &Queue) {
         for channel in self.channels.values_mut() {
-            channel.consumers.retain(|_, consumer| consumer.queue.id != queue.id);
+            channel
+                .consumers
+                .retain(|_, consumer| consumer.queue.id != queue.id);
         }
     }
 }

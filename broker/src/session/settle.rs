@@ -1,8 +1,8 @@
 //! Acknowledgements from the client: ack, nack, reject.
 
+use super::Session;
 use super::channel::Mode;
 use super::tx::Settlement;
-use super::Session;
 use crate::error::Refusal;
 use crate::outbox::Unacked;
 use crate::queue::{Effects, Settle};
@@ -31,8 +31,14 @@ impl Session {
         effects: &mut Effects,
     ) -> Result<(), Refusal> {
         let nacked = self.unacked(number, tag, multiple)?;
-        let settlement = if requeue { Settlement::Requeue } else { Settlement::Discard };
-        let Some(nacked) = self.in_transaction(number, nacked, settlement) else { return Ok(()) };
+        let settlement = if requeue {
+            Settlement::Requeue
+        } else {
+            Settlement::Discard
+        };
+        let Some(nacked) = self.in_transaction(number, nacked, settlement) else {
+            return Ok(());
+        };
         if requeue {
             self.requeue(nacked, effects);
             self.resume_channel(number, effects);
@@ -44,7 +50,9 @@ impl Session {
 
     fn unacked(&self, number: u16, tag: u64, multiple: bool) -> Result<Vec<Unacked>, Refusal> {
         let unknown = || Refusal::precondition(format!("unknown delivery tag {tag}"));
-        self.outbox.take_unacked(number, tag, multiple).ok_or_else(unknown)
+        self.outbox
+            .take_unacked(number, tag, multiple)
+            .ok_or_else(unknown)
     }
 
     /// Keeps the settlement for the commit where the channel is transactional.
@@ -54,7 +62,11 @@ impl Session {
         unacked: Vec<Unacked>,
         settlement: Settlement,
     ) -> Option<Vec<Unacked>> {
-        match self.channels.get_mut(&number).map(|channel| &mut channel.mode) {
+        match self
+            .channels
+            .get_mut(&number)
+            .map(|channel| &mut channel.mode)
+        {
             Some(Mode::Tx(tx)) => {
                 tx.settle(unacked, settlement);
                 None
@@ -70,13 +82,16 @@ impl Session {
         how: Settle,
         effects: &mut Effects,
     ) {
-        let one_queue =
-            settled.windows(2).all(|pair| matches!(pair, [a, b] if a.queue == b.queue));
+        let one_queue = settled
+            .windows(2)
+            .all(|pair| matches!(pair, [a, b] if a.queue == b.queue));
         if !one_queue {
             settled.sort_by_key(|unacked| unacked.queue);
         }
         for group in settled.chunk_by(|one, next| one.queue == next.queue) {
-            let queue = group.first().and_then(|first| self.queues.get(&first.queue));
+            let queue = group
+                .first()
+                .and_then(|first| self.queues.get(&first.queue));
             if let Some(queue) = queue {
                 queue.settle(group, how, effects);
             }

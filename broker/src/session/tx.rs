@@ -49,7 +49,11 @@ impl TxState {
             let text = format!("transaction is larger than {TX_BYTES} bytes");
             return Err(Refusal::connection(ReplyCode::ResourceError, text));
         }
-        self.publishes.push(TxPublish { message, route: route.found(), mandatory });
+        self.publishes.push(TxPublish {
+            message,
+            route: route.found(),
+            mandatory,
+        });
         Ok(())
     }
 
@@ -72,7 +76,9 @@ impl Session {
         use tx::AMQPMethod;
         match method {
             AMQPMethod::Select(_) => {
-                let Some(channel) = self.channels.get_mut(&number) else { return Ok(Flow::Done) };
+                let Some(channel) = self.channels.get_mut(&number) else {
+                    return Ok(Flow::Done);
+                };
                 match &channel.mode {
                     Mode::Confirm(_) => {
                         let text = "cannot switch from confirm to tx mode";
@@ -82,7 +88,8 @@ impl Session {
                     Mode::Plain => channel.mode = Mode::Tx(TxState::default()),
                 }
                 let ok = AMQPMethod::SelectOk(tx::SelectOk {});
-                self.outbox.write(|out, _| write::method(out, number, AMQPClass::Tx(ok)));
+                self.outbox
+                    .write(|out, _| write::method(out, number, AMQPClass::Tx(ok)));
                 Ok(Flow::Done)
             }
             AMQPMethod::Commit(_) => {
@@ -92,9 +99,11 @@ impl Session {
             AMQPMethod::Rollback(_) => {
                 let state = self.take_transaction(number)?;
                 // The messages stay unacknowledged, under their old tags.
-                self.outbox.put_back_unacked(number, state.into_unacked().collect());
+                self.outbox
+                    .put_back_unacked(number, state.into_unacked().collect());
                 let ok = AMQPMethod::RollbackOk(tx::RollbackOk {});
-                self.outbox.write(|out, _| write::method(out, number, AMQPClass::Tx(ok)));
+                self.outbox
+                    .write(|out, _| write::method(out, number, AMQPClass::Tx(ok)));
                 Ok(Flow::Done)
             }
             AMQPMethod::SelectOk(_) | AMQPMethod::CommitOk(_) | AMQPMethod::RollbackOk(_) => {
@@ -104,7 +113,11 @@ impl Session {
     }
 
     fn take_transaction(&mut self, number: u16) -> Result<TxState, Refusal> {
-        match self.channels.get_mut(&number).map(|channel| &mut channel.mode) {
+        match self
+            .channels
+            .get_mut(&number)
+            .map(|channel| &mut channel.mode)
+        {
             Some(Mode::Tx(state)) => Ok(std::mem::take(state)),
             Some(Mode::Plain | Mode::Confirm(_)) | None => {
                 Err(Refusal::precondition("channel is not transactional"))
@@ -113,7 +126,9 @@ impl Session {
     }
 
     fn commit(&mut self, number: u16, state: TxState, effects: &mut Effects) -> Flow {
-        let Ok(vhost) = self.vhost() else { return Flow::Done };
+        let Ok(vhost) = self.vhost() else {
+            return Flow::Done;
+        };
         let mut transaction = Transaction::default();
         for publish in state.publishes {
             let routed = transaction.add(&vhost, &publish.route, &publish.message);
@@ -136,8 +151,17 @@ impl Session {
             }
         }
         let (committed, done) = oneshot::channel();
-        transaction.commit(self.broker.store(), true, move |_| drop(committed.send(())));
+        transaction.commit(self.broker.store(), true, move |_| {
+            // Nobody waits any more when the connection is gone.
+            let _ = committed.send(());
+        });
         let method = AMQPClass::Tx(tx::AMQPMethod::CommitOk(tx::CommitOk {}));
-        Flow::Wait(Wait::Saved { done, then: Then::Reply { channel: number, method } })
+        Flow::Wait(Wait::Saved {
+            done,
+            then: Then::Reply {
+                channel: number,
+                method,
+            },
+        })
     }
 }

@@ -14,11 +14,20 @@ use crate::vhost::exchange_type::{Answer, Fault};
 
 pub enum Wait {
     /// A change is on its way to the disk.
-    Saved { done: oneshot::Receiver<()>, then: Then },
+    Saved {
+        done: oneshot::Receiver<()>,
+        then: Then,
+    },
     /// A slow plugin decides.
-    Answer { answer: oneshot::Receiver<Result<Answer, Fault>>, publish: Box<PausedPublish> },
+    Answer {
+        answer: oneshot::Receiver<Result<Answer, Fault>>,
+        publish: Box<PausedPublish>,
+    },
     /// The message that basic.get asks for is being read.
-    Loaded { done: oneshot::Receiver<()>, get: PausedGet },
+    Loaded {
+        done: oneshot::Receiver<()>,
+        get: PausedGet,
+    },
 }
 
 /// What comes after a change is on disk.
@@ -40,7 +49,8 @@ impl Session {
     pub fn resume(&mut self, resumed: Resumed, effects: &mut Effects) -> Next {
         let flow = match resumed {
             Resumed::Saved(Then::Reply { channel, method }) => {
-                self.outbox.write(|out, _| write::method(out, channel, method));
+                self.outbox
+                    .write(|out, _| write::method(out, channel, method));
                 Ok(Flow::Done)
             }
             Resumed::Saved(Then::Nothing) => Ok(Flow::Done),
@@ -74,13 +84,18 @@ impl Session {
         match (saved, nowait) {
             (Saved::Nothing, true) => Flow::Done,
             (Saved::Nothing, false) => {
-                self.outbox.write(|out, _| write::method(out, channel, method));
+                self.outbox
+                    .write(|out, _| write::method(out, channel, method));
                 Flow::Done
             }
-            (Saved::Later(done), true) => Flow::Wait(Wait::Saved { done, then: Then::Nothing }),
-            (Saved::Later(done), false) => {
-                Flow::Wait(Wait::Saved { done, then: Then::Reply { channel, method } })
-            }
+            (Saved::Later(done), true) => Flow::Wait(Wait::Saved {
+                done,
+                then: Then::Nothing,
+            }),
+            (Saved::Later(done), false) => Flow::Wait(Wait::Saved {
+                done,
+                then: Then::Reply { channel, method },
+            }),
         }
     }
 }

@@ -51,7 +51,9 @@ impl Vhost {
 
     fn add_exchange(&self, exchange: Exchange) -> Arc<Exchange> {
         let exchange = Arc::new(exchange);
-        self.exchanges.write().insert(Arc::clone(&exchange.name), Arc::clone(&exchange));
+        self.exchanges
+            .write()
+            .insert(Arc::clone(&exchange.name), Arc::clone(&exchange));
         exchange
     }
 
@@ -79,15 +81,27 @@ impl Vhost {
         let queue = Queue::new(id, name, attributes, store, run, backlog, all_redelivered);
         let queue = Arc::new(queue);
         self.shared.registry.add(&queue);
-        self.queues.write().insert(Arc::clone(&queue.name), Arc::clone(&queue));
+        self.queues
+            .write()
+            .insert(Arc::clone(&queue.name), Arc::clone(&queue));
         queue
     }
 
     pub(super) fn recover_queue(&self, definition: QueueDefinition, backlogs: &Backlogs) {
-        let QueueDefinition { name, id, auto_delete, arguments } = definition;
+        let QueueDefinition {
+            name,
+            id,
+            auto_delete,
+            arguments,
+        } = definition;
         let id = QueueId::from(id);
         let arguments = arguments.0;
-        let attributes = Attributes { durable: true, exclusive: None, auto_delete, arguments };
+        let attributes = Attributes {
+            durable: true,
+            exclusive: None,
+            auto_delete,
+            arguments,
+        };
         let backlog = backlogs.backlogs.get(&id).copied();
         self.apply_queue(id, &name, attributes, backlog, backlogs.unclean);
     }
@@ -124,7 +138,10 @@ impl Vhost {
             durable,
         })?;
         let destination = identity.destination.clone();
-        incoming.entry(destination).or_default().insert((Arc::clone(&source.name), identity));
+        incoming
+            .entry(destination)
+            .or_default()
+            .insert((Arc::clone(&source.name), identity));
         Ok(Some((bound, durable)))
     }
 

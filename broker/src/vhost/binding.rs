@@ -36,9 +36,7 @@ impl Vhost {
         let applied = self.apply_binding(&mut incoming, &source, identity.clone());
         match applied.map_err(refused)? {
             None => Err(self.no_destination(&request.destination)),
-            Some((Bound::New(_), true)) => {
-                Ok(self.save(vec![self.row(&source, &identity).put()]))
-            }
+            Some((Bound::New(_), true)) => Ok(self.save(vec![self.row(&source, &identity).put()])),
             Some((Bound::New(_) | Bound::Same, _)) => Ok(Saved::Nothing),
         }
     }
@@ -46,7 +44,9 @@ impl Vhost {
     /// Removing what is not bound is fine; so is naming what is not there.
     pub fn unbind(&self, request: &BindingRequest<'_>) -> Result<Saved, Refusal> {
         let mut incoming = self.changing.lock();
-        let Some(source) = self.exchange(request.source) else { return Ok(Saved::Nothing) };
+        let Some(source) = self.exchange(request.source) else {
+            return Ok(Saved::Nothing);
+        };
         let mut changes = Vec::new();
         if self.drop_binding(&mut incoming, &source, &request.identity(), &mut changes) {
             self.drop_if_unused(&mut incoming, &source, &mut changes);
@@ -86,7 +86,9 @@ impl Vhost {
         identity: &Identity,
         changes: &mut Vec<DefinitionChange>,
     ) -> bool {
-        let Some(binding) = source.unbind(identity) else { return false };
+        let Some(binding) = source.unbind(identity) else {
+            return false;
+        };
         if let Some(sources) = incoming.get_mut(&identity.destination) {
             sources.remove(&(Arc::clone(&source.name), identity.clone()));
             if sources.is_empty() {
@@ -106,7 +108,9 @@ impl Vhost {
         exchange: &Arc<Exchange>,
         changes: &mut Vec<DefinitionChange>,
     ) {
-        let still_there = self.exchange(&exchange.name).is_some_and(|now| now.id == exchange.id);
+        let still_there = self
+            .exchange(&exchange.name)
+            .is_some_and(|now| now.id == exchange.id);
         if exchange.definition.auto_delete && still_there && !exchange.has_bindings() {
             self.drop_exchange(incoming, exchange, changes);
         }
@@ -121,7 +125,9 @@ pub(super) fn remove_bindings_to(
     changes: &mut Vec<DefinitionChange>,
 ) {
     for (source, identity) in incoming.remove(destination).unwrap_or_default() {
-        let Some(source) = vhost.exchange(&source) else { continue };
+        let Some(source) = vhost.exchange(&source) else {
+            continue;
+        };
         if vhost.drop_binding(incoming, &source, &identity, changes) {
             vhost.drop_if_unused(incoming, &source, changes);
         }

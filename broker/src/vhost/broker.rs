@@ -42,7 +42,12 @@ impl Broker {
         recovered: Recovered,
         vhosts: &[String],
     ) -> anyhow::Result<Arc<Broker>> {
-        let Recovered { definitions, backlogs, clean, run } = recovered;
+        let Recovered {
+            definitions,
+            backlogs,
+            clean,
+            run,
+        } = recovered;
         let shared = Arc::new(Shared {
             store: parts.store,
             types: parts.types,
@@ -57,7 +62,10 @@ impl Broker {
             vhosts: RwLock::default(),
             last_connection: AtomicU64::new(0),
         };
-        let backlogs = Backlogs { backlogs: backlogs.into_iter().collect(), unclean: !clean };
+        let backlogs = Backlogs {
+            backlogs: backlogs.into_iter().collect(),
+            unclean: !clean,
+        };
         for (_, value) in definitions {
             broker.apply(Definition::read(&value)?, &backlogs)?;
         }
@@ -67,18 +75,30 @@ impl Broker {
                 let change = definition.put();
                 broker.apply(definition, &backlogs)?;
                 let definitions = vec![change];
-                broker.shared.store.commit(Move { definitions, ..Move::default() });
+                broker.shared.store.commit(Move {
+                    definitions,
+                    ..Move::default()
+                });
             }
         }
-        let known: HashSet<QueueId> =
-            broker.shared.registry.all().iter().map(|queue| queue.id).collect();
-        broker.shared.store.sweep_unknown(known.into_iter().collect());
+        let known: HashSet<QueueId> = broker
+            .shared
+            .registry
+            .all()
+            .iter()
+            .map(|queue| queue.id)
+            .collect();
+        broker
+            .shared
+            .store
+            .sweep_unknown(known.into_iter().collect());
         Ok(Arc::new(broker))
     }
 
     fn apply(&self, definition: Definition, backlogs: &Backlogs) -> anyhow::Result<()> {
         let in_vhost = |name: &str| {
-            self.vhost(name).ok_or_else(|| anyhow::anyhow!("definition in unknown vhost '{name}'"))
+            self.vhost(name)
+                .ok_or_else(|| anyhow::anyhow!("definition in unknown vhost '{name}'"))
         };
         match definition {
             Definition::Vhost { name } => {
@@ -123,7 +143,11 @@ impl Broker {
 
     /// At a clean stop, after the last connection is gone.
     pub fn note_redelivered(&self) {
-        self.shared.registry.all().iter().for_each(|queue| queue.note_redelivered());
+        self.shared
+            .registry
+            .all()
+            .iter()
+            .for_each(|queue| queue.note_redelivered());
     }
 
     pub fn written(&self, queue: QueueId, upto: Seq) {

@@ -12,10 +12,21 @@ use crate::store::DefinitionChange;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Definition {
-    Vhost { name: String },
-    Exchange { vhost: String, exchange: ExchangeDefinition },
-    Queue { vhost: String, queue: QueueDefinition },
-    Binding { vhost: String, binding: BindingDefinition },
+    Vhost {
+        name: String,
+    },
+    Exchange {
+        vhost: String,
+        exchange: ExchangeDefinition,
+    },
+    Queue {
+        vhost: String,
+        queue: QueueDefinition,
+    },
+    Binding {
+        vhost: String,
+        binding: BindingDefinition,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,7 +103,10 @@ impl Serialize for Arguments {
 impl<'de> Deserialize<'de> for Arguments {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Arguments, D::Error> {
         let text = String::deserialize(deserializer)?;
-        STANDARD.decode(text).map(Arguments).map_err(serde::de::Error::custom)
+        STANDARD
+            .decode(text)
+            .map(Arguments)
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -132,7 +146,10 @@ impl Definition {
     pub fn put(&self) -> DefinitionChange {
         // Serialising plain strings and numbers cannot fail.
         let value = serde_json::to_vec(self).unwrap_or_default();
-        DefinitionChange::Put { key: self.key(), value }
+        DefinitionChange::Put {
+            key: self.key(),
+            value,
+        }
     }
 
     pub fn remove(&self) -> DefinitionChange {
@@ -169,7 +186,9 @@ mod tests {
                 arguments: Arguments(vec![1, b'x', b't', 1]),
             },
         };
-        let DefinitionChange::Put { value, .. } = binding.put() else { panic!("not a put") };
+        let DefinitionChange::Put { value, .. } = binding.put() else {
+            panic!("not a put")
+        };
         assert_eq!(Definition::read(&value).unwrap(), binding);
     }
 

@@ -33,7 +33,10 @@ pub struct Exchange {
 enum Live {
     Available(Arc<dyn ExchangeInstance>),
     /// The outer type may delegate to the inner one.
-    Nested { outer: Arc<dyn ExchangeInstance>, inner: Arc<dyn ExchangeInstance> },
+    Nested {
+        outer: Arc<dyn ExchangeInstance>,
+        inner: Arc<dyn ExchangeInstance>,
+    },
     /// No enabled plugin offers the type: a durable exchange of an earlier run.
     Unavailable,
 }
@@ -100,11 +103,17 @@ impl Exchange {
             type_name: &definition.type_name,
             arguments: &definition.arguments.0,
         };
-        let Opened { instance, inner_type } = types.open(&opening)?;
+        let Opened {
+            instance,
+            inner_type,
+        } = types.open(&opening)?;
         let live = match inner_type {
             None => Live::Available(instance),
             Some(inner_type) => {
-                let inner = types.open(&Opening { type_name: &inner_type, ..opening });
+                let inner = types.open(&Opening {
+                    type_name: &inner_type,
+                    ..opening
+                });
                 let inner = inner.map_err(|refusal| match refusal {
                     OpenRefusal::UnknownType => {
                         OpenRefusal::Refused(format!("unknown exchange type '{inner_type}'"))
@@ -115,7 +124,10 @@ impl Exchange {
                     let text = format!("exchange type '{inner_type}' cannot be delegated to");
                     return Err(OpenRefusal::Refused(text));
                 }
-                Live::Nested { outer: instance, inner: inner.instance }
+                Live::Nested {
+                    outer: instance,
+                    inner: inner.instance,
+                }
             }
         };
         Ok(Exchange::with(id, definition, live))
@@ -164,11 +176,15 @@ impl Exchange {
     }
 
     fn instances(&self) -> SmallVec<[&Arc<dyn ExchangeInstance>; 2]> {
-        [Stage::Outer, Stage::Inner].iter().filter_map(|stage| self.instance(*stage)).collect()
+        [Stage::Outer, Stage::Inner]
+            .iter()
+            .filter_map(|stage| self.instance(*stage))
+            .collect()
     }
 
     pub fn inputs(&self, stage: Stage) -> Inputs {
-        self.instance(stage).map_or(Inputs::Anything, |instance| instance.inputs())
+        self.instance(stage)
+            .map_or(Inputs::Anything, |instance| instance.inputs())
     }
 
     /// Grows with every change to the bindings. Read before a decision is asked for: an answer
@@ -201,7 +217,9 @@ impl Exchange {
         for instance in self.instances() {
             if let Err(refusal) = instance.bind(view, self) {
                 self.bindings.write().remove(&identity);
-                taken.iter().for_each(|instance| instance.unbind(slot, self));
+                taken
+                    .iter()
+                    .for_each(|instance| instance.unbind(slot, self));
                 self.generation.fetch_add(1, Ordering::Release);
                 self.bindings.write().free.push(slot);
                 return Err(refusal);
@@ -215,7 +233,9 @@ impl Exchange {
     /// The removed binding, or none where there was none.
     pub fn unbind(&self, identity: &Identity) -> Option<Arc<Binding>> {
         let (slot, binding) = self.bindings.write().remove(identity)?;
-        self.instances().iter().for_each(|instance| instance.unbind(slot, self));
+        self.instances()
+            .iter()
+            .for_each(|instance| instance.unbind(slot, self));
         self.generation.fetch_add(1, Ordering::Release);
         // Only now: an answer from before must not find another binding in this slot unnoticed.
         self.bindings.write().free.push(slot);
@@ -239,7 +259,9 @@ impl Exchange {
         let mut seen: HashSet<&Destination> = HashSet::new();
         let mut targets = Targets::new();
         for slot in slots {
-            let Some(Some(binding)) = bindings.slots.get(*slot as usize) else { continue };
+            let Some(Some(binding)) = bindings.slots.get(*slot as usize) else {
+                continue;
+            };
             if slots.len() == 1 || seen.insert(&binding.destination) {
                 targets.push(binding.target.clone());
             }

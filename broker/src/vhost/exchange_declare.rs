@@ -22,7 +22,9 @@ pub struct ExchangeRequest<'a> {
 
 impl Vhost {
     pub fn declare_exchange(&self, request: ExchangeRequest<'_>) -> Result<Saved, Refusal> {
-        let ExchangeRequest { name, type_name, .. } = request;
+        let ExchangeRequest {
+            name, type_name, ..
+        } = request;
         // Held over the open, so that two connections cannot both declare it.
         let _changing = self.changing.lock();
         if let Some(exchange) = self.exchange(name) {
@@ -42,12 +44,19 @@ impl Vhost {
             internal: request.internal,
             arguments: Arguments(request.arguments),
         };
-        self.apply_exchange(definition.clone()).map_err(|refusal| refused(refusal, type_name))?;
+        self.apply_exchange(definition.clone())
+            .map_err(|refusal| refused(refusal, type_name))?;
         if !request.durable {
             return Ok(Saved::Nothing);
         }
         let vhost = self.name.to_string();
-        Ok(self.save(vec![Definition::Exchange { vhost, exchange: definition }.put()]))
+        Ok(self.save(vec![
+            Definition::Exchange {
+                vhost,
+                exchange: definition,
+            }
+            .put(),
+        ]))
     }
 
     /// RabbitMQ looks at the type before anything else, so an exchange whose type is disabled
@@ -59,7 +68,12 @@ impl Vhost {
             return Ok(());
         }
         let arguments = &[];
-        let opening = Opening { vhost: &self.name, exchange: name, type_name, arguments };
+        let opening = Opening {
+            vhost: &self.name,
+            exchange: name,
+            type_name,
+            arguments,
+        };
         match self.shared.types.open(&opening) {
             Err(OpenRefusal::UnknownType) => Err(refused(OpenRefusal::UnknownType, type_name)),
             Ok(_) | Err(OpenRefusal::Refused(_) | OpenRefusal::Failed(_)) => Ok(()),
@@ -92,12 +106,17 @@ impl Vhost {
         flag("internal", request.internal, current.internal)?;
         let alternate = |arguments| match Table::new(arguments).get("alternate-exchange") {
             Some(Value::Str(name)) => {
-                format!("the value '{}' of type 'longstr'", String::from_utf8_lossy(name))
+                format!(
+                    "the value '{}' of type 'longstr'",
+                    String::from_utf8_lossy(name)
+                )
             }
             Some(_) | None => "none".to_owned(),
         };
-        let (received, current) =
-            (alternate(&request.arguments), alternate(&current.arguments.0));
+        let (received, current) = (
+            alternate(&request.arguments),
+            alternate(&current.arguments.0),
+        );
         if received == current {
             return Ok(());
         }
@@ -112,11 +131,14 @@ impl Vhost {
     pub fn delete_exchange(&self, name: &str, if_unused: bool) -> Result<Saved, Refusal> {
         if name.starts_with("amq.") {
             let vhost = &self.name;
-            let text = format!("deletion of system exchange '{name}' in vhost '{vhost}' not allowed");
+            let text =
+                format!("deletion of system exchange '{name}' in vhost '{vhost}' not allowed");
             return Err(Refusal::access(text));
         }
         let mut incoming = self.changing.lock();
-        let Some(exchange) = self.exchange(name) else { return Ok(Saved::Nothing) };
+        let Some(exchange) = self.exchange(name) else {
+            return Ok(Saved::Nothing);
+        };
         if if_unused && exchange.has_bindings() {
             let text = format!("exchange '{name}' in vhost '{}' in use", self.name);
             return Err(Refusal::precondition(text));

@@ -67,7 +67,8 @@ impl Memo {
                 for name in names.iter() {
                     match headers.and_then(|headers| headers.get_encoded(name)) {
                         Some(encoded) => {
-                            self.key.extend_from_slice(&(encoded.len() as u32 + 1).to_be_bytes());
+                            self.key
+                                .extend_from_slice(&(encoded.len() as u32 + 1).to_be_bytes());
                             self.key.extend_from_slice(encoded);
                         }
                         None => self.key.extend_from_slice(&[0; 4]),
@@ -82,7 +83,11 @@ impl Memo {
             return None;
         }
         let hash = self.hasher.hash_one((exchange, stage, self.key.as_slice()));
-        Some(Question { exchange, stage, hash })
+        Some(Question {
+            exchange,
+            stage,
+            hash,
+        })
     }
 
     pub fn recall(&self, question: Question, generation: u64) -> Option<&Remembered> {
@@ -99,7 +104,11 @@ impl Memo {
         if self.entries.len() >= MEMO_ENTRIES {
             self.entries.clear();
         }
-        let Question { exchange, stage, hash } = question;
+        let Question {
+            exchange,
+            stage,
+            hash,
+        } = question;
         let key = self.key.as_slice();
         let same = |entry: &Entry| {
             entry.exchange == exchange && entry.stage == stage && *entry.key == *key
@@ -111,7 +120,13 @@ impl Memo {
             }
             None => {
                 let key = key.into();
-                let entry = Entry { exchange, stage, key, generation, remembered };
+                let entry = Entry {
+                    exchange,
+                    stage,
+                    key,
+                    generation,
+                    remembered,
+                };
                 let hasher = &self.hasher;
                 self.entries.insert_unique(hash, entry, |entry| {
                     hasher.hash_one((entry.exchange, entry.stage, &*entry.key))

@@ -90,10 +90,12 @@ impl Vhost {
         self.shared.store.commit(Move {
             definitions,
             synced: true,
-            done: Some(Box::new(move || drop(done.send(())))),
+            done: Some(Box::new(move || {
+                // Nobody waits any more when the connection is gone.
+                let _ = done.send(());
+            })),
             ..Move::default()
         });
         Saved::Later(saved)
     }
 }
-

@@ -39,7 +39,12 @@ struct Owed {
 
 impl Owed {
     fn new(to: Option<ConfirmTo>, places: usize) -> Owed {
-        Owed { to, shared: None, single: places == 1, given: 0 }
+        Owed {
+            to,
+            shared: None,
+            single: places == 1,
+            given: 0,
+        }
     }
 
     fn give(&mut self) -> Option<Confirm> {
@@ -51,7 +56,11 @@ impl Owed {
         }
         // One more than was given away, until all places are known.
         let shared = self.shared.get_or_insert_with(|| {
-            Arc::new(SharedConfirm { open: AtomicU32::new(1), sink, publish })
+            Arc::new(SharedConfirm {
+                open: AtomicU32::new(1),
+                sink,
+                publish,
+            })
         });
         shared.open.fetch_add(1, Ordering::AcqRel);
         Some(Confirm::Shared(Arc::clone(shared)))
@@ -99,7 +108,10 @@ impl Vhost {
             }
         }
         for (exchange, until) in &route.holds {
-            let message = MessageView { exchange: &exchange.name, ..message };
+            let message = MessageView {
+                exchange: &exchange.name,
+                ..message
+            };
             self.shared.store.hold(Hold {
                 due: *until,
                 vhost: Arc::clone(&self.name),
@@ -108,7 +120,10 @@ impl Vhost {
             });
             routed = true;
         }
-        Handed { routed, owed: owed.close() }
+        Handed {
+            routed,
+            owed: owed.close(),
+        }
     }
 
     pub fn now(&self) -> Millis {
@@ -137,12 +152,16 @@ impl Transaction {
         let mut routed = false;
         for queue in &route.queues {
             if let Some(reserved) = queue.reserve(persistent) {
-                self.appends.push((Arc::clone(queue), reserved, Arc::clone(&message)));
+                self.appends
+                    .push((Arc::clone(queue), reserved, Arc::clone(&message)));
                 routed = true;
             }
         }
         for (exchange, until) in &route.holds {
-            let view = MessageView { exchange: &exchange.name, ..message.view() };
+            let view = MessageView {
+                exchange: &exchange.name,
+                ..message.view()
+            };
             self.hold(&vhost.name, Arc::new(view.to_message()), *until);
             routed = true;
         }
@@ -150,7 +169,12 @@ impl Transaction {
     }
 
     pub fn hold(&mut self, vhost: &Arc<str>, message: Arc<Message>, due: Millis) {
-        self.holds.push(Hold { due, vhost: Arc::clone(vhost), message, confirm: None });
+        self.holds.push(Hold {
+            due,
+            vhost: Arc::clone(vhost),
+            message,
+            confirm: None,
+        });
     }
 
     /// Writes everything in one batch; only then are the messages delivered, and `done` is called.
@@ -160,13 +184,16 @@ impl Transaction {
         synced: bool,
         done: impl FnOnce(&mut Effects) + Send + 'static,
     ) {
-        let appends = self.appends.iter().map(|(queue, reserved, message)| Append {
-            queue: queue.id,
-            seq: reserved.seq,
-            message: Arc::clone(message),
-            persistent: reserved.persistent,
-            confirm: None,
-        });
+        let appends = self
+            .appends
+            .iter()
+            .map(|(queue, reserved, message)| Append {
+                queue: queue.id,
+                seq: reserved.seq,
+                message: Arc::clone(message),
+                persistent: reserved.persistent,
+                confirm: None,
+            });
         let change = Move {
             appends: appends.collect(),
             holds: self.holds,
@@ -185,6 +212,9 @@ impl Transaction {
             done(&mut effects);
             effects.apply();
         };
-        store.commit(Move { done: Some(Box::new(done)), ..change });
+        store.commit(Move {
+            done: Some(Box::new(done)),
+            ..change
+        });
     }
 }

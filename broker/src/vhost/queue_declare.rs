@@ -72,7 +72,12 @@ impl Vhost {
 
     /// None for what does not outlive this run.
     fn queue_row(&self, queue: &Queue) -> Option<Definition> {
-        let Attributes { durable, exclusive, auto_delete, arguments } = &queue.attributes;
+        let Attributes {
+            durable,
+            exclusive,
+            auto_delete,
+            arguments,
+        } = &queue.attributes;
         (*durable && exclusive.is_none()).then(|| Definition::Queue {
             vhost: self.name.to_string(),
             queue: QueueDefinition {
@@ -127,7 +132,11 @@ impl Vhost {
             if received == current {
                 return Ok(());
             }
-            Err(inequivalent(field, format!("'{received}'"), format!("'{current}'")))
+            Err(inequivalent(
+                field,
+                format!("'{received}'"),
+                format!("'{current}'"),
+            ))
         };
         flag("durable", request.durable, current.durable)?;
         flag("auto_delete", request.auto_delete, current.auto_delete)?;
@@ -161,7 +170,10 @@ impl Vhost {
         let mut changes = Vec::new();
         {
             let mut queues = self.queues.write();
-            if queues.get(&queue.name).is_some_and(|now| now.id == queue.id) {
+            if queues
+                .get(&queue.name)
+                .is_some_and(|now| now.id == queue.id)
+            {
                 queues.remove(&queue.name);
             }
         }
@@ -191,7 +203,9 @@ fn same_argument(name: &str, received: Option<&Value<'_>>, current: Option<&Valu
 }
 
 fn describe(value: Option<Value<'_>>) -> String {
-    let Some(value) = value else { return "none".to_owned() };
+    let Some(value) = value else {
+        return "none".to_owned();
+    };
     let (text, kind) = match &value {
         Value::Bool(flag) => (flag.to_string(), "bool"),
         Value::I8(number) => (number.to_string(), "byte"),

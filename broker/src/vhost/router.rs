@@ -9,9 +9,7 @@ use smallvec::SmallVec;
 
 use super::Vhost;
 use super::exchange::{Exchange, Stage, Target, Targets};
-use super::exchange_type::{
-    Answer, Call, Decision, ExchangeInstance, Fault, Moment, Routing,
-};
+use super::exchange_type::{Answer, Call, Decision, ExchangeInstance, Fault, Moment, Routing};
 use super::memo::{Memo, Question, Remembered};
 use crate::amqp::properties::with_headers;
 use crate::clock::Millis;
@@ -113,7 +111,10 @@ impl Route {
                 self.ask(vhost, &exchange, stage, moment, message, memo)
             } else {
                 let properties = with_headers(message.properties, &self.set_headers);
-                let message = MessageView { properties: &properties, ..message };
+                let message = MessageView {
+                    properties: &properties,
+                    ..message
+                };
                 self.ask(vhost, &exchange, stage, moment, message, memo)
             };
             match step {
@@ -131,14 +132,21 @@ impl Route {
         waiting: &Waiting,
         answer: Result<Answer, Fault>,
     ) -> Step {
-        let Waiting { exchange, stage, generation, .. } = waiting;
+        let Waiting {
+            exchange,
+            stage,
+            generation,
+            ..
+        } = waiting;
         match answer {
             Err(fault) => Step::Fault(fault),
             Ok(answer) => {
                 let targets = exchange.targets(slots(&answer.decision), *generation);
                 let targets = targets.unwrap_or_else(|| {
                     let now = exchange.generation();
-                    exchange.targets(slots(&answer.decision), now).unwrap_or_default()
+                    exchange
+                        .targets(slots(&answer.decision), now)
+                        .unwrap_or_default()
                 });
                 self.take(vhost, exchange, *stage, answer, targets)
             }
@@ -159,9 +167,7 @@ impl Route {
             return Step::Fault(Fault(text));
         };
         let question = match moment {
-            Moment::Publish => {
-                memo.question(exchange.id, stage, &instance.inputs(), &message)
-            }
+            Moment::Publish => memo.question(exchange.id, stage, &instance.inputs(), &message),
             // What is asked at its due time is asked once.
             Moment::Due => None,
         };
@@ -176,7 +182,13 @@ impl Route {
                 Routing::Now(answer) => answer,
                 Routing::Later => {
                     let (exchange, instance) = (Arc::clone(exchange), Arc::clone(instance));
-                    return Step::Later(Waiting { exchange, instance, stage, moment, generation });
+                    return Step::Later(Waiting {
+                        exchange,
+                        instance,
+                        stage,
+                        moment,
+                        generation,
+                    });
                 }
                 Routing::Fault(fault) => return Step::Fault(fault),
             };
@@ -185,7 +197,9 @@ impl Route {
                     continue;
                 }
                 let now = exchange.generation();
-                let targets = exchange.targets(slots(&answer.decision), now).unwrap_or_default();
+                let targets = exchange
+                    .targets(slots(&answer.decision), now)
+                    .unwrap_or_default();
                 return self.take(vhost, exchange, stage, answer, targets);
             };
             if let Some(question) = question {
@@ -205,7 +219,8 @@ impl Route {
         match remembered {
             Remembered::To(targets) => self.go_to(vhost, exchange, targets),
             Remembered::Delegate => {
-                self.work.push((Arc::clone(exchange), Stage::Inner, Moment::Publish));
+                self.work
+                    .push((Arc::clone(exchange), Stage::Inner, Moment::Publish));
             }
             Remembered::Reject(text) => return Step::Rejected(text.clone()),
         }
@@ -230,7 +245,8 @@ impl Route {
                 // The inner instance is asked anew even when the outer one was asked because the
                 // time had come.
                 Stage::Outer => {
-                    self.work.push((Arc::clone(exchange), Stage::Inner, Moment::Publish));
+                    self.work
+                        .push((Arc::clone(exchange), Stage::Inner, Moment::Publish));
                 }
                 Stage::Inner => {
                     let text = format!("inner type of exchange '{}' delegates", exchange.name);
@@ -255,7 +271,9 @@ impl Route {
         if !targets.is_empty() {
             return;
         }
-        let Some(name) = &exchange.alternate else { return };
+        let Some(name) = &exchange.alternate else {
+            return;
+        };
         match vhost.exchange(name) {
             Some(alternate) => self.visit(&alternate, Moment::Publish),
             None => tracing::warn!(
@@ -270,7 +288,13 @@ impl Route {
             return None;
         }
         let properties = with_headers(message.properties, &self.set_headers);
-        Some(MessageView { properties: &properties, ..message }.to_message())
+        Some(
+            MessageView {
+                properties: &properties,
+                ..message
+            }
+            .to_message(),
+        )
     }
 }
 
@@ -299,4 +323,3 @@ fn remember(
     };
     memo.remember(question, generation, remembered);
 }
-

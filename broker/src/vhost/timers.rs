@@ -33,7 +33,9 @@ impl Broker {
 
 impl Vhost {
     fn release(&self, transaction: &mut Transaction, memo: &mut Memo, message: &Arc<Message>) {
-        let exchange = self.exchange(message.exchange()).filter(|exchange| exchange.is_available());
+        let exchange = self
+            .exchange(message.exchange())
+            .filter(|exchange| exchange.is_available());
         let Some(exchange) = exchange else {
             let name = message.exchange();
             tracing::warn!(exchange = %name, "a held message waits for its exchange to come back");
@@ -83,5 +85,7 @@ fn wait_for(
         table,
         Box::new(move |result| drop(done.send(result))),
     );
-    answer.recv().unwrap_or_else(|_| Err(Fault("the plugin's thread has ended".to_owned())))
+    answer
+        .recv()
+        .unwrap_or_else(|_| Err(Fault("the plugin's thread has ended".to_owned())))
 }

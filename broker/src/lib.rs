@@ -9,6 +9,7 @@ pub mod message;
 pub mod names;
 pub mod net;
 pub mod outbox;
+pub mod plugin;
 pub mod queue;
 pub mod session;
 pub mod store;

@@ -1,0 +1,215 @@
+//! Whether a file may be loaded as an exchange type, by what it is, imports and exports.
+//! Compiles and runs nothing.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use wit_component::DecodedWasm;
+
+const PACKAGE: &str = "warren:exchange";
+const EXPORT: &str = "warren:exchange/exchange-type";
+
+/// The series of `warren:exchange` that this host speaks. Patch releases of it only add.
+const SERIES: &str = "0.1.";
+const NEWEST: &str = "0.1.0";
+
+const OWN_IMPORTS: [&str; 2] = ["warren:exchange/message", "warren:exchange/host"];
+
+/// Linked with nothing in them (see `wasi`).
+const EMPTY_WASI: [&str; 5] = [
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+];
+
+/// Names with versions, as in `wasi:io/poll@0.2.6`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Interface {
+    pub imports: Vec<String>,
+    pub exports: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Accepted {
+    /// Of the `warren:exchange` package.
+    pub version: String,
+    pub wants_wasi: bool,
+}
+
+/// Validates the bytes and says what the component imports and exports.
+pub(super) fn parse(bytes: &[u8]) -> Result<Interface, String> {
+    check_kind(bytes)?;
+    // Validation of hostile bytes by somebody else's code: a broken file must not end the broker.
+    let decoded = catch_unwind(AssertUnwindSafe(|| wit_component::decode(bytes)))
+        .map_err(|_| "not a valid component: the parser gave up".to_owned())?
+        .map_err(|error| format!("not a valid component: {error:#}"))?;
+    let DecodedWasm::Component(resolve, world) = decoded else {
+        return Err("a WIT package, which holds no code".to_owned());
+    };
+    let Some(world) = resolve.worlds.get(world) else {
+        return Err("not a valid component: it has no world".to_owned());
+    };
+    let names = |items: &mut dyn Iterator<Item = &wit_parser::WorldKey>| {
+        items.map(|key| resolve.name_world_key(key)).collect()
+    };
+    Ok(Interface {
+        imports: names(&mut world.imports.keys()),
+        exports: names(&mut world.exports.keys()),
+    })
+}
+
+/// What a file is stands in its first eight bytes: magic, version, layer.
+fn check_kind(bytes: &[u8]) -> Result<(), String> {
+    match bytes.get(..8) {
+        Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(()),
+        Some([0, b'a', b's', b'm', _, _, 0, 0]) => Err(
+            "a core WebAssembly module, not a component: wrap it with `warren plugin build` or \
+             `wasm-tools component new`"
+                .to_owned(),
+        ),
+        Some([0, b'a', b's', b'm', ..]) => {
+            Err("a WebAssembly file of an unknown layer, not a component".to_owned())
+        }
+        Some(_) => Err("not a WebAssembly file".to_owned()),
+        None => Err(format!(
+            "not a WebAssembly file: it has only {} bytes",
+            bytes.len()
+        )),
+    }
+}
+
+pub(super) fn accept(interface: &Interface, grants: &[String]) -> Result<Accepted, String> {
+    let version = exported_version(&interface.exports)?;
+    let mut wants_wasi = false;
+    for import in &interface.imports {
+        wants_wasi |= check_import(import, grants)?;
+    }
+    Ok(Accepted {
+        version,
+        wants_wasi,
+    })
+}
+
+fn exported_version(exports: &[String]) -> Result<String, String> {
+    let Some((_, version)) = exports
+        .iter()
+        .map(|export| split(export))
+        .find(|(name, _)| *name == EXPORT)
+    else {
+        let other = exports
+            .iter()
+            .find(|export| export.starts_with("warren:"))
+            .map(|export| format!("; it exports {export}, which is another kind of plugin"));
+        return Err(format!(
+            "it does not export {EXPORT}@{NEWEST}{}",
+            other.unwrap_or_default()
+        ));
+    };
+    if version.starts_with(SERIES) {
+        return Ok(version.to_owned());
+    }
+    Err(format!(
+        "it was built against {PACKAGE}@{version}; this Warren speaks {PACKAGE}@{NEWEST}: build \
+         it again with that WIT package, or use a Warren that speaks {version}"
+    ))
+}
+
+/// True when the import is one of the empty WASI interfaces.
+fn check_import(import: &str, grants: &[String]) -> Result<bool, String> {
+    let (name, version) = split(import);
+    if OWN_IMPORTS.contains(&name) {
+        if version.starts_with(SERIES) {
+            return Ok(false);
+        }
+        return Err(format!(
+            "it imports {import}; this Warren has {name}@{NEWEST}"
+        ));
+    }
+    if EMPTY_WASI.iter().any(|prefix| name.starts_with(prefix)) {
+        if version.starts_with("0.2.") {
+            return Ok(true);
+        }
+        return Err(format!("it imports {import}; this Warren has WASI 0.2"));
+    }
+    if grants.iter().any(|grant| name.starts_with(grant.as_str())) {
+        return Err(format!(
+            "it imports {import}, which is granted, but exchange types have no grants yet: there \
+             is nothing behind it in this version of Warren"
+        ));
+    }
+    Err(format!("it imports {import}, which was not granted"))
+}
+
+fn split(name: &str) -> (&str, &str) {
+    name.split_once('@').unwrap_or((name, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interface(imports: &[&str], exports: &[&str]) -> Interface {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Interface {
+            imports: owned(imports),
+            exports: owned(exports),
+        }
+    }
+
+    const OURS: &str = "warren:exchange/exchange-type@0.1.0";
+
+    fn refusal(imports: &[&str], exports: &[&str]) -> String {
+        accept(&interface(imports, exports), &[]).expect_err("refused")
+    }
+
+    #[test]
+    fn own_interfaces_and_the_empty_wasi_are_accepted() {
+        let plain = interface(&["warren:exchange/message@0.1.0"], &[OURS]);
+        assert!(!accept(&plain, &[]).expect("accepted").wants_wasi);
+        let wasi = interface(
+            &["wasi:io/poll@0.2.6", "warren:exchange/host@0.1.0"],
+            &[OURS],
+        );
+        let accepted = accept(&wasi, &[]).expect("accepted");
+        assert!(accepted.wants_wasi);
+        assert_eq!(accepted.version, "0.1.0");
+    }
+
+    #[test]
+    fn an_import_that_was_not_granted_is_named() {
+        let text = refusal(&["wasi:sockets/tcp@0.2.6"], &[OURS]);
+        assert_eq!(
+            text,
+            "it imports wasi:sockets/tcp@0.2.6, which was not granted"
+        );
+        assert!(refusal(&["wasi:http/types@0.2.0"], &[OURS]).contains("not granted"));
+        assert!(refusal(&["wasi:clocks/wall-clock@0.3.0"], &[OURS]).contains("WASI 0.2"));
+    }
+
+    #[test]
+    fn a_grant_says_that_nothing_is_behind_it_yet() {
+        let wants = interface(&["wasi:sockets/tcp@0.2.6"], &[OURS]);
+        let text = accept(&wants, &["wasi:sockets".to_owned()]).expect_err("refused");
+        assert!(text.contains("no grants yet"), "{text}");
+    }
+
+    #[test]
+    fn other_versions_and_kinds_are_explained() {
+        let newer = refusal(&[], &["warren:exchange/exchange-type@0.2.0"]);
+        assert!(newer.contains("built against warren:exchange@0.2.0"));
+        let service = refusal(&[], &["warren:service/service@0.1.0"]);
+        assert!(service.contains("another kind of plugin"));
+        let nothing = refusal(&[], &[]);
+        assert!(nothing.contains("does not export"));
+    }
+
+    #[test]
+    fn what_is_no_component_is_refused_with_its_kind() {
+        let kind = |bytes: &[u8]| parse(bytes).expect_err("refused");
+        assert!(kind(b"").contains("0 bytes"));
+        assert!(kind(b"#!/bin/sh\n").contains("not a WebAssembly file"));
+        assert!(kind(b"\0asm\x01\0\0\0").contains("core WebAssembly module"));
+        assert!(kind(b"\0asm\x0d\0\x01\0\x07\xff").contains("not a valid component"));
+    }
+}

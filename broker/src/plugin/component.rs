@@ -1,0 +1,130 @@
+//! One component from bytes to ready: checked, compiled (or taken from the cache), linked, and
+//! asked to describe itself. Not its instances (see `instance` and `live`).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use wasmtime::Engine;
+use wasmtime::component::{Component, HasSelf, Linker};
+
+use super::bindings::exports::warren::exchange::exchange_type::Description;
+use super::bindings::{ExchangePlugin, ExchangePluginPre};
+use super::cache::Cache;
+use super::check::{self, Interface};
+use super::engine::Ticker;
+use super::limits::{DESCRIBE_TIMEOUT, Limits};
+use super::live::Live;
+use super::state::{HostState, Surroundings};
+use super::wasi;
+
+/// An exchange type's name is an AMQP short string.
+const MAX_TYPE_NAME: usize = 255;
+
+/// A component that can be instantiated.
+pub(super) struct Loaded {
+    pub engine: Engine,
+    pub ticker: Arc<Ticker>,
+    pub pre: ExchangePluginPre<HostState>,
+    pub limits: Limits,
+    pub version: String,
+}
+
+/// Everything a component is loaded with.
+pub(super) struct Loader<'a> {
+    pub engine: &'a Engine,
+    pub ticker: &'a Arc<Ticker>,
+    /// None when the folder cannot be used: everything is compiled, nothing is kept.
+    pub cache: Option<&'a Cache>,
+    pub limits: Limits,
+    pub grants: &'a [String],
+    pub surroundings: Surroundings,
+}
+
+impl Loader<'_> {
+    /// An error is the reason for the refusal.
+    pub fn load(self, bytes: &[u8]) -> Result<(Loaded, Description), String> {
+        let (component, interface) = self.compiled(bytes)?;
+        let accepted = check::accept(&interface, self.grants)?;
+        let mut linker = Linker::<HostState>::new(self.engine);
+        link(&mut linker, accepted.wants_wasi)
+            .map_err(|error| format!("linking failed: {error}"))?;
+        let pre = linker
+            .instantiate_pre(&component)
+            .and_then(ExchangePluginPre::new)
+            .map_err(|error| format!("it does not fit its WIT package: {error:#}"))?;
+        let loaded = Loaded {
+            engine: self.engine.clone(),
+            ticker: Arc::clone(self.ticker),
+            pre,
+            limits: self.limits,
+            version: accepted.version,
+        };
+        let description = Live::instantiate(&loaded, self.surroundings, 0, DESCRIBE_TIMEOUT)
+            .and_then(|mut live| live.describe())
+            .map_err(|fault| fault.to_string())?;
+        check_description(&description)?;
+        Ok((loaded, description))
+    }
+
+    fn compiled(&self, bytes: &[u8]) -> Result<(Component, Interface), String> {
+        if let Some(component) = self.cache.and_then(|cache| cache.get(self.engine, bytes)) {
+            let interface = interface_of(&component, self.engine);
+            return Ok((component, interface));
+        }
+        let interface = check::parse(bytes)?;
+        // Before the compiler, which takes half a minute for an interpreter.
+        check::accept(&interface, self.grants)?;
+        let compile = || Component::new(self.engine, bytes);
+        // A bug of the compiler must not end the broker.
+        let component = catch_unwind(AssertUnwindSafe(compile))
+            .map_err(|_| "the compiler gave up".to_owned())?
+            .map_err(|error| format!("it cannot be compiled: {error:#}"))?;
+        if let Some(cache) = self.cache
+            && let Err(error) = cache.put(self.engine, bytes, &component)
+        {
+            tracing::warn!(%error, "a compiled plugin cannot be kept");
+        }
+        Ok((component, interface))
+    }
+}
+
+fn interface_of(component: &Component, engine: &Engine) -> Interface {
+    let names = component.component_type();
+    Interface {
+        imports: names
+            .imports(engine)
+            .map(|(name, _)| name.to_owned())
+            .collect(),
+        exports: names
+            .exports(engine)
+            .map(|(name, _)| name.to_owned())
+            .collect(),
+    }
+}
+
+fn link(linker: &mut Linker<HostState>, wants_wasi: bool) -> wasmtime::Result<()> {
+    ExchangePlugin::add_to_linker::<HostState, HasSelf<HostState>>(linker, |state| state)?;
+    if wants_wasi {
+        wasi::add_to_linker(linker)?;
+    }
+    Ok(())
+}
+
+fn check_description(description: &Description) -> Result<(), String> {
+    if description.types.is_empty() {
+        return Err("it describes no exchange type".to_owned());
+    }
+    for (index, name) in description.types.iter().enumerate() {
+        if name.is_empty() || name.len() > MAX_TYPE_NAME {
+            return Err(format!(
+                "it describes an exchange type with a name of {} bytes",
+                name.len()
+            ));
+        }
+        let (before, _) = description.types.split_at(index);
+        if before.contains(name) {
+            return Err(format!("it describes the exchange type {name:?} twice"));
+        }
+    }
+    Ok(())
+}

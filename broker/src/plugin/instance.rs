@@ -1,0 +1,512 @@
+//! One exchange in a plugin: who may call it when, what happens when a call fails, and how it is
+//! built again. The calls themselves are in `live`.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard, RwLock};
+
+use super::breaker::{Admission, Breaker};
+use super::fault::{CallFault, FaultKind};
+use super::lane::{Done, Job, Reply};
+use super::live::Live;
+use super::one_plugin::Plugin;
+use super::pace::Pace;
+use crate::message::Message;
+use crate::names::Slot;
+use crate::vhost::exchange_type::{
+    Answer, BindRefusal, BindingTable, BindingView, Call, ExchangeInstance, Fault, Inputs, Moment,
+    OpenRefusal, Opening, Routing,
+};
+
+/// A worker waits no longer than this for another one's call: about fifty calls of a fast type.
+const LONGEST_SPIN: Duration = Duration::from_micros(20);
+
+/// A call that failed is made once more, of a new instance.
+const ATTEMPTS: u32 = 2;
+
+pub(super) struct Instance {
+    me: Weak<Instance>,
+    plugin: Arc<Plugin>,
+    opening: OwnedOpening,
+    seat: Mutex<Seat>,
+    /// As of the last open, bind or unbind. Reads are held against exactly this.
+    inputs: RwLock<Inputs>,
+    /// Calls are slow: workers do not even try.
+    slow: AtomicBool,
+    live: AtomicBool,
+    /// The ticker's count when it was last called.
+    last_used: AtomicU64,
+}
+
+struct OwnedOpening {
+    vhost: String,
+    exchange: Arc<str>,
+    type_name: String,
+    arguments: Vec<u8>,
+}
+
+/// What one caller at a time may touch.
+struct Seat {
+    live: Option<Live>,
+    breaker: Breaker,
+    pace: Pace,
+    /// Messages whose first attempt failed on a worker and which come back through the lane.
+    handed_over: u32,
+    undeclared_logged: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Thread {
+    /// A worker of the broker, which other connections wait for.
+    Worker,
+    Lane,
+}
+
+enum Failure {
+    /// It would take too long here.
+    NotHere,
+    Fault(CallFault),
+}
+
+impl Instance {
+    /// The instance and its inner type.
+    pub fn open(
+        plugin: &Arc<Plugin>,
+        opening: &Opening<'_>,
+    ) -> Result<(Arc<Instance>, Option<String>), OpenRefusal> {
+        let begun = Instant::now();
+        let owned = OwnedOpening {
+            vhost: opening.vhost.to_owned(),
+            exchange: Arc::from(opening.exchange),
+            type_name: opening.type_name.to_owned(),
+            arguments: opening.arguments.to_vec(),
+        };
+        let failed = |fault: CallFault| {
+            plugin.tallies.faulted(fault.kind);
+            OpenRefusal::Failed(plugin.fault_text(&fault))
+        };
+        let (mut live, opened) = start(plugin, &owned, 0).map_err(failed)?;
+        let inner_type = opened.map_err(OpenRefusal::Refused)?;
+        let inputs = live.inputs().map_err(failed)?;
+        live.declare(inputs.clone());
+        let mut pace = Pace::default();
+        pace.opened(begun.elapsed());
+        let instance = Arc::new_cyclic(|me| Instance {
+            me: Weak::clone(me),
+            plugin: Arc::clone(plugin),
+            opening: owned,
+            seat: Mutex::new(Seat {
+                live: Some(live),
+                breaker: Breaker::new(),
+                pace,
+                handed_over: 0,
+                undeclared_logged: false,
+            }),
+            inputs: RwLock::new(inputs),
+            slow: AtomicBool::new(false),
+            live: AtomicBool::new(true),
+            last_used: AtomicU64::new(plugin.loaded.ticker.ticks()),
+        });
+        plugin.make_room(&instance);
+        Ok((instance, inner_type))
+    }
+
+    pub fn is_live(&self) -> bool {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    pub fn last_used(&self) -> u64 {
+        self.last_used.load(Ordering::Relaxed)
+    }
+
+    /// Drops what can be rebuilt, unless a call is running.
+    pub fn give_up(&self) -> bool {
+        let Some(mut seat) = self.seat.try_lock() else {
+            return false;
+        };
+        self.unseat(&mut seat);
+        true
+    }
+
+    /// On the plugin's own thread: waits for its turn and for a rebuild.
+    pub fn decide_here(
+        &self,
+        moment: Moment,
+        message: &Message,
+        table: &dyn BindingTable,
+    ) -> Result<Answer, Fault> {
+        let call = Call {
+            moment,
+            message: message.view(),
+        };
+        let mut seat = self.seat.lock();
+        match self.decide(&mut seat, call, table, Thread::Lane) {
+            Routing::Now(answer) => Ok(answer),
+            Routing::Fault(fault) => Err(fault),
+            // Only workers are sent elsewhere.
+            Routing::Later => Err(Fault("the plugin's own thread was busy".to_owned())),
+        }
+    }
+
+    fn seat_soon(&self) -> Option<MutexGuard<'_, Seat>> {
+        if let Some(seat) = self.seat.try_lock() {
+            return Some(seat);
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < LONGEST_SPIN {
+            std::hint::spin_loop();
+            if let Some(seat) = self.seat.try_lock() {
+                return Some(seat);
+            }
+        }
+        None
+    }
+
+    fn decide(
+        &self,
+        seat: &mut Seat,
+        call: Call<'_>,
+        table: &dyn BindingTable,
+        thread: Thread,
+    ) -> Routing {
+        if let Some(refusal) = self.refused_by_breaker(seat) {
+            return Routing::Fault(refusal);
+        }
+        let mut attempts = ATTEMPTS;
+        if thread == Thread::Lane && seat.handed_over > 0 {
+            seat.handed_over -= 1;
+            attempts -= 1;
+        }
+        loop {
+            let fault = match self.attempt(seat, call, table, thread) {
+                Ok(answer) => {
+                    self.succeeded(seat);
+                    return Routing::Now(answer);
+                }
+                Err(Failure::NotHere) => return Routing::Later,
+                Err(Failure::Fault(fault)) => fault,
+            };
+            attempts -= 1;
+            if self.strike(seat, &fault) || attempts == 0 {
+                return Routing::Fault(Fault(self.plugin.fault_text(&fault)));
+            }
+            let worker = thread == Thread::Worker;
+            if worker
+                && (fault.kind == FaultKind::Timeout || seat.pace.rebuild_is_slow(table.len()))
+            {
+                seat.handed_over = seat.handed_over.saturating_add(1);
+                return Routing::Later;
+            }
+        }
+    }
+
+    fn attempt(
+        &self,
+        seat: &mut Seat,
+        call: Call<'_>,
+        table: &dyn BindingTable,
+        thread: Thread,
+    ) -> Result<Answer, Failure> {
+        let live = match &mut seat.live {
+            Some(live) => live,
+            None => {
+                if thread == Thread::Worker && seat.pace.rebuild_is_slow(table.len()) {
+                    return Err(Failure::NotHere);
+                }
+                self.rebuild(seat, table, None).map_err(Failure::Fault)?.0
+            }
+        };
+        let begun = Instant::now();
+        let answer = live.decide(call);
+        let took = begun.elapsed();
+        if let Some(field) = live.undeclared()
+            && !seat.undeclared_logged
+        {
+            seat.undeclared_logged = true;
+            self.log_undeclared(field.name());
+        }
+        match &answer {
+            Err(fault) if fault.kind == FaultKind::Timeout => seat.pace.timed_out(took),
+            Ok(_) | Err(_) => seat.pace.called(took),
+        }
+        self.plugin.tallies.called(took);
+        let slow = seat.pace.calls_are_slow();
+        if slow != self.slow.load(Ordering::Relaxed) {
+            self.slow.store(slow, Ordering::Relaxed);
+        }
+        self.used();
+        answer.map_err(Failure::Fault)
+    }
+
+    /// A new instance with everything that is in `table`, and what it said against the binding
+    /// in `watched`.
+    fn rebuild<'s>(
+        &self,
+        seat: &'s mut Seat,
+        table: &dyn BindingTable,
+        watched: Option<Slot>,
+    ) -> Result<(&'s mut Live, Option<String>), CallFault> {
+        let begun = Instant::now();
+        let bindings = table.len();
+        let (mut live, opened) = start(&self.plugin, &self.opening, bindings)?;
+        if let Err(text) = opened {
+            let text = format!("it refused to open again: {text}");
+            return Err(CallFault::bad_answer(text));
+        }
+        let opened = begun.elapsed();
+        seat.pace.opened(opened);
+        let mut refusal = None;
+        let mut fault = None;
+        table.for_each(&mut |binding| {
+            if fault.is_some() {
+                return;
+            }
+            match live.bind(binding) {
+                Ok(Ok(())) => {}
+                Ok(Err(text)) if watched == Some(binding.slot) => refusal = Some(text),
+                Ok(Err(text)) => self.log_lost_binding(binding, &text),
+                Err(failed) => fault = Some(failed),
+            }
+        });
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        live.declare(self.inputs.read().clone());
+        let took = begun.elapsed();
+        seat.pace.rebuilt(took.saturating_sub(opened), bindings);
+        self.plugin.tallies.rebuilt(took);
+        if let Some(me) = self.me.upgrade() {
+            self.plugin.make_room(&me);
+        }
+        self.live.store(true, Ordering::Relaxed);
+        Ok((seat.live.insert(live), refusal))
+    }
+
+    fn bind_once(
+        &self,
+        seat: &mut Seat,
+        binding: BindingView<'_>,
+        table: &dyn BindingTable,
+    ) -> Result<Result<(), String>, CallFault> {
+        let live = match &mut seat.live {
+            Some(live) => {
+                let limits = &self.plugin.loaded.limits;
+                let bindings = table.len();
+                live.allow_for(
+                    limits.memory_for(bindings),
+                    limits.result_bytes_for(bindings),
+                );
+                let begun = Instant::now();
+                if let Err(text) = live.bind(binding)? {
+                    return Ok(Err(text));
+                }
+                seat.pace.bound(begun.elapsed());
+                live
+            }
+            None => {
+                let (live, refusal) = self.rebuild(seat, table, Some(binding.slot))?;
+                if let Some(text) = refusal {
+                    return Ok(Err(text));
+                }
+                live
+            }
+        };
+        let inputs = live.inputs()?;
+        self.publish(live, inputs);
+        self.used();
+        Ok(Ok(()))
+    }
+
+    fn publish(&self, live: &mut Live, inputs: Inputs) {
+        live.declare(inputs.clone());
+        *self.inputs.write() = inputs;
+    }
+
+    fn used(&self) {
+        let now = self.plugin.loaded.ticker.ticks();
+        if self.last_used.load(Ordering::Relaxed) != now {
+            self.last_used.store(now, Ordering::Relaxed);
+        }
+    }
+
+    fn unseat(&self, seat: &mut Seat) {
+        seat.live = None;
+        self.live.store(false, Ordering::Relaxed);
+    }
+
+    fn refused_by_breaker(&self, seat: &mut Seat) -> Option<Fault> {
+        if seat.breaker.is_closed() {
+            return None;
+        }
+        match seat.breaker.admit(self.plugin.clock.now()) {
+            Admission::Call | Admission::Trial => None,
+            Admission::Refused { retry_in } => Some(Fault(format!(
+                "plugin {}: circuit open after repeated faults, next try in {retry_in} ms",
+                self.plugin.name
+            ))),
+        }
+    }
+
+    fn succeeded(&self, seat: &mut Seat) {
+        if seat.breaker.success() {
+            self.plugin
+                .tallies
+                .open_breakers
+                .fetch_sub(1, Ordering::Relaxed);
+            tracing::info!(
+                plugin = self.plugin.name,
+                vhost = self.opening.vhost,
+                exchange = &*self.opening.exchange,
+                "exchange works again"
+            );
+        }
+    }
+
+    /// Drops the instance and counts. True when no further call may be made now.
+    fn strike(&self, seat: &mut Seat, fault: &CallFault) -> bool {
+        self.unseat(seat);
+        self.plugin.tallies.faulted(fault.kind);
+        let was_closed = seat.breaker.is_closed();
+        let stop = seat.breaker.strike(self.plugin.clock.now());
+        let opened = was_closed && !seat.breaker.is_closed();
+        if opened {
+            self.plugin
+                .tallies
+                .open_breakers
+                .fetch_add(1, Ordering::Relaxed);
+        }
+        tracing::warn!(
+            plugin = self.plugin.name,
+            vhost = self.opening.vhost,
+            exchange = &*self.opening.exchange,
+            %fault,
+            circuit_opened = opened,
+            "plugin fault"
+        );
+        stop
+    }
+
+    fn log_undeclared(&self, field: &str) {
+        tracing::warn!(
+            plugin = self.plugin.name,
+            vhost = self.opening.vhost,
+            exchange = &*self.opening.exchange,
+            "plugin reads {field}, which its inputs do not name: such answers are not remembered"
+        );
+    }
+
+    fn log_lost_binding(&self, binding: BindingView<'_>, text: &str) {
+        tracing::error!(
+            plugin = self.plugin.name,
+            vhost = self.opening.vhost,
+            exchange = &*self.opening.exchange,
+            slot = binding.slot,
+            "plugin refused a binding at a rebuild that it had accepted: {text}"
+        );
+    }
+}
+
+/// A started instance that serves the exchange, without bindings yet; the inner result is the
+/// plugin's own answer.
+fn start(
+    plugin: &Plugin,
+    opening: &OwnedOpening,
+    bindings: usize,
+) -> Result<(Live, Result<Option<String>, String>), CallFault> {
+    let surroundings = plugin.surroundings(&opening.exchange);
+    let timeout = plugin.loaded.limits.bind_timeout;
+    let mut live = Live::instantiate(&plugin.loaded, surroundings, bindings, timeout)?;
+    let opening = Opening {
+        vhost: &opening.vhost,
+        exchange: &opening.exchange,
+        type_name: &opening.type_name,
+        arguments: &opening.arguments,
+    };
+    let opened = live.open(&opening, &plugin.configuration)?;
+    Ok((live, opened))
+}
+
+impl ExchangeInstance for Instance {
+    // Waits for the calls in front of it, each bounded by its deadline, and rebuilds here if it
+    // must: a bind has no lane to go to, and it is rare.
+    fn bind(&self, binding: BindingView<'_>, table: &dyn BindingTable) -> Result<(), BindRefusal> {
+        let mut seat = self.seat.lock();
+        if let Some(Fault(text)) = self.refused_by_breaker(&mut seat) {
+            return Err(BindRefusal::Failed(text));
+        }
+        let mut attempts = ATTEMPTS;
+        loop {
+            let fault = match self.bind_once(&mut seat, binding, table) {
+                Ok(answer) => {
+                    self.succeeded(&mut seat);
+                    return answer.map_err(BindRefusal::Refused);
+                }
+                Err(fault) => fault,
+            };
+            attempts -= 1;
+            if self.strike(&mut seat, &fault) || attempts == 0 {
+                return Err(BindRefusal::Failed(self.plugin.fault_text(&fault)));
+            }
+        }
+    }
+
+    fn unbind(&self, slot: Slot, _table: &dyn BindingTable) {
+        let mut seat = self.seat.lock();
+        // What is not live is rebuilt without the binding. Its published inputs stay: reads are
+        // held against them, so wider than needed is only slower.
+        let Some(live) = &mut seat.live else { return };
+        match live.unbind(slot).and_then(|()| live.inputs()) {
+            Ok(inputs) => self.publish(live, inputs),
+            Err(fault) => {
+                self.strike(&mut seat, &fault);
+            }
+        }
+    }
+
+    fn inputs(&self) -> Inputs {
+        self.inputs.read().clone()
+    }
+
+    fn route(&self, call: Call<'_>, table: &dyn BindingTable) -> Routing {
+        if self.slow.load(Ordering::Relaxed) {
+            return Routing::Later;
+        }
+        match self.seat_soon() {
+            Some(mut seat) => self.decide(&mut seat, call, table, Thread::Worker),
+            None => Routing::Later,
+        }
+    }
+
+    fn route_later(
+        &self,
+        moment: Moment,
+        message: Arc<Message>,
+        table: Arc<dyn BindingTable>,
+        done: Done,
+    ) {
+        let reply = Reply::new(done);
+        // Never absent while somebody can call this.
+        if let Some(instance) = self.me.upgrade() {
+            self.plugin.lane.submit(Job {
+                instance,
+                moment,
+                message,
+                table,
+                reply,
+            });
+        }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if !self.seat.get_mut().breaker.is_closed() {
+            self.plugin
+                .tallies
+                .open_breakers
+                .fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What a plugin may use, and what its operator said about it. Not the enforcement (see `state`,
+//! `live` and `engine`).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Enough for an index of hundreds of thousands of bindings in a compiled language, and for a
+/// Python or JavaScript runtime with its heap.
+pub const DEFAULT_MEMORY: u64 = 64 << 20;
+
+/// What a binding may add to `Limits::memory`: a trie node or two with their keys.
+pub const MEMORY_PER_BINDING: u64 = 512;
+
+/// A publish waits for this call: long enough for an interpreter (tens of microseconds) on a busy
+/// machine, short enough that a runaway is not felt by other connections of the worker.
+pub const DEFAULT_ROUTE_TIMEOUT: Duration = Duration::from_millis(5);
+
+/// Declares and binds are rare, and interpreters page in their heap at the first of them.
+pub const DEFAULT_BIND_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// Nothing waits for `describe` but the start of the broker, and the machine is busiest then.
+pub const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// An answer is a list of slots and a few headers.
+pub const DEFAULT_RESULT_BYTES: u64 = 64 << 10;
+
+/// A slot is four bytes; twice that, so that a type that answers with repetitions still fits.
+pub const RESULT_BYTES_PER_BINDING: u64 = 8;
+
+/// What the host's own records of an answer count for beside the plugin's bytes.
+pub const RESULT_SLACK: u64 = 4 << 10;
+
+/// wasmtime's own default: recursion over a routing key or a table needs far less.
+pub const DEFAULT_STACK: usize = 512 << 10;
+
+/// A worker thread has 2 MiB, and the broker and the host functions stand on it too.
+pub const MAX_STACK: usize = 1 << 20;
+
+/// An instance reserves 4 GiB of address space and keeps 40 KiB and more resident.
+pub const DEFAULT_MAX_INSTANCES: usize = 1000;
+
+/// Function tables of a CPython component hold some ten thousand entries.
+pub const MAX_TABLE_ELEMENTS: usize = 200_000;
+
+/// A component of an interpreter is several core modules with adapters between them.
+pub const MAX_CORE_INSTANCES: usize = 256;
+
+/// A file in the plugin folder that is larger is no plugin: CPython with its library has 18 MB.
+pub const MAX_COMPONENT_BYTES: u64 = 256 << 20;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub memory: u64,
+    pub route_timeout: Duration,
+    pub bind_timeout: Duration,
+    pub result_bytes: u64,
+    pub stack: usize,
+    pub max_instances: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            memory: DEFAULT_MEMORY,
+            route_timeout: DEFAULT_ROUTE_TIMEOUT,
+            bind_timeout: DEFAULT_BIND_TIMEOUT,
+            result_bytes: DEFAULT_RESULT_BYTES,
+            stack: DEFAULT_STACK,
+            max_instances: DEFAULT_MAX_INSTANCES,
+        }
+    }
+}
+
+impl Limits {
+    pub(super) fn memory_for(&self, bindings: usize) -> usize {
+        let bytes = self
+            .memory
+            .saturating_add(MEMORY_PER_BINDING.saturating_mul(bindings as u64));
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn result_bytes_for(&self, bindings: usize) -> usize {
+        let bytes = self
+            .result_bytes
+            .saturating_add(RESULT_BYTES_PER_BINDING.saturating_mul(bindings as u64))
+            .saturating_add(RESULT_SLACK);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+}
+
+/// One `[plugins.<name>]` table. `None` is the default of `PluginOptions::defaults`.
+#[derive(Clone, Debug)]
+pub struct PluginSettings {
+    pub enabled: bool,
+    pub memory: Option<u64>,
+    pub route_timeout: Option<Duration>,
+    pub bind_timeout: Option<Duration>,
+    pub result_bytes: Option<u64>,
+    pub stack: Option<usize>,
+    pub max_instances: Option<usize>,
+    pub grants: Vec<String>,
+    pub config: serde_json::Value,
+}
+
+impl Default for PluginSettings {
+    fn default() -> PluginSettings {
+        PluginSettings {
+            enabled: true,
+            memory: None,
+            route_timeout: None,
+            bind_timeout: None,
+            result_bytes: None,
+            stack: None,
+            max_instances: None,
+            grants: Vec::new(),
+            config: serde_json::Value::Null,
+        }
+    }
+}
+
+impl PluginSettings {
+    pub(super) fn limits(&self, defaults: &Limits) -> Limits {
+        Limits {
+            memory: self.memory.unwrap_or(defaults.memory),
+            route_timeout: self.route_timeout.unwrap_or(defaults.route_timeout),
+            bind_timeout: self.bind_timeout.unwrap_or(defaults.bind_timeout),
+            result_bytes: self.result_bytes.unwrap_or(defaults.result_bytes),
+            stack: self.stack.unwrap_or(defaults.stack).min(MAX_STACK),
+            max_instances: self.max_instances.unwrap_or(defaults.max_instances).max(1),
+        }
+    }
+
+    /// The table as the plugin gets it in `opening.configuration`.
+    pub(super) fn configuration(&self) -> String {
+        match &self.config {
+            serde_json::Value::Null => "{}".to_owned(),
+            config => config.to_string(),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct PluginOptions {
+    /// Compiled components. Created with mode 0700; nothing else should live there.
+    pub cache_dir: PathBuf,
+    pub plugins: BTreeMap<String, PluginSettings>,
+    pub defaults: Limits,
+}

@@ -1,0 +1,191 @@
+//! One running instance of a component in its own store, and its calls with their limits.
+//! Any fault leaves it unusable: the owner drops it (see `instance`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+use wasmtime::Store;
+
+use super::bindings::ExchangePlugin;
+use super::bindings::exports::warren::exchange::exchange_type as wire;
+use super::component::Loaded;
+use super::engine::{Ticker, deadline_ticks};
+use super::fault::CallFault;
+use super::lent;
+use super::limits::DESCRIBE_TIMEOUT;
+use super::message_access;
+use super::reads::Field;
+use super::state::{HostState, Surroundings};
+use crate::vhost::exchange_type::{Answer, BindingView, Call, Decision, Inputs, Moment, Opening};
+
+pub(super) struct Live {
+    store: Store<HostState>,
+    guest: wire::Guest,
+    route_ticks: u64,
+    bind_ticks: u64,
+    ticker: Arc<Ticker>,
+}
+
+/// A header name is an AMQP short string.
+const MAX_HEADER_NAME: usize = 255;
+
+impl Live {
+    /// `bindings` is how many it is going to hold, for the limits that grow with them.
+    pub fn instantiate(
+        loaded: &Loaded,
+        surroundings: Surroundings,
+        bindings: usize,
+        timeout: Duration,
+    ) -> Result<Live, CallFault> {
+        let limits = &loaded.limits;
+        let state = HostState::new(surroundings, limits.memory_for(bindings));
+        let mut store = Store::new(&loaded.engine, state);
+        store.limiter(|state| &mut state.memory);
+        store.epoch_deadline_trap();
+        store.set_hostcall_fuel(limits.result_bytes_for(bindings));
+        loaded.ticker.wake();
+        store.set_epoch_deadline(deadline_ticks(timeout));
+        let plugin: ExchangePlugin = loaded
+            .pre
+            .instantiate(&mut store)
+            .map_err(|error| CallFault::of(&error, "its start"))?;
+        Ok(Live {
+            guest: plugin.warren_exchange_exchange_type().clone(),
+            store,
+            route_ticks: deadline_ticks(limits.route_timeout),
+            bind_ticks: deadline_ticks(limits.bind_timeout),
+            ticker: Arc::clone(&loaded.ticker),
+        })
+    }
+
+    /// Before every call: a deadline that is not set anew is the rest of the last one.
+    fn arm(&mut self, ticks: u64) {
+        self.ticker.wake();
+        self.store.set_epoch_deadline(ticks);
+    }
+
+    /// Only for an instance that serves nothing.
+    pub fn describe(&mut self) -> Result<wire::Description, CallFault> {
+        self.arm(deadline_ticks(DESCRIBE_TIMEOUT));
+        self.guest
+            .call_describe(&mut self.store)
+            .map_err(|error| CallFault::of(&error, "describe"))
+    }
+
+    pub fn open(
+        &mut self,
+        opening: &Opening<'_>,
+        configuration: &str,
+    ) -> Result<Result<Option<String>, String>, CallFault> {
+        self.arm(self.bind_ticks);
+        let opening = wire::Opening {
+            vhost: opening.vhost.to_owned(),
+            name: opening.exchange.to_owned(),
+            type_name: opening.type_name.to_owned(),
+            arguments: opening.arguments.to_vec(),
+            configuration: configuration.to_owned(),
+        };
+        let opened = self
+            .guest
+            .call_open(&mut self.store, &opening)
+            .map_err(|error| CallFault::of(&error, "open"))?;
+        Ok(opened.map(|opened| opened.inner_type))
+    }
+
+    /// Room for what it is about to hold.
+    pub fn allow_for(&mut self, memory: usize, result_bytes: usize) {
+        self.store.data_mut().memory.limit = memory;
+        self.store.set_hostcall_fuel(result_bytes);
+    }
+
+    pub fn bind(&mut self, binding: BindingView<'_>) -> Result<Result<(), String>, CallFault> {
+        self.arm(self.bind_ticks);
+        self.guest
+            .call_bind(
+                &mut self.store,
+                binding.slot,
+                binding.routing_key,
+                binding.arguments,
+            )
+            .map_err(|error| CallFault::of(&error, "bind"))
+    }
+
+    pub fn unbind(&mut self, slot: u32) -> Result<(), CallFault> {
+        self.arm(self.bind_ticks);
+        self.guest
+            .call_unbind(&mut self.store, slot)
+            .map_err(|error| CallFault::of(&error, "unbind"))
+    }
+
+    pub fn inputs(&mut self) -> Result<Inputs, CallFault> {
+        self.arm(self.bind_ticks);
+        let inputs = self
+            .guest
+            .call_inputs(&mut self.store)
+            .map_err(|error| CallFault::of(&error, "inputs"))?;
+        Ok(match inputs {
+            wire::Dependence::Nothing => Inputs::Nothing,
+            wire::Dependence::RoutingKey => Inputs::RoutingKey,
+            wire::Dependence::Headers(names) => Inputs::Headers(Arc::from(names)),
+            wire::Dependence::Anything => Inputs::Anything,
+        })
+    }
+
+    /// What the kernel remembers answers by: reads are held against this.
+    pub fn declare(&mut self, inputs: Inputs) {
+        self.store.data_mut().reads.declare(inputs);
+    }
+
+    pub fn decide(&mut self, call: Call<'_>) -> Result<Answer, CallFault> {
+        self.store.data_mut().reads.start_call();
+        self.arm(self.route_ticks);
+        let answer = lent::call(&mut self.store, &self.guest, call).map_err(|error| {
+            let during = match call.moment {
+                Moment::Publish => "route",
+                Moment::Due => "due",
+            };
+            CallFault::of(&error, during)
+        })?;
+        let set_headers = checked_headers(answer.set_headers)?;
+        let decision = match answer.decision {
+            wire::Decision::To(slots) => Decision::To(SmallVec::from_vec(slots)),
+            wire::Decision::Hold(until) => Decision::Hold { until },
+            wire::Decision::Delegate => Decision::Delegate,
+            wire::Decision::Reject(text) => Decision::Reject(text),
+        };
+        Ok(Answer {
+            decision,
+            set_headers,
+            pure: self.store.data().reads.impure().is_none(),
+        })
+    }
+
+    /// A field that the last `decide` read though `inputs` did not name it.
+    pub fn undeclared(&self) -> Option<Field> {
+        self.store.data().reads.undeclared()
+    }
+}
+
+/// What goes on the wire to every consumer must at least be AMQP.
+fn checked_headers(headers: Vec<wire::Header>) -> Result<Vec<(String, Vec<u8>)>, CallFault> {
+    if headers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut checked = Vec::with_capacity(headers.len());
+    for wire::Header { name, value } in headers {
+        if name.is_empty() || name.len() > MAX_HEADER_NAME {
+            let length = name.len();
+            return Err(CallFault::bad_answer(format!(
+                "a header name of {length} bytes"
+            )));
+        }
+        if !message_access::is_field_value(&value) {
+            return Err(CallFault::bad_answer(format!(
+                "the value of header {name:?} is not an AMQP field value"
+            )));
+        }
+        checked.push((name, value));
+    }
+    Ok(checked)
+}

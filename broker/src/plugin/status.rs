@@ -1,0 +1,138 @@
+//! What is counted about a plugin, and how it is shown. Decides nothing.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::fault::FaultKind;
+
+/// How a plugin came out of `PluginHost::load`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Loaded,
+    Disabled,
+    Refused(String),
+}
+
+#[derive(Clone, Debug)]
+pub struct LoadReport {
+    pub name: String,
+    /// Of the `warren:exchange` package the component was built against.
+    pub version: Option<String>,
+    pub types: Vec<String>,
+    pub outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginState {
+    /// Being compiled.
+    Loading,
+    Running,
+    /// The breaker of at least one of its exchanges is open.
+    Degraded,
+    Disabled,
+    Refused {
+        reason: String,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct PluginStatus {
+    pub name: String,
+    pub version: Option<String>,
+    pub summary: String,
+    pub types: Vec<String>,
+    pub state: PluginState,
+    /// Of `route` and `due`.
+    pub calls: u64,
+    pub faults: Vec<(FaultKind, u64)>,
+    pub rebuilds: u64,
+    pub longest_rebuild: Duration,
+    pub time: Duration,
+    pub longest_call: Duration,
+    pub open_breakers: usize,
+    pub live_instances: usize,
+    pub evictions: u64,
+    pub log_lines: u64,
+    pub log_lines_dropped: u64,
+}
+
+/// Shared by all exchanges of one plugin.
+#[derive(Default)]
+pub(super) struct Tallies {
+    calls: AtomicU64,
+    nanos: AtomicU64,
+    longest_call: AtomicU64,
+    faults: [AtomicU64; FaultKind::ALL.len()],
+    rebuilds: AtomicU64,
+    longest_rebuild: AtomicU64,
+    pub open_breakers: AtomicUsize,
+    pub evictions: AtomicU64,
+}
+
+impl Tallies {
+    pub fn called(&self, took: Duration) {
+        let nanos = nanos(took);
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+        if nanos > self.longest_call.load(Ordering::Relaxed) {
+            self.longest_call.fetch_max(nanos, Ordering::Relaxed);
+        }
+    }
+
+    pub fn faulted(&self, kind: FaultKind) {
+        for (known, count) in FaultKind::ALL.iter().zip(&self.faults) {
+            if *known == kind {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    pub fn rebuilt(&self, took: Duration) {
+        self.rebuilds.fetch_add(1, Ordering::Relaxed);
+        self.longest_rebuild
+            .fetch_max(nanos(took), Ordering::Relaxed);
+    }
+
+    /// Everything that `status` can tell by counting.
+    pub fn fill(&self, status: &mut PluginStatus) {
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        status.calls = get(&self.calls);
+        status.time = Duration::from_nanos(get(&self.nanos));
+        status.longest_call = Duration::from_nanos(get(&self.longest_call));
+        status.rebuilds = get(&self.rebuilds);
+        status.longest_rebuild = Duration::from_nanos(get(&self.longest_rebuild));
+        status.evictions = get(&self.evictions);
+        status.open_breakers = self.open_breakers.load(Ordering::Relaxed);
+        status.faults = FaultKind::ALL
+            .into_iter()
+            .zip(self.faults.iter().map(get))
+            .collect();
+    }
+}
+
+impl PluginStatus {
+    pub(super) fn new(name: &str, state: PluginState) -> PluginStatus {
+        PluginStatus {
+            name: name.to_owned(),
+            version: None,
+            summary: String::new(),
+            types: Vec::new(),
+            state,
+            calls: 0,
+            faults: Vec::new(),
+            rebuilds: 0,
+            longest_rebuild: Duration::ZERO,
+            time: Duration::ZERO,
+            longest_call: Duration::ZERO,
+            open_breakers: 0,
+            live_instances: 0,
+            evictions: 0,
+            log_lines: 0,
+            log_lines_dropped: 0,
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

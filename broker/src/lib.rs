@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod message;
 pub mod names;
+pub mod plugin;
 pub mod store;
 pub mod vhost;

@@ -1,0 +1,3 @@
+//! Plugins: building them and (later) running them.
+
+pub mod build;

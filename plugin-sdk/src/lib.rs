@@ -1,1 +1,56 @@
+//! Write Warren plugins in Rust. This crate holds what a plugin sees: the trait of an exchange
+//! type, the message of the running call, AMQP field tables, and a bench that runs a plugin
+//! natively. It is not the broker's side (that is the broker's room `plugin/`).
+//!
+//! An exchange type is a struct, a trait and one line:
+//!
+//! ```
+//! use std::collections::HashMap;
+//! use warren_plugin_sdk::{Answer, Binding, ExchangeType, Inputs, Message, Opening};
+//!
+//! /// Routes where the binding's key is the routing key, whatever its case.
+//! #[derive(Default)]
+//! struct AnyCase(HashMap<u32, String>);
+//!
+//! impl ExchangeType for AnyCase {
+//!     const TYPES: &'static [&'static str] = &["x-any-case"];
+//!
+//!     fn open(_: &Opening) -> Result<Self, String> { Ok(Self::default()) }
+//!     fn bind(&mut self, binding: &Binding) -> Result<(), String> {
+//!         self.0.insert(binding.slot, binding.routing_key.to_lowercase());
+//!         Ok(())
+//!     }
+//!     fn unbind(&mut self, slot: u32) { self.0.remove(&slot); }
+//!     fn inputs(&self) -> Inputs { Inputs::RoutingKey }
+//!     fn route(&mut self, message: &Message) -> Answer {
+//!         let key = message.routing_key().to_lowercase();
+//!         Answer::to(self.0.iter().filter(|(_, bound)| **bound == key).map(|(slot, _)| *slot))
+//!     }
+//! }
+//!
+//! warren_plugin_sdk::export!(AnyCase);
+//!
+//! // And a test of it, without WebAssembly:
+//! use warren_plugin_sdk::bench::{Bench, TestMessage};
+//! let mut bench = Bench::<AnyCase>::open(&Default::default())?;
+//! bench.bind(7, "Orders", &Default::default())?;
+//! assert_eq!(bench.route(&TestMessage::new("ORDERS")), Answer::to([7]));
+//! # Ok::<(), String>(())
+//! ```
 
+mod answer;
+pub mod bench;
+#[doc(hidden)]
+pub mod component;
+mod exchange;
+mod field;
+mod host;
+mod message;
+mod write;
+
+pub use answer::{Answer, Decision, Inputs};
+pub use exchange::{Binding, ExchangeType, Named, Opening};
+pub use field::{Array, Fields, Items, Table, Value};
+pub use host::{Host, HostFunctions, Level};
+pub use message::{Message, MessageSource};
+pub use write::{ArrayBuf, FieldValue, TableBuf};

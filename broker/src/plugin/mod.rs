@@ -3,6 +3,7 @@
 
 mod bindings;
 mod breaker;
+pub mod build;
 mod cache;
 mod check;
 mod component;

@@ -1,0 +1,229 @@
+//! Runs an exchange type natively, as the broker would: for tests. Not a test of the component
+//! itself, nor of the broker's limits.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::{Answer, Binding, Decision, ExchangeType, Host, HostFunctions, Inputs, Level, Message};
+use crate::{FieldValue, MessageSource, Opening, TableBuf, Value};
+
+/// One opened exchange, a clock that stands still until it is set, and a log.
+pub struct Bench<T> {
+    exchange: T,
+    surroundings: Rc<Surroundings>,
+    remembered: bool,
+}
+
+#[derive(Default)]
+struct Surroundings {
+    now: Cell<u64>,
+    clock_read: Cell<bool>,
+    log: RefCell<Vec<(Level, String)>>,
+}
+
+impl HostFunctions for Surroundings {
+    fn log(&self, level: Level, line: &str) {
+        self.log.borrow_mut().push((level, line.to_owned()));
+    }
+
+    fn now(&self) -> u64 {
+        self.clock_read.set(true);
+        self.now.get()
+    }
+}
+
+impl<T: ExchangeType> Bench<T> {
+    /// Opens an exchange of the plugin's first type, with these arguments.
+    pub fn open(arguments: &TableBuf) -> Result<Self, String> {
+        Self::open_configured(arguments, "{}")
+    }
+
+    /// The same with a configuration, as JSON.
+    pub fn open_configured(arguments: &TableBuf, configuration: &str) -> Result<Self, String> {
+        let surroundings = Rc::new(Surroundings::default());
+        let exchange = T::open(&Opening {
+            vhost: "/",
+            name: "bench",
+            type_name: T::TYPES.first().copied().unwrap_or_default(),
+            arguments: arguments.as_table(),
+            configuration,
+            host: &Host::new(surroundings.clone()),
+        })?;
+        Ok(Bench {
+            exchange,
+            surroundings,
+            remembered: false,
+        })
+    }
+
+    pub fn inner_type(&self) -> Option<String> {
+        self.exchange.inner_type()
+    }
+
+    pub fn bind(
+        &mut self,
+        slot: u32,
+        routing_key: &str,
+        arguments: &TableBuf,
+    ) -> Result<(), String> {
+        self.exchange.bind(&Binding {
+            slot,
+            routing_key,
+            arguments: arguments.as_table(),
+        })
+    }
+
+    pub fn unbind(&mut self, slot: u32) {
+        self.exchange.unbind(slot);
+    }
+
+    pub fn inputs(&self) -> Inputs {
+        self.exchange.inputs()
+    }
+
+    pub fn set_now(&mut self, milliseconds: u64) {
+        self.surroundings.now.set(milliseconds);
+    }
+
+    pub fn route(&mut self, message: &TestMessage) -> Answer {
+        self.ask(T::route, message)
+    }
+
+    pub fn due(&mut self, message: &TestMessage) -> Answer {
+        self.ask(T::due, message)
+    }
+
+    /// Where the message goes, sorted and without repetitions; `None` when it was not routed by
+    /// slots.
+    pub fn slots(&mut self, message: &TestMessage) -> Option<Vec<u32>> {
+        match self.route(message).decision {
+            Decision::To(mut slots) => {
+                slots.sort_unstable();
+                slots.dedup();
+                Some(slots)
+            }
+            Decision::Hold(_) | Decision::Delegate | Decision::Reject(_) => None,
+        }
+    }
+
+    /// Whether the broker would remember the last answer. When this is false although it should
+    /// not be, `route` read something that `inputs` does not name.
+    pub fn was_remembered(&self) -> bool {
+        self.remembered
+    }
+
+    /// What was logged so far.
+    pub fn log(&self) -> Vec<(Level, String)> {
+        self.surroundings.log.borrow().clone()
+    }
+
+    fn ask(&mut self, decide: fn(&mut T, &Message) -> Answer, message: &TestMessage) -> Answer {
+        let watched = Watched {
+            message,
+            allowed: self.exchange.inputs(),
+            stepped_over: Cell::new(false),
+        };
+        self.surroundings.clock_read.set(false);
+        let answer = decide(&mut self.exchange, &Message::new(&watched));
+        self.remembered = watched.allowed != Inputs::Anything
+            && !watched.stepped_over.get()
+            && !self.surroundings.clock_read.get()
+            && !matches!(answer.decision, Decision::Hold(_))
+            && answer.set_headers.is_empty();
+        answer
+    }
+}
+
+/// A message to route.
+#[derive(Clone, Debug, Default)]
+pub struct TestMessage {
+    exchange: String,
+    routing_key: String,
+    headers: TableBuf,
+    properties: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl TestMessage {
+    pub fn new(routing_key: &str) -> Self {
+        TestMessage {
+            exchange: "bench".to_owned(),
+            routing_key: routing_key.to_owned(),
+            ..TestMessage::default()
+        }
+    }
+
+    pub fn header<'v>(mut self, name: &str, value: impl Into<Value<'v>>) -> Self {
+        self.headers = self.headers.with(name, value);
+        self
+    }
+
+    /// Property flags and property list, as in a content header frame.
+    pub fn properties(mut self, encoded: &[u8]) -> Self {
+        self.properties = encoded.to_vec();
+        self
+    }
+
+    pub fn body(mut self, body: &[u8]) -> Self {
+        self.body = body.to_vec();
+        self
+    }
+}
+
+/// Notes what `route` reads although `inputs` does not name it.
+struct Watched<'a> {
+    message: &'a TestMessage,
+    allowed: Inputs,
+    stepped_over: Cell<bool>,
+}
+
+impl Watched<'_> {
+    fn read(&self, declared: bool) {
+        if !declared {
+            self.stepped_over.set(true);
+        }
+    }
+}
+
+impl MessageSource for Watched<'_> {
+    /// The memo is one exchange's own: its name never differs.
+    fn exchange(&self) -> String {
+        self.message.exchange.clone()
+    }
+
+    fn routing_key(&self) -> String {
+        self.read(self.allowed == Inputs::RoutingKey);
+        self.message.routing_key.clone()
+    }
+
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        self.read(match &self.allowed {
+            Inputs::Headers(names) => names.iter().any(|declared| declared == name),
+            Inputs::Nothing | Inputs::RoutingKey | Inputs::Anything => false,
+        });
+        let value = self.message.headers.as_table().get(name)?;
+        Some(FieldValue::from(value).into_bytes())
+    }
+
+    fn headers(&self) -> Vec<u8> {
+        self.read(false);
+        self.message.headers.clone().into_bytes()
+    }
+
+    fn properties(&self) -> Vec<u8> {
+        self.read(false);
+        self.message.properties.clone()
+    }
+
+    fn body_length(&self) -> u64 {
+        self.read(false);
+        self.message.body.len() as u64
+    }
+
+    fn body(&self, offset: u64, length: u32) -> Vec<u8> {
+        self.read(false);
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let rest = self.message.body.get(from..).unwrap_or_default();
+        rest.iter().take(length as usize).copied().collect()
+    }
+}

@@ -1,1 +1,36 @@
-fn main() {}
+//! The `warren` command: reads the command line, starts what was asked for.
+
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+use warren::cli::{self, Command};
+use warren::server;
+
+fn main() -> ExitCode {
+    let outcome = match cli::parse() {
+        Command::Serve(serve) => {
+            log();
+            match serve.load(std::env::vars()) {
+                Ok(config) => {
+                    for name in &config.unknown_variables {
+                        tracing::warn!(name, "unknown variable in the environment");
+                    }
+                    server::serve(&config)
+                }
+                Err(error) => Err(error.into()),
+            }
+        }
+        Command::Plugin(command) => warren::plugin_command::run(&command),
+        Command::Perf(options) => warren::perf::run(&options),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("warren: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// WARREN_LOG takes the directives of tracing's EnvFilter; `info` without it.
+fn log() {
+    let filter = EnvFilter::try_from_env("WARREN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

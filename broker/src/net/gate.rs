@@ -85,7 +85,19 @@ impl Gate {
 
     pub fn fail(&self) {
         self.disk_failed.store(true, Ordering::Release);
+        self.changed.notify_waiters();
         self.wake_all();
+    }
+
+    /// Returns once `fail` was called.
+    pub async fn failed(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.has_failed() {
+                return;
+            }
+            changed.await;
+        }
     }
 
     pub fn has_failed(&self) -> bool {

@@ -4,6 +4,7 @@
 mod bindings;
 mod breaker;
 pub mod build;
+mod builtin;
 mod cache;
 mod check;
 mod component;
@@ -25,6 +26,7 @@ mod state;
 mod status;
 mod wasi;
 
+pub use builtin::BUILTIN;
 pub use fault::FaultKind;
 pub use host::PluginHost;
 pub use limits::{Limits, PluginOptions, PluginSettings};

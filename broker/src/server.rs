@@ -1,0 +1,171 @@
+//! The composition root: puts the rooms together into a running broker, and takes it down again.
+//! Decides nothing about messages.
+
+mod alarms;
+mod events;
+mod users;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::clock::{Clock, SystemClock, SystemEntropy};
+use crate::config::Config;
+use crate::net::{Acceptor, Gate};
+use crate::plugin::{BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOptions, PluginSettings};
+use crate::session;
+use crate::store::{Store, StoreOptions};
+use crate::vhost::{Broker, Parts};
+use events::Events;
+
+/// Connections get this long to take their leave.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// After the disk has failed, clients get this long to hear of it.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Runs the broker until it is told to stop. What cannot be started is an error.
+pub fn serve(config: &Config) -> anyhow::Result<ExitCode> {
+    let started = Instant::now();
+    raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run(config, started))
+}
+
+/// The plugins that a broker with this configuration has.
+pub fn load_plugins(config: &Config) -> (Arc<PluginHost>, Vec<LoadReport>) {
+    let plugins = config.plugins.iter().map(|(name, plugin)| {
+        let settings = PluginSettings {
+            enabled: plugin.enabled,
+            memory: plugin.memory,
+            route_timeout: plugin.route_timeout,
+            bind_timeout: plugin.bind_timeout,
+            result_bytes: plugin.result_bytes,
+            stack: plugin.stack.map(|bytes| bytes as usize),
+            max_instances: plugin.max_instances.map(|count| count as usize),
+            grants: plugin.grants.clone(),
+            config: plugin.config.clone(),
+        };
+        (name.clone(), settings)
+    });
+    let options = PluginOptions {
+        cache_dir: config.data_dir.join("plugin-cache"),
+        plugins: plugins.collect(),
+        defaults: Limits::default(),
+    };
+    let directory = config.plugins_dir.as_path();
+    let directory = directory.is_dir().then_some(directory);
+    PluginHost::load(options, BUILTIN, directory, Arc::new(SystemClock))
+}
+
+async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
+    let users = users::from_config(config)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (store, recovered) = Store::open(StoreOptions::new(&config.data_dir), Arc::clone(&clock))?;
+    let (host, reports) = load_plugins(config);
+    report(&reports);
+    let vhosts: Vec<String> = config.vhosts.iter().map(|vhost| vhost.name.clone()).collect();
+    let parts = Parts {
+        store: store.clone(),
+        types: Arc::clone(&host) as Arc<dyn crate::vhost::exchange_type::ExchangeTypes>,
+        clock,
+        entropy: Arc::new(SystemEntropy),
+    };
+    let broker = Broker::recover(parts, recovered, &vhosts)?;
+    let gate = Arc::new(Gate::default());
+    store.start(Arc::new(Events { broker: Arc::clone(&broker), gate: Arc::clone(&gate) }))?;
+    let acceptor = Acceptor {
+        broker: Arc::clone(&broker),
+        users: Arc::new(users),
+        limits: session::Limits {
+            frame_max: config.amqp.frame_max,
+            channel_max: config.amqp.channel_max,
+            heartbeat: config.amqp.heartbeat,
+            max_message_size: config.amqp.max_message_size,
+        },
+        handshake_timeout: config.amqp.handshake_timeout,
+        max_connections: config.amqp.max_connections as usize,
+        gate: Arc::clone(&gate),
+    };
+    let mut addresses = Vec::new();
+    for address in &config.amqp.listen {
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen on {address}"))?;
+        addresses.push(listener.local_addr()?.to_string());
+        tokio::spawn(acceptor.clone().accept(listener));
+    }
+    tokio::spawn(alarms::watch(Arc::clone(&gate), config.limits.clone(), config.data_dir.clone()));
+    ready(&addresses, &reports, started);
+    let code = wait_for_the_end(&gate).await?;
+    stop(&gate, &broker, &store).await?;
+    Ok(code)
+}
+
+fn ready(addresses: &[String], reports: &[LoadReport], started: Instant) {
+    let loaded = reports.iter().filter(|report| report.outcome == Outcome::Loaded);
+    let plugins: Vec<&str> = loaded.map(|report| report.name.as_str()).collect();
+    println!(
+        "Warren {} is ready on {} with plugins {} after {} ms",
+        env!("CARGO_PKG_VERSION"),
+        addresses.join(", "),
+        plugins.join(", "),
+        started.elapsed().as_millis()
+    );
+}
+
+fn report(reports: &[LoadReport]) {
+    for report in reports {
+        let (plugin, types) = (&report.name, report.types.join(", "));
+        match &report.outcome {
+            Outcome::Loaded => tracing::debug!(plugin, types, "plugin loaded"),
+            Outcome::Disabled => tracing::info!(plugin, "plugin is disabled"),
+            Outcome::Refused(reason) => tracing::error!(plugin, reason, "plugin was refused"),
+        }
+    }
+}
+
+/// Returns when the broker is to end, with what it should end with.
+async fn wait_for_the_end(gate: &Gate) -> anyhow::Result<ExitCode> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+        () = gate.failed() => {
+            // Nothing can be made durable any more: no clean end is possible.
+            let _ = tokio::time::timeout(LAST_WORDS, gate.empty()).await;
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn stop(gate: &Gate, broker: &Broker, store: &Store) -> anyhow::Result<()> {
+    if gate.has_failed() {
+        return Ok(());
+    }
+    gate.stop();
+    if tokio::time::timeout(FAREWELL, gate.empty()).await.is_err() {
+        tracing::warn!(connections = gate.connections(), "connections did not end in time");
+    }
+    broker.note_redelivered();
+    let store = store.clone();
+    tokio::task::spawn_blocking(move || store.close()).await??;
+    Ok(())
+}
+
+/// Every connection is a descriptor; the usual soft limit of 1024 is for programs that select().
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+

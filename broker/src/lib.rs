@@ -2,15 +2,20 @@
 
 pub mod amqp;
 pub mod auth;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod confirms;
 pub mod error;
 pub mod message;
 pub mod names;
 pub mod net;
 pub mod outbox;
+pub mod perf;
 pub mod plugin;
+pub mod plugin_command;
 pub mod queue;
+pub mod server;
 pub mod session;
 pub mod store;
 pub mod vhost;

@@ -32,5 +32,8 @@ fn main() -> ExitCode {
 /// WARREN_LOG takes the directives of tracing's EnvFilter; `info` without it.
 fn log() {
     let filter = EnvFilter::try_from_env("WARREN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 }

@@ -16,7 +16,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::clock::{Clock, SystemClock, SystemEntropy};
 use crate::config::Config;
 use crate::net::{Acceptor, Gate};
-use crate::plugin::{BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOptions, PluginSettings};
+use crate::plugin::{
+    BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOptions, PluginSettings,
+};
 use crate::session;
 use crate::store::{Store, StoreOptions};
 use crate::vhost::{Broker, Parts};
@@ -32,7 +34,9 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     raise_descriptor_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(run(config, started))
 }
 
@@ -68,7 +72,11 @@ async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
     let (store, recovered) = Store::open(StoreOptions::new(&config.data_dir), Arc::clone(&clock))?;
     let (host, reports) = load_plugins(config);
     report(&reports);
-    let vhosts: Vec<String> = config.vhosts.iter().map(|vhost| vhost.name.clone()).collect();
+    let vhosts: Vec<String> = config
+        .vhosts
+        .iter()
+        .map(|vhost| vhost.name.clone())
+        .collect();
     let parts = Parts {
         store: store.clone(),
         types: Arc::clone(&host) as Arc<dyn crate::vhost::exchange_type::ExchangeTypes>,
@@ -77,7 +85,10 @@ async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
     };
     let broker = Broker::recover(parts, recovered, &vhosts)?;
     let gate = Arc::new(Gate::default());
-    store.start(Arc::new(Events { broker: Arc::clone(&broker), gate: Arc::clone(&gate) }))?;
+    store.start(Arc::new(Events {
+        broker: Arc::clone(&broker),
+        gate: Arc::clone(&gate),
+    }))?;
     let acceptor = Acceptor {
         broker: Arc::clone(&broker),
         users: Arc::new(users),
@@ -99,7 +110,11 @@ async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
         addresses.push(listener.local_addr()?.to_string());
         tokio::spawn(acceptor.clone().accept(listener));
     }
-    tokio::spawn(alarms::watch(Arc::clone(&gate), config.limits.clone(), config.data_dir.clone()));
+    tokio::spawn(alarms::watch(
+        Arc::clone(&gate),
+        config.limits.clone(),
+        config.data_dir.clone(),
+    ));
     ready(&addresses, &reports, started);
     let code = wait_for_the_end(&gate).await?;
     stop(&gate, &broker, &store).await?;
@@ -107,7 +122,9 @@ async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
 }
 
 fn ready(addresses: &[String], reports: &[LoadReport], started: Instant) {
-    let loaded = reports.iter().filter(|report| report.outcome == Outcome::Loaded);
+    let loaded = reports
+        .iter()
+        .filter(|report| report.outcome == Outcome::Loaded);
     let plugins: Vec<&str> = loaded.map(|report| report.name.as_str()).collect();
     println!(
         "Warren {} is ready on {} with plugins {} after {} ms",
@@ -151,7 +168,10 @@ async fn stop(gate: &Gate, broker: &Broker, store: &Store) -> anyhow::Result<()>
     }
     gate.stop();
     if tokio::time::timeout(FAREWELL, gate.empty()).await.is_err() {
-        tracing::warn!(connections = gate.connections(), "connections did not end in time");
+        tracing::warn!(
+            connections = gate.connections(),
+            "connections did not end in time"
+        );
     }
     broker.note_redelivered();
     let store = store.clone();
@@ -168,4 +188,3 @@ fn raise_descriptor_limit() {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
 }
-

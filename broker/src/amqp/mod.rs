@@ -13,6 +13,8 @@ pub mod write;
 
 #[cfg(test)]
 mod hostile_tests;
+#[cfg(test)]
+mod samples;
 
 pub use amq_protocol::protocol::{
     AMQPClass, BasicProperties, access, basic, channel, confirm, connection, exchange, queue, tx,

@@ -261,7 +261,7 @@ pub fn check(raw: &[u8], depth: usize) -> Result<(), TableError> {
 
 /// Whether the octets are exactly one value, type octet first: what a plugin may set as a header.
 pub fn check_value(encoded: &[u8]) -> Result<(), TableError> {
-    // One deeper, because the array that we look at is not there.
+    // The array that we pretend to look into stands for the headers table around the value.
     check_nested(encoded, Kind::Array, MAX_TABLE_DEPTH)?;
     let mut octets = Octets::new(encoded);
     encoded_value(&mut octets).ok_or(TableError::Malformed)?;

@@ -34,7 +34,10 @@ impl StoreEvents for Events {
     }
 
     fn failed(&self, what: &str) {
-        tracing::error!(reason = what, "the disk has failed; nothing is confirmed any more");
+        tracing::error!(
+            reason = what,
+            "the disk has failed; nothing is confirmed any more"
+        );
         self.gate.fail();
     }
 }

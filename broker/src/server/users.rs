@@ -16,12 +16,24 @@ pub(super) fn from_config(config: &Config) -> anyhow::Result<Users> {
                     .with_context(|| format!("password_hash of user '{}' is none", user.name))?,
             ),
         };
-        users.add_user(&user.name, User { password, tags: user.tags.clone() });
+        users.add_user(
+            &user.name,
+            User {
+                password,
+                tags: user.tags.clone(),
+            },
+        );
     }
     for permission in &config.permissions {
         let (user, vhost) = (&permission.user, &permission.vhost);
         users
-            .permit(user, vhost, &permission.configure, &permission.write, &permission.read)
+            .permit(
+                user,
+                vhost,
+                &permission.configure,
+                &permission.write,
+                &permission.read,
+            )
             .with_context(|| format!("permission of user '{user}' in vhost '{vhost}'"))?;
     }
     for user in &config.loopback_users {

@@ -1,0 +1,348 @@
+//! The broker's configuration as plain data, out of a TOML file, the environment and the command
+//! line. Pure: files and variables are read by the caller. What a setting does is said where it is
+//! used.
+
+mod definitions;
+mod section;
+mod tree;
+mod values;
+mod variables;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::amqp::frame::FRAME_MIN_SIZE;
+
+pub use definitions::{Password, Permission, User, Vhost};
+use section::{Problems, Section};
+pub use tree::Origin;
+
+/// What the configuration is made of; later ones override earlier ones.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Name (for messages) and text.
+    pub file: Option<(String, String)>,
+    /// All variables of the environment; those that are ours are picked out.
+    pub variables: Vec<(String, String)>,
+    /// `section.key=value`, in order.
+    pub set: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub plugins_dir: PathBuf,
+    /// These users may log in from this machine only.
+    pub loopback_users: Vec<String>,
+    pub amqp: Amqp,
+    pub management: Listener,
+    pub prometheus: Listener,
+    pub limits: Limits,
+    pub plugins: BTreeMap<String, Plugin>,
+    /// Used only while the store is empty, as are users and permissions.
+    pub vhosts: Vec<Vhost>,
+    pub users: Vec<User>,
+    pub permissions: Vec<Permission>,
+    /// Variables that look like ours and are not: worth a line in the log, but no error, since
+    /// container platforms invent such names.
+    pub unknown_variables: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Amqp {
+    /// `host:port`; empty is off.
+    pub listen: Vec<String>,
+    /// Seconds; what the server proposes. 0 is off.
+    pub heartbeat: u16,
+    /// Envelope included. 0 is no limit.
+    pub frame_max: u32,
+    /// 0 is no limit.
+    pub channel_max: u16,
+    pub max_message_size: u64,
+    pub handshake_timeout: Duration,
+    pub max_connections: u32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    pub listen: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Above this publishers are stopped.
+    pub memory_high_watermark: Watermark,
+    /// Below this publishers are stopped.
+    pub disk_free_limit: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Watermark {
+    /// Of the memory that this machine (or container) has.
+    Fraction(f64),
+    Bytes(u64),
+}
+
+impl Watermark {
+    pub fn of(self, total: u64) -> u64 {
+        match self {
+            Watermark::Fraction(fraction) => (total as f64 * fraction) as u64,
+            Watermark::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+/// One `[plugins.<name>]`. `None` is the plugin host's default.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plugin {
+    pub enabled: bool,
+    pub memory: Option<u64>,
+    pub route_timeout: Option<Duration>,
+    pub bind_timeout: Option<Duration>,
+    pub result_bytes: Option<u64>,
+    pub stack: Option<u64>,
+    pub max_instances: Option<u32>,
+    pub grants: Vec<String>,
+    /// Handed to the plugin as it is; null when there is none.
+    pub config: serde_json::Value,
+}
+
+impl Default for Plugin {
+    fn default() -> Self {
+        Plugin {
+            enabled: true,
+            memory: None,
+            route_timeout: None,
+            bind_timeout: None,
+            result_bytes: None,
+            stack: None,
+            max_instances: None,
+            grants: Vec::new(),
+            config: serde_json::Value::Null,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let listen = |address: &str| vec![address.to_owned()];
+        Config {
+            data_dir: "warren-data".into(),
+            plugins_dir: "plugins".into(),
+            loopback_users: vec![definitions::GUEST.to_owned()],
+            amqp: Amqp {
+                listen: listen("127.0.0.1:5672"),
+                heartbeat: 60,
+                frame_max: 131_072,
+                channel_max: 2047,
+                max_message_size: 16 << 20,
+                handshake_timeout: Duration::from_secs(10),
+                // A connection costs a file descriptor and some ten KiB: this is where one machine
+                // ends, not where a careful user would set it.
+                max_connections: 65_536,
+            },
+            management: Listener {
+                listen: listen("127.0.0.1:15672"),
+            },
+            prometheus: Listener {
+                listen: listen("127.0.0.1:15692"),
+            },
+            limits: Limits {
+                memory_high_watermark: Watermark::Fraction(0.6),
+                disk_free_limit: 1 << 30,
+            },
+            plugins: BTreeMap::new(),
+            vhosts: vec![Vhost::root()],
+            users: vec![User::guest()],
+            permissions: vec![Permission::all(definitions::GUEST, definitions::ROOT)],
+            unknown_variables: Vec::new(),
+        }
+    }
+}
+
+/// Everything that is wrong, one problem a line.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    pub problems: Vec<Problem>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub origin: Option<Origin>,
+    /// The full path of the key; empty when it is no key that is wrong.
+    pub key: String,
+    pub text: String,
+}
+
+impl ConfigError {
+    pub fn one(problem: Problem) -> Self {
+        ConfigError {
+            problems: vec![problem],
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(origin) = &self.origin {
+            write!(formatter, "{origin}: ")?;
+        }
+        if !self.key.is_empty() {
+            write!(formatter, "{}: ", self.key)?;
+        }
+        formatter.write_str(&self.text)
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, problem) in self.problems.iter().enumerate() {
+            if position > 0 {
+                formatter.write_str("\n")?;
+            }
+            problem.fmt(formatter)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+        let mut entries = match &sources.file {
+            Some((name, text)) => tree::parse_file(name, text)?,
+            None => tree::Entries::new(),
+        };
+        let mut config = Config::default();
+        let mut problems = Problems {
+            unknown_variables: variables::lay_over(&mut entries, &sources.variables),
+            ..Problems::default()
+        };
+        for text in &sources.set {
+            problems.list.extend(lay_over_set(&mut entries, text));
+        }
+        let mut root = Section::new(String::new(), entries, &mut problems);
+        config.read(&mut root);
+        definitions::read(&mut config, &mut root, &sources.variables);
+        root.finish();
+        if problems.list.is_empty() {
+            config.unknown_variables = problems.unknown_variables;
+            Ok(config)
+        } else {
+            Err(ConfigError {
+                problems: problems.list,
+            })
+        }
+    }
+
+    fn read(&mut self, root: &mut Section<'_>) {
+        root.read("data_dir", &mut self.data_dir, |node| {
+            values::text(node).map(PathBuf::from)
+        });
+        root.read("plugins_dir", &mut self.plugins_dir, |node| {
+            values::text(node).map(PathBuf::from)
+        });
+        root.read("loopback_users", &mut self.loopback_users, values::texts);
+        root.section("amqp", |section| self.amqp.read(section));
+        root.section("management", |section| {
+            section.read("listen", &mut self.management.listen, values::addresses);
+        });
+        root.section("prometheus", |section| {
+            section.read("listen", &mut self.prometheus.listen, values::addresses);
+        });
+        root.section("limits", |section| self.limits.read(section));
+        root.named("plugins", |name, section| {
+            let mut plugin = Plugin::default();
+            plugin.read(section);
+            self.plugins.insert(name.to_owned(), plugin);
+        });
+    }
+}
+
+fn lay_over_set(entries: &mut tree::Entries, text: &str) -> Option<Problem> {
+    let origin = Origin::CommandLine(text.to_owned());
+    match text.split_once('=') {
+        Some((path, value)) if !path.trim().is_empty() => {
+            let path: Vec<String> = path.trim().split('.').map(str::to_owned).collect();
+            tree::lay_over(entries, &path, value, &origin);
+            None
+        }
+        Some(_) | None => Some(Problem {
+            origin: Some(origin),
+            key: String::new(),
+            text: "expected section.key=value".to_owned(),
+        }),
+    }
+}
+
+impl Amqp {
+    fn read(&mut self, section: &mut Section<'_>) {
+        section.read("listen", &mut self.listen, values::addresses);
+        section.read("heartbeat", &mut self.heartbeat, values::heartbeat);
+        section.read(
+            "frame_max",
+            &mut self.frame_max,
+            |node| match values::bytes_u32(node)? {
+                small @ 1..FRAME_MIN_SIZE => Err(format!(
+                    "expected 0 or at least {FRAME_MIN_SIZE}, found {small}"
+                )),
+                size => Ok(size),
+            },
+        );
+        section.read("channel_max", &mut self.channel_max, values::number);
+        section.read(
+            "max_message_size",
+            &mut self.max_message_size,
+            values::bytes,
+        );
+        section.read(
+            "handshake_timeout",
+            &mut self.handshake_timeout,
+            values::duration,
+        );
+        section.read("max_connections", &mut self.max_connections, values::number);
+    }
+}
+
+impl Limits {
+    fn read(&mut self, section: &mut Section<'_>) {
+        section.read(
+            "memory_high_watermark",
+            &mut self.memory_high_watermark,
+            values::watermark,
+        );
+        section.read("disk_free_limit", &mut self.disk_free_limit, values::bytes);
+    }
+}
+
+impl Plugin {
+    fn read(&mut self, section: &mut Section<'_>) {
+        section.read("enabled", &mut self.enabled, values::boolean);
+        section.read("memory", &mut self.memory, |node| {
+            values::bytes(node).map(Some)
+        });
+        section.read("route_timeout", &mut self.route_timeout, |node| {
+            values::duration(node).map(Some)
+        });
+        section.read("bind_timeout", &mut self.bind_timeout, |node| {
+            values::duration(node).map(Some)
+        });
+        section.read("result_bytes", &mut self.result_bytes, |node| {
+            values::bytes(node).map(Some)
+        });
+        section.read("stack", &mut self.stack, |node| {
+            values::bytes(node).map(Some)
+        });
+        section.read("max_instances", &mut self.max_instances, |node| {
+            values::number(node).map(Some)
+        });
+        section.read("grants", &mut self.grants, values::texts);
+        section.read("config", &mut self.config, |node| Ok(node.to_json()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -92,9 +92,9 @@ def channel_error(connection, action):
     raise AssertionError("the channel stayed open")
 
 
-def connection_error(action):
+def connection_error(action, **overrides):
     """Code and text with which the broker closes a new connection on which `action` is done."""
-    connection = pika.BlockingConnection(parameters())
+    connection = pika.BlockingConnection(parameters(**overrides))
     try:
         action(connection)
         wait_until(connection, lambda: False, "the broker closing the connection", limit=5)

@@ -83,6 +83,28 @@ async def queue_exclusively_consumed():
 
 
 @case
+async def delete_if_unused_or_if_empty():
+    async with connected() as connection:
+        channel = await connection.channel()
+        queue = await channel.declare_queue(fresh("conditional"))
+        await publish(channel, None, queue.name, b"x")
+        start = f"PRECONDITION_FAILED - queue '{queue.name}' in vhost '{VHOST}'"
+        equal(
+            await channel_error(connection, lambda c: c.queue_delete(queue.name, if_empty=True)),
+            ("ChannelPreconditionFailed", f"{start} not empty"),
+            "if_empty",
+        )
+        tag = await queue.consume(_ignore)
+        equal(
+            await channel_error(connection, lambda c: c.queue_delete(queue.name, if_unused=True)),
+            ("ChannelPreconditionFailed", f"{start} in use"),
+            "if_unused",
+        )
+        await queue.cancel(tag)
+        await queue.delete(if_unused=True, if_empty=False)
+
+
+@case
 async def unknown_delivery_tag():
     async with connected() as connection:
 

@@ -78,6 +78,48 @@ scenario(async function unknown_delivery_tag() {
   });
 });
 
+scenario(async function delete_if_unused_or_if_empty() {
+  await confirming(async (channel, publish, connection) => {
+    const queue = fresh('conditional');
+    await channel.assertQueue(queue, { durable: false });
+    await publish('', queue, 'x');
+    equal(
+      await channelError(connection, (other) => other.deleteQueue(queue, { ifEmpty: true })),
+      `406 PRECONDITION_FAILED - queue '${queue}' in vhost '${vhost}' not empty`,
+      'ifEmpty',
+    );
+    const { consumerTag } = await channel.consume(queue, () => {});
+    equal(
+      await channelError(connection, (other) => other.deleteQueue(queue, { ifUnused: true })),
+      `406 PRECONDITION_FAILED - queue '${queue}' in vhost '${vhost}' in use`,
+      'ifUnused',
+    );
+    await channel.cancel(consumerTag);
+    // The consumer holds the message unacknowledged, and only what is ready counts.
+    equal(await channel.deleteQueue(queue, { ifUnused: true }), { messageCount: 0 }, 'deleted when unused');
+  });
+});
+
+scenario(async function reserved_names_and_the_default_exchange() {
+  await connected(async (connection) => {
+    equal(
+      await channelError(connection, (channel) => channel.assertQueue('amq.mine')),
+      "403 ACCESS_REFUSED - queue name 'amq.mine' contains reserved prefix 'amq.*'",
+      'queue name',
+    );
+    equal(
+      await channelError(connection, (channel) => channel.assertExchange('amq.mine', 'direct')),
+      "403 ACCESS_REFUSED - exchange name 'amq.mine' contains reserved prefix 'amq.*'",
+      'exchange name',
+    );
+    equal(
+      await channelError(connection, (channel) => channel.deleteExchange('')),
+      '403 ACCESS_REFUSED - operation not permitted on the default exchange',
+      'deleting the default exchange',
+    );
+  });
+});
+
 async function refusedConnection(overrides) {
   const connection = await open(overrides).catch((error) => error);
   if (connection instanceof Error) return connection.message;

@@ -130,7 +130,7 @@ def channel_wide_prefetch_counts_all_its_consumers():
 
 
 @case
-def thousand_messages_are_shared_evenly_by_two_consumers():
+def thousand_messages_are_shared_by_two_consumers():
     with connected() as connection:
         channel = connection.channel()
         channel.confirm_delivery()
@@ -145,10 +145,26 @@ def thousand_messages_are_shared_evenly_by_two_consumers():
         for number in range(1000):
             publisher.basic_publish("", queue, str(number).encode())
         wait_until(connection, lambda: sum(map(len, shares)) >= 1000, "all deliveries", limit=30)
-        equal([len(share) for share in shares], [500, 500], "messages of each")
+        # A consumer that is slow for a moment may be passed over, so halves need not be exact here.
+        check(min(map(len, shares)) >= 250, f"messages of each: {[len(share) for share in shares]}")
         equal(sorted(shares[0] + shares[1]), list(range(1000)), "all messages, each once")
         for share in shares:
             equal(share, sorted(share), "order within a consumer")
+
+
+@case
+def idle_consumers_take_turns():
+    with confirming() as channel:
+        queue = temporary_queue(channel)
+        got = []
+        for name in ("a", "b", "c"):
+            consumer = channel.connection.channel()
+            consumer.basic_consume(queue, lambda *_, name=name: got.append(name), auto_ack=True)
+        for number in range(12):
+            channel.basic_publish("", queue, b"x")
+            wait_until(channel.connection, lambda: len(got) > number, "the delivery")
+        equal(got[3:], got[:3] * 3, "turns")
+        equal(sorted(got[:3]), ["a", "b", "c"], "everyone has a turn")
 
 
 @case

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# A RabbitMQ to measure against, on 127.0.0.1:5673 (guest/guest), in a folder of its own.
+#
+#   rabbitmq.sh start   installs it when missing (Debian), starts it, waits until it answers
+#   rabbitmq.sh stop    stops it and removes its folder
+#
+# RABBITMQ_YARDSTICK_PORT chooses another port.
+set -euo pipefail
+
+port=${RABBITMQ_YARDSTICK_PORT:-5673}
+node="interop-$port@localhost"
+dir="${TMPDIR:-/tmp}/rabbitmq-interop-$port"
+
+is_up() { rabbitmqctl -q -n "$node" await_startup --timeout 5 >/dev/null 2>&1; }
+
+install() {
+  command -v rabbitmq-server >/dev/null && return
+  [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] && return
+  local as_root=()
+  [ "$(id -u)" = 0 ] || as_root=(sudo)
+  "${as_root[@]}" apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq rabbitmq-server
+}
+
+start() {
+  install
+  if is_up; then echo "RabbitMQ already runs on port $port"; return; fi
+  rm -rf "$dir"
+  mkdir -p "$dir/mnesia" "$dir/log"
+  # Only the listener: the other plugins slow the start down and no scenario asks for them.
+  cat > "$dir/rabbitmq.conf" <<CONF
+listeners.tcp.default = 127.0.0.1:$port
+loopback_users = none
+CONF
+  echo '[rabbitmq_consistent_hash_exchange].' > "$dir/enabled_plugins"
+  # The Debian wrapper drops root for the rabbitmq user, which then must own the folder.
+  [ "$(id -u)" = 0 ] && chown -R rabbitmq "$dir"
+  RABBITMQ_NODENAME=$node RABBITMQ_MNESIA_BASE=$dir/mnesia RABBITMQ_LOG_BASE=$dir/log \
+  RABBITMQ_CONFIG_FILE=$dir/rabbitmq.conf RABBITMQ_ENABLED_PLUGINS_FILE=$dir/enabled_plugins \
+  RABBITMQ_DIST_PORT=$((port + 20000)) \
+    setsid rabbitmq-server > "$dir/out" 2>&1 < /dev/null &
+  local tries=60
+  until is_up; do
+    tries=$((tries - 1))
+    if [ "$tries" = 0 ]; then echo "RabbitMQ did not start; its output:" >&2; cat "$dir/out" >&2; exit 1; fi
+    sleep 1
+  done
+  echo "RabbitMQ runs on port $port"
+}
+
+stop() {
+  if is_up; then rabbitmqctl -q -n "$node" stop; fi
+  rm -rf "$dir"
+  echo "RabbitMQ on port $port is stopped"
+}
+
+case "${1:-}" in
+  start) start ;;
+  stop) stop ;;
+  *) echo "usage: $0 start|stop" >&2; exit 2 ;;
+esac

@@ -70,9 +70,18 @@ pub enum Cut<'a> {
 }
 
 /// The peer lost the frame boundaries: nothing after this can be read. A connection error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrameError {
+    /// The frame's type octet.
+    pub kind: u8,
+    /// The start of its payload, for the text.
+    pub octets: Vec<u8>,
+    pub fault: FrameFault,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FrameError {
-    UnknownType(u8),
+pub enum FrameFault {
+    Unknown,
     /// Sizes of the payload, without the envelope.
     TooLarge {
         size: u32,
@@ -81,24 +90,48 @@ pub enum FrameError {
     BadEnd(u8),
 }
 
+/// A reply text has 255 octets; more of a payload would not fit into it.
+const SHOWN: usize = 256;
+
 impl FrameError {
-    pub fn code(self) -> ReplyCode {
+    pub fn new(kind: u8, payload: &[u8], fault: FrameFault) -> FrameError {
+        let octets = payload.get(..SHOWN).unwrap_or(payload).to_vec();
+        FrameError {
+            kind,
+            octets,
+            fault,
+        }
+    }
+
+    pub fn code(&self) -> ReplyCode {
         ReplyCode::FrameError
     }
 
     /// As RabbitMQ words it, which prints Erlang terms.
-    pub fn text(self) -> String {
-        match self {
-            FrameError::UnknownType(octet) => {
-                format!("type {octet}, all octets = <<>>: unknown_frame")
-            }
-            FrameError::TooLarge { size, max } => {
-                format!("all octets = <<>>: {{frame_too_large,{size},{max}}}")
-            }
-            FrameError::BadEnd(octet) => {
-                format!("all octets = <<>>: {{invalid_frame_end_marker,{octet}}}")
-            }
-        }
+    pub fn text(&self) -> String {
+        let fault = match self.fault {
+            FrameFault::Unknown => "unknown_frame".to_owned(),
+            FrameFault::TooLarge { size, max } => format!("{{frame_too_large,{size},{max}}}"),
+            FrameFault::BadEnd(octet) => format!("{{invalid_frame_end_marker,{octet}}}"),
+        };
+        format!(
+            "type {}, all octets = {}: {fault}",
+            self.kind,
+            erlang_binary(&self.octets)
+        )
+    }
+}
+
+/// Octets as Erlang prints them, which RabbitMQ's error texts are made of.
+pub fn erlang_binary(octets: &[u8]) -> String {
+    let printable = |octet: &u8| matches!(octet, b' '..=b'~' | b'\n' | b'\r' | b'\t');
+    if octets.is_empty() {
+        "<<>>".to_owned()
+    } else if octets.iter().all(printable) {
+        format!("<<{:?}>>", String::from_utf8_lossy(octets))
+    } else {
+        let numbers: Vec<String> = octets.iter().map(u8::to_string).collect();
+        format!("<<{}>>", numbers.join(","))
     }
 }
 
@@ -117,9 +150,6 @@ pub fn cut(buffer: &[u8], frame_max: u32) -> Result<Cut<'_>, FrameError> {
     let Some((&octet, _)) = buffer.split_first() else {
         return Ok(Cut::Incomplete);
     };
-    let Some(kind) = FrameKind::from_octet(octet) else {
-        return Err(FrameError::UnknownType(octet));
-    };
     let Some((&[_, c1, c0, s3, s2, s1, s0], rest)) = buffer.split_first_chunk::<HEAD>() else {
         return Ok(Cut::Incomplete);
     };
@@ -127,26 +157,34 @@ pub fn cut(buffer: &[u8], frame_max: u32) -> Result<Cut<'_>, FrameError> {
     // Like RabbitMQ we allow a payload of the whole frame_max: clients that forget the envelope
     // when they cut their bodies are common.
     if frame_max != 0 && size > frame_max {
-        return Err(FrameError::TooLarge {
-            size,
-            max: frame_max.saturating_sub(FRAME_OVERHEAD as u32),
-        });
+        let max = frame_max.saturating_sub(FRAME_OVERHEAD as u32);
+        return Err(FrameError::new(
+            octet,
+            &[],
+            FrameFault::TooLarge { size, max },
+        ));
     }
     let Some((payload, rest)) = rest.split_at_checked(size as usize) else {
         return Ok(Cut::Incomplete);
     };
-    match rest.first() {
-        None => Ok(Cut::Incomplete),
-        Some(&FRAME_END) => Ok(Cut::Frame {
-            frame: Frame {
-                kind,
-                channel: u16::from_be_bytes([c1, c0]),
-                payload,
-            },
-            length: payload.len() + FRAME_OVERHEAD,
-        }),
-        Some(&octet) => Err(FrameError::BadEnd(octet)),
-    }
+    let kind = match (rest.first(), FrameKind::from_octet(octet)) {
+        (None, _) => return Ok(Cut::Incomplete),
+        (Some(&FRAME_END), Some(kind)) => kind,
+        (Some(&FRAME_END), None) => {
+            return Err(FrameError::new(octet, payload, FrameFault::Unknown));
+        }
+        (Some(&end), _) => return Err(FrameError::new(octet, payload, FrameFault::BadEnd(end))),
+    };
+    let channel = u16::from_be_bytes([c1, c0]);
+    let length = payload.len() + FRAME_OVERHEAD;
+    Ok(Cut::Frame {
+        frame: Frame {
+            kind,
+            channel,
+            payload,
+        },
+        length,
+    })
 }
 
 /// The peer speaks something else. The answer is [`PROTOCOL_HEADER`] and the end of the connection.

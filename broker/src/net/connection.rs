@@ -26,6 +26,9 @@ const READ_MIN: usize = 4 * 1024;
 /// A peer that does not answer our close gets its socket closed.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A login that failed is answered by silence for this long, then by a closed socket.
+const REFUSED_SILENCE: Duration = Duration::from_secs(3);
+
 /// How often to look after a connection without heartbeats.
 const IDLE_TICK: Duration = Duration::from_secs(60);
 
@@ -49,6 +52,8 @@ pub(super) struct Driver {
     last_read: Instant,
     last_write: Instant,
     told_blocked: bool,
+    /// Heartbeats were agreed on.
+    beats: bool,
     end: End,
 }
 
@@ -97,6 +102,7 @@ impl Driver {
             last_read: now,
             last_write: now,
             told_blocked: false,
+            beats: false,
             end: End::No,
         }
     }
@@ -225,6 +231,11 @@ impl Driver {
     fn take(&mut self, next: Next) {
         match next {
             Next::Read => {
+                self.start_heartbeats();
+                if self.session.is_refused() && self.end == End::No {
+                    self.end = End::Closing(Instant::now() + REFUSED_SILENCE);
+                    self.timer.as_mut().reset(Instant::now() + REFUSED_SILENCE);
+                }
                 if self.session.is_closing() && self.end == End::No {
                     self.end = End::Closing(Instant::now() + CLOSING_TIMEOUT);
                     self.timer.as_mut().reset(Instant::now() + CLOSING_TIMEOUT);
@@ -232,6 +243,19 @@ impl Driver {
             }
             Next::Wait(wait) => self.waiting = Some(Box::pin(over(wait))),
             Next::End => self.flush_and_end(),
+        }
+    }
+
+    /// From the negotiation on, time is measured in heartbeats.
+    fn start_heartbeats(&mut self) {
+        let Some(negotiated) = self.session.negotiated().filter(|_| !self.beats) else {
+            return;
+        };
+        self.beats = true;
+        let heartbeat = Duration::from_secs(negotiated.heartbeat.into());
+        if self.end == End::No && !heartbeat.is_zero() {
+            let next = (Instant::now() + heartbeat / 2).min(self.handshake_until);
+            self.timer.as_mut().reset(next);
         }
     }
 

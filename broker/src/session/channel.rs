@@ -75,8 +75,8 @@ impl Session {
             return Ok(Flow::Done);
         };
         let channel_max = running.channel_max;
-        let count = self.channels.len() + 1;
-        if channel_max != 0 && (number > channel_max || count > usize::from(channel_max)) {
+        let count = self.channels.len();
+        if channel_max != 0 && (number > channel_max || count >= usize::from(channel_max)) {
             let text = format!(
                 "number of channels opened ({count}) has reached the negotiated channel_max \
                  ({channel_max})"

@@ -15,6 +15,7 @@ impl Session {
             Phase::Closing | Phase::Ended => return,
             Phase::Header
             | Phase::StartOk
+            | Phase::Refused
             | Phase::TuneOk(_)
             | Phase::Open(_)
             | Phase::Running(_) => {}

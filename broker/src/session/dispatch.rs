@@ -2,12 +2,32 @@
 
 use super::content::Content;
 use super::{Flow, Phase, Session};
-use crate::amqp::frame::{Frame, FrameKind};
-use crate::amqp::method::{self, Method};
+use crate::amqp::frame::{Frame, FrameError, FrameFault, FrameKind, erlang_binary};
+use crate::amqp::method::{self, Method, MethodError};
 use crate::amqp::reply::ReplyCode;
 use crate::amqp::{AMQPClass, channel, connection, write};
 use crate::error::{Refusal, Scope};
 use crate::queue::Effects;
+
+const NOT_METHOD: &str = "expected method frame, got non method frame instead";
+
+/// A frame of a kind that has no business on its channel.
+fn misplaced(kind: u8, payload: &[u8]) -> Refusal {
+    let text = format!("type {kind}, all octets = {}", erlang_binary(payload));
+    Refusal::connection(ReplyCode::UnexpectedFrame, text)
+}
+
+/// RabbitMQ shows the arguments that it could not decode.
+fn undecodable(error: MethodError, payload: &[u8]) -> Refusal {
+    let text = match error {
+        MethodError::Malformed { .. } => {
+            let arguments = payload.get(4..).unwrap_or_default();
+            format!("cannot decode {}", erlang_binary(arguments))
+        }
+        MethodError::UnknownClassOrMethod { .. } => error.text(),
+    };
+    Refusal::connection(error.code(), text)
+}
 
 impl Session {
     /// One frame, and how many octets of `after` were used along with it.
@@ -18,10 +38,15 @@ impl Session {
         effects: &mut Effects,
     ) -> Result<(usize, Flow), Refusal> {
         match frame.kind {
+            FrameKind::Heartbeat if !frame.payload.is_empty() => {
+                let error = FrameError::new(8, frame.payload, FrameFault::Unknown);
+                Err(Refusal::connection(error.code(), error.text()))
+            }
             FrameKind::Heartbeat if frame.channel == 0 => Ok((0, Flow::Done)),
-            FrameKind::Heartbeat => {
-                let text = "heartbeat frame on a channel other than 0";
-                Err(Refusal::connection(ReplyCode::UnexpectedFrame, text))
+            FrameKind::Heartbeat => Err(misplaced(8, frame.payload)),
+            FrameKind::Method if frame.payload.len() < 4 => {
+                let error = FrameError::new(1, frame.payload, FrameFault::Unknown);
+                Err(Refusal::connection(error.code(), error.text()))
             }
             FrameKind::Method if frame.channel == 0 => {
                 let ids = method::class_and_method(frame.payload);
@@ -32,9 +57,8 @@ impl Session {
                 Ok((0, flow))
             }
             FrameKind::Header | FrameKind::Body if frame.channel == 0 => {
-                self.ignored_when_closing()?;
-                let text = "content frame on channel 0";
-                Err(Refusal::connection(ReplyCode::UnexpectedFrame, text))
+                let octet = frame.kind.octet();
+                Err(misplaced(octet, frame.payload))
             }
             FrameKind::Method | FrameKind::Header | FrameKind::Body => {
                 self.channel_frame(frame, after, effects)
@@ -42,20 +66,13 @@ impl Session {
         }
     }
 
-    fn ignored_when_closing(&self) -> Result<(), Refusal> {
-        Ok(())
-    }
-
     fn connection_frame(&mut self, payload: &[u8]) -> Result<Flow, Refusal> {
         use connection::AMQPMethod;
         let method = match method::parse(payload) {
             Ok(Method::Other(AMQPClass::Connection(method))) => method,
             _ if matches!(self.phase, Phase::Closing) => return Ok(Flow::Done),
-            Ok(_) => {
-                let text = "only connection methods are allowed on channel 0";
-                return Err(Refusal::connection(ReplyCode::CommandInvalid, text));
-            }
-            Err(error) => return Err(Refusal::connection(error.code(), error.text())),
+            Ok(_) => return Err(self.unexpected_method()),
+            Err(error) => return Err(undecodable(error, payload)),
         };
         match (&self.phase, method) {
             (Phase::Closing | Phase::Ended, AMQPMethod::CloseOk(_)) => {
@@ -80,16 +97,27 @@ impl Session {
             (
                 Phase::Header
                 | Phase::StartOk
+                | Phase::Refused
                 | Phase::TuneOk(_)
                 | Phase::Open(_)
                 | Phase::Running(_)
                 | Phase::Ended,
                 _,
-            ) => {
-                let text = "unexpected method in connection state";
-                Err(Refusal::connection(ReplyCode::CommandInvalid, text))
-            }
+            ) => Err(self.unexpected_method()),
         }
+    }
+
+    fn unexpected_method(&self) -> Refusal {
+        let state = match self.phase {
+            Phase::Running(_) => "running",
+            Phase::Header | Phase::StartOk | Phase::Refused => "starting",
+            Phase::TuneOk(_) => "tuning",
+            Phase::Open(_) => "opening",
+            Phase::Closing => "closing",
+            Phase::Ended => "closed",
+        };
+        let text = format!("unexpected method in connection state {state}");
+        Refusal::connection(ReplyCode::ChannelError, text)
     }
 
     fn channel_frame(
@@ -101,29 +129,36 @@ impl Session {
         match &self.phase {
             Phase::Running(_) => {}
             Phase::Closing | Phase::Ended => return Ok((0, Flow::Done)),
-            Phase::Header | Phase::StartOk | Phase::TuneOk(_) | Phase::Open(_) => {
+            Phase::Header | Phase::StartOk | Phase::Refused | Phase::TuneOk(_) | Phase::Open(_) => {
                 let text = "channel frame before the connection is open";
                 return Err(Refusal::connection(ReplyCode::ChannelError, text));
             }
         }
         let number = frame.channel;
-        let is_closing = match self.channels.get(&number) {
-            None => return self.first_on_channel(frame).map(|flow| (0, flow)),
-            Some(channel) => channel.is_closing(),
-        };
-        let ids = match frame.kind {
+        let mut ids = match frame.kind {
             FrameKind::Method => method::class_and_method(frame.payload),
-            FrameKind::Header | FrameKind::Body | FrameKind::Heartbeat => (60, 40),
+            FrameKind::Header | FrameKind::Body | FrameKind::Heartbeat => (0, 0),
         };
-        if is_closing {
-            self.on_closing_channel(number, ids);
-            return Ok((0, Flow::Done));
-        }
-        let outcome = match frame.kind {
-            FrameKind::Method => self.method_frame(number, frame.payload, after, effects),
-            FrameKind::Header | FrameKind::Body | FrameKind::Heartbeat => self
-                .content_frame(number, frame, effects)
-                .map(|flow| (0, flow)),
+        let outcome = match self.channels.get(&number) {
+            None => self.first_on_channel(frame).map(|flow| (0, flow)),
+            Some(channel) if channel.is_closing() => {
+                self.on_closing_channel(number, ids);
+                return Ok((0, Flow::Done));
+            }
+            Some(channel) => match (&channel.content, frame.kind) {
+                (Content::Idle, FrameKind::Method) => {
+                    self.method_frame(number, frame.payload, after, effects)
+                }
+                (Content::Idle, _) => {
+                    Err(Refusal::connection(ReplyCode::UnexpectedFrame, NOT_METHOD))
+                }
+                (Content::Header(_) | Content::Body(_), _) => {
+                    // Whatever is wrong now is wrong with the publish.
+                    ids = (60, 40);
+                    self.content_frame(number, frame, effects)
+                        .map(|flow| (0, flow))
+                }
+            },
         };
         match outcome {
             Ok(done) => Ok(done),
@@ -144,6 +179,9 @@ impl Session {
         if frame.kind == FrameKind::Method && method::class_and_method(frame.payload) == close_ok {
             return Ok(Flow::Done);
         }
+        if frame.kind != FrameKind::Method {
+            return Err(Refusal::connection(ReplyCode::UnexpectedFrame, NOT_METHOD));
+        }
         Err(Refusal::connection(
             ReplyCode::ChannelError,
             "expected 'channel.open'",
@@ -159,21 +197,8 @@ impl Session {
     ) -> Result<(usize, Flow), Refusal> {
         let method = match method::parse(payload) {
             Ok(method) => method,
-            Err(error) => return Err(Refusal::connection(error.code(), error.text())),
+            Err(error) => return Err(undecodable(error, payload)),
         };
-        let idle = self
-            .channels
-            .get(&number)
-            .is_none_or(|channel| match channel.content {
-                Content::Idle => true,
-                Content::Header(_) | Content::Body(_) => false,
-            });
-        if !idle {
-            let (class, id) = method::class_and_method(payload);
-            let name = method::name(class, id).unwrap_or("a method");
-            let text = format!("expected content body, got method frame of {name} instead");
-            return Err(Refusal::connection(ReplyCode::UnexpectedFrame, text));
-        }
         match method {
             Method::Publish(publish) => self.publish(number, publish, after, effects),
             Method::Ack {
@@ -221,10 +246,7 @@ impl Session {
                 self.outbox.write(|out, _| write::method(out, number, ok));
                 Ok(Flow::Done)
             }
-            AMQPClass::Connection(_) => {
-                let text = "connection methods are only allowed on channel 0";
-                Err(Refusal::connection(ReplyCode::CommandInvalid, text))
-            }
+            AMQPClass::Connection(_) => Err(self.not_for_servers()),
         }
     }
 
@@ -233,7 +255,7 @@ impl Session {
         Refusal {
             scope: Scope::Connection,
             code: ReplyCode::CommandInvalid,
-            text: "unexpected method for a server".to_owned(),
+            text: "unimplemented method".to_owned(),
         }
     }
 

@@ -16,6 +16,7 @@ impl Session {
             Phase::Running(running) => Ok(Arc::clone(&running.vhost)),
             Phase::Header
             | Phase::StartOk
+            | Phase::Refused
             | Phase::TuneOk(_)
             | Phase::Open(_)
             | Phase::Closing

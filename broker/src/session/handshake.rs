@@ -120,9 +120,13 @@ impl Session {
                 mechanism.as_str()
             );
             let refusal = Refusal::connection(ReplyCode::AccessRefused, text);
-            // Without the capability a client takes the closed socket for the answer; with it, it
-            // wants to be told.
-            return Err(refusal);
+            if capable("authentication_failure_close") {
+                return Err(refusal);
+            }
+            // Such a client takes a closed socket for the answer, after a while that makes guessing
+            // slow.
+            self.phase = Phase::Refused;
+            return Ok(Flow::Done);
         }
         let user = credentials
             .map(|(user, _)| Arc::from(user.as_str()))

@@ -71,6 +71,8 @@ pub struct Session {
 enum Phase {
     Header,
     StartOk,
+    /// The login failed and the client is not told so.
+    Refused,
     TuneOk(handshake::Login),
     Open(handshake::Login),
     Running(Running),
@@ -152,6 +154,7 @@ impl Session {
         match &self.phase {
             Phase::Header => return Ok(self.header(rest)),
             Phase::Ended => return Ok(Step::End),
+            Phase::Refused => return Ok(Step::Incomplete),
             Phase::StartOk
             | Phase::TuneOk(_)
             | Phase::Open(_)
@@ -220,14 +223,22 @@ impl Session {
         match &self.phase {
             Phase::Open(login) => Some(login.negotiated),
             Phase::Running(running) => Some(running.capabilities.negotiated),
-            Phase::Header | Phase::StartOk | Phase::TuneOk(_) | Phase::Closing | Phase::Ended => {
-                None
-            }
+            Phase::Header
+            | Phase::StartOk
+            | Phase::Refused
+            | Phase::TuneOk(_)
+            | Phase::Closing
+            | Phase::Ended => None,
         }
     }
 
     pub fn is_running(&self) -> bool {
         matches!(self.phase, Phase::Running(_))
+    }
+
+    /// The login failed: nothing more is read.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.phase, Phase::Refused)
     }
 
     /// Our close is out; only the peer's answer matters.
@@ -246,6 +257,7 @@ impl Session {
             Phase::Running(running) => running.capabilities.blocked,
             Phase::Header
             | Phase::StartOk
+            | Phase::Refused
             | Phase::TuneOk(_)
             | Phase::Open(_)
             | Phase::Closing

@@ -80,7 +80,7 @@ impl Session {
         let vhost = self.vhost()?;
         let name = without_line_ends(declare.queue.as_str());
         let (queue, saved) = if declare.passive {
-            let name = self.queue_name(number, &name)?;
+            // An empty name is not the queue declared last here, as RabbitMQ has it.
             (vhost.queue_for(&name, self.id)?, Saved::Nothing)
         } else {
             if !name.is_empty() {

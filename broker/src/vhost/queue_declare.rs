@@ -143,9 +143,21 @@ impl Vhost {
         for name in COMPARED {
             let received = Table::new(&request.arguments).get(name);
             let current = Table::new(&current.arguments).get(name);
-            if !same_argument(name, received.as_ref(), current.as_ref()) {
-                return Err(inequivalent(name, describe(received), describe(current)));
+            if same_argument(name, received.as_ref(), current.as_ref()) {
+                continue;
             }
+            let (received, current) = (describe(received), describe(current));
+            return Err(match (received, current) {
+                (Described::Value(received), Described::Value(current))
+                    if received.kind == current.kind =>
+                {
+                    let quoted = |text: &str| format!("'{text}'");
+                    inequivalent(name, quoted(&received.text), quoted(&current.text))
+                }
+                (received, current) => {
+                    inequivalent(name, received.to_string(), current.to_string())
+                }
+            });
         }
         Ok(())
     }
@@ -164,7 +176,7 @@ impl Vhost {
             return Err(Refusal::precondition(text));
         }
         if if_empty && counts.ready > 0 {
-            let text = format!("queue '{name}' in vhost '{vhost}' is not empty");
+            let text = format!("queue '{name}' in vhost '{vhost}' not empty");
             return Err(Refusal::precondition(text));
         }
         let mut changes = Vec::new();
@@ -202,9 +214,31 @@ fn same_argument(name: &str, received: Option<&Value<'_>>, current: Option<&Valu
     }
 }
 
-fn describe(value: Option<Value<'_>>) -> String {
+/// An argument in an error text.
+enum Described {
+    None,
+    Value(DescribedValue),
+}
+
+struct DescribedValue {
+    text: String,
+    kind: &'static str,
+}
+
+impl std::fmt::Display for Described {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Described::None => formatter.write_str("none"),
+            Described::Value(DescribedValue { text, kind }) => {
+                write!(formatter, "the value '{text}' of type '{kind}'")
+            }
+        }
+    }
+}
+
+fn describe(value: Option<Value<'_>>) -> Described {
     let Some(value) = value else {
-        return "none".to_owned();
+        return Described::None;
     };
     let (text, kind) = match &value {
         Value::Bool(flag) => (flag.to_string(), "bool"),
@@ -225,5 +259,5 @@ fn describe(value: Option<Value<'_>>) -> String {
         Value::Bytes(_) => (String::new(), "binary"),
         Value::Void => (String::new(), "void"),
     };
-    format!("the value '{text}' of type '{kind}'")
+    Described::Value(DescribedValue { text, kind })
 }

@@ -25,6 +25,12 @@ pub mod bindings {
 #[macro_export]
 macro_rules! export {
     ($exchange_type:ty) => {
+        // Natively nothing is exported; the type still counts as used.
+        const _: fn(
+            &$crate::Opening<'_>,
+        ) -> ::std::result::Result<$exchange_type, ::std::string::String> =
+            <$exchange_type as $crate::ExchangeType>::open;
+
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             thread_local! {

@@ -48,6 +48,9 @@ mod host;
 mod message;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub use answer::{Answer, Decision, Inputs};
 pub use exchange::{Binding, ExchangeType, Named, Opening};
 pub use field::{Array, Fields, Items, Table, Value};

@@ -1,0 +1,59 @@
+//! The pace as data in, data out.
+
+use std::time::Duration;
+
+use crate::plugin::pace::Pace;
+
+const FAST: Duration = Duration::from_nanos(400);
+
+fn fast() -> Pace {
+    let mut pace = Pace::default();
+    for _ in 0..100 {
+        pace.called(FAST);
+    }
+    pace
+}
+
+#[test]
+fn one_lost_time_slice_does_not_make_a_fast_type_slow() {
+    let mut pace = fast();
+    pace.called(Duration::from_millis(3));
+    assert!(!pace.calls_are_slow());
+}
+
+#[test]
+fn steady_slowness_does_and_steady_speed_ends_it() {
+    let mut pace = fast();
+    let calls = (1..1000).find(|_| {
+        pace.called(Duration::from_micros(200));
+        pace.calls_are_slow()
+    });
+    assert!(calls.is_some_and(|calls| calls < 64), "{calls:?}");
+    let calls = (1..1000).find(|_| {
+        pace.called(FAST);
+        !pace.calls_are_slow()
+    });
+    assert!(calls.is_some_and(|calls| calls < 64), "{calls:?}");
+}
+
+#[test]
+fn a_timeout_is_slow_at_once() {
+    let mut pace = fast();
+    pace.timed_out(Duration::from_millis(5));
+    assert!(pace.calls_are_slow());
+}
+
+#[test]
+fn a_rebuild_is_expected_to_take_what_opening_and_binding_took() {
+    let mut pace = Pace::default();
+    pace.opened(Duration::from_micros(100));
+    for _ in 0..50 {
+        pace.bound(Duration::from_nanos(900));
+    }
+    assert!(!pace.rebuild_is_slow(100));
+    assert!(pace.rebuild_is_slow(10_000));
+    pace.rebuilt(Duration::from_micros(500), 10_000);
+    assert!(!pace.rebuild_is_slow(10_000));
+    pace.opened(Duration::from_millis(2));
+    assert!(pace.rebuild_is_slow(0));
+}

@@ -1,7 +1,7 @@
 //! The reader thread: messages come back from disk, in order, for queues whose head is not in
 //! memory. Not the order in which queues ask.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use fjall::{Readable, Slice, Snapshot};
@@ -119,54 +119,30 @@ impl Read<'_> {
         let lowest = from.saturating_sub(PACK_SPAN - 1);
         let all = pack_key(queue, lowest)..=pack_key(queue, Seq::MAX);
         let mut packs = Packs::new(queue);
-        let mut found = Vec::new();
-        // Read, but a pack that is not yet read may hold lower numbers.
-        let mut open: BTreeMap<Seq, Stored> = BTreeMap::new();
-        let mut bytes = 0;
+        let mut window = Window::new(max_messages, max_bytes);
         for guard in self.snapshot.range(&self.disk.entries, all) {
             let (key, value) = guard.into_inner()?;
             let (_, first) = read_pack_key(&key).ok_or(StoreError::Corrupt("entry key"))?;
-            while let Some(entry) = open.first_entry()
-                && *entry.key() < first
-            {
-                if is_full(found.len(), bytes, max_messages, max_bytes) {
-                    return Ok(found);
-                }
-                bytes += entry.get().message.size();
-                found.push(entry.remove());
-            }
-            // What is open counts too: it will be delivered before anything read from here on.
-            if is_full(
-                found.len() + open.len(),
-                bytes,
-                max_messages.saturating_add(open.len()),
-                max_bytes,
-            ) {
-                return Ok(found);
+            if first >= window.end {
+                break;
             }
             let row = Row::decode(&value)?;
             if row.last_seq(first).is_none_or(|last| last < from) {
                 continue;
             }
             let pack = packs.get(self, first)?;
-            self.unpack(
-                &pack,
-                first,
-                &row,
-                |seq| seq >= from,
-                |stored| {
-                    open.insert(stored.seq, stored);
-                },
-            )?;
-        }
-        for (_, stored) in open {
-            if is_full(found.len(), bytes, max_messages, max_bytes) {
-                break;
+            let mut reader = PackReader::new(&pack)?;
+            while let Some(packed) = reader.next()? {
+                let seq = first.saturating_add(packed.offset);
+                if seq >= from && row.is_live(packed.offset) {
+                    if !window.wants(seq) {
+                        break;
+                    }
+                    window.insert(self.stored(&packed, seq, &row)?);
+                }
             }
-            bytes += stored.message.size();
-            found.push(stored);
         }
-        Ok(found)
+        Ok(window.found)
     }
 
     fn fetch(&mut self, queue: QueueId, seqs: &[Seq]) -> Result<Vec<Stored>, StoreError> {
@@ -237,9 +213,59 @@ impl Read<'_> {
     }
 }
 
-/// At least one message is always read, however long it is.
-fn is_full(messages: usize, bytes: usize, max_messages: usize, max_bytes: usize) -> bool {
-    messages > 0 && (messages >= max_messages || bytes >= max_bytes)
+/// The lowest messages found so far, as many as were asked for. Packs may overlap: what is read
+/// later may belong before what was read earlier.
+struct Window {
+    found: Vec<Stored>,
+    bytes: usize,
+    max_messages: usize,
+    max_bytes: usize,
+    /// From here on something was left out.
+    end: Seq,
+}
+
+impl Window {
+    fn new(max_messages: usize, max_bytes: usize) -> Window {
+        Window {
+            found: Vec::new(),
+            bytes: 0,
+            max_messages,
+            max_bytes,
+            end: Seq::MAX,
+        }
+    }
+
+    /// At least one message is always read, however long it is.
+    fn is_full(&self) -> bool {
+        !self.found.is_empty()
+            && (self.found.len() >= self.max_messages || self.bytes >= self.max_bytes)
+    }
+
+    fn wants(&mut self, seq: Seq) -> bool {
+        let last = self.found.last().map_or(0, |last| last.seq);
+        let wanted = seq < self.end && (!self.is_full() || seq < last);
+        if !wanted {
+            self.end = self.end.min(seq);
+        }
+        wanted
+    }
+
+    fn insert(&mut self, stored: Stored) {
+        if self.is_full()
+            && let Some(last) = self.found.pop()
+        {
+            self.bytes = self.bytes.saturating_sub(last.message.size());
+            self.end = self.end.min(last.seq);
+        }
+        self.bytes += stored.message.size();
+        match self.found.last() {
+            Some(last) if last.seq > stored.seq => {
+                let at = self.found.partition_point(|one| one.seq < stored.seq);
+                self.found.insert(at, stored);
+            }
+            Some(_) | None => self.found.push(stored),
+        }
+    }
 }
 
 fn read_pack(read: &Read, queue: QueueId, first: Seq) -> Result<Slice, StoreError> {

@@ -17,6 +17,7 @@ use super::layout::{PACK_SPAN, pack_key, read_pack_key};
 use super::pack::{Body, LastExchange, PackReader, Packed};
 use super::row::Row;
 use super::rows::find_row;
+use super::sweep::Purge;
 use super::{StoreEvents, Stored};
 
 pub(super) enum Request {
@@ -76,8 +77,14 @@ impl ReadDesk {
 
 pub(super) fn run(shared: &Shared, events: &Arc<dyn StoreEvents>) {
     while let Some(request) = shared.reads.take() {
+        let queue = match &request {
+            Request::Load { queue, .. } | Request::Fetch { queue, .. } => queue,
+        };
+        // Before the snapshot: a purge that ended in between is in the snapshot then.
+        let purge = shared.purges.lock().get(queue).cloned();
         let mut read = Read {
             disk: &shared.disk,
+            purge,
             snapshot: shared.disk.snapshot(),
             exchanges: LastExchange::default(),
         };
@@ -103,6 +110,7 @@ pub(super) fn run(shared: &Shared, events: &Arc<dyn StoreEvents>) {
 
 struct Read<'a> {
     disk: &'a Disk,
+    purge: Option<Arc<Purge>>,
     snapshot: Snapshot,
     exchanges: LastExchange,
 }
@@ -130,11 +138,14 @@ impl Read<'_> {
             if row.last_seq(first).is_none_or(|last| last < from) {
                 continue;
             }
+            if self.purge.is_some() && row.live().all(|at| self.is_purged(first + at)) {
+                continue;
+            }
             let pack = packs.get(self, first)?;
             let mut reader = PackReader::new(&pack)?;
             while let Some(packed) = reader.next()? {
                 let seq = first.saturating_add(packed.offset);
-                if seq >= from && row.is_live(packed.offset) {
+                if seq >= from && row.is_live(packed.offset) && !self.is_purged(seq) {
                     if !window.wants(seq) {
                         break;
                     }
@@ -185,11 +196,15 @@ impl Read<'_> {
             let seq = first
                 .checked_add(packed.offset)
                 .ok_or(StoreError::Corrupt("pack"))?;
-            if row.is_live(packed.offset) && wanted(seq) {
+            if row.is_live(packed.offset) && wanted(seq) && !self.is_purged(seq) {
                 take(self.stored(&packed, seq, row)?);
             }
         }
         Ok(())
+    }
+
+    fn is_purged(&self, seq: Seq) -> bool {
+        self.purge.as_ref().is_some_and(|purge| purge.covers(seq))
     }
 
     fn stored(&mut self, packed: &Packed, seq: Seq, row: &Row) -> Result<Stored, StoreError> {

@@ -1,5 +1,7 @@
 //! Tests of the store through its public door, with a folder of their own each.
 
+#![allow(clippy::unwrap_used)]
+
 mod bench;
 mod confirm;
 mod delay;

@@ -96,8 +96,9 @@ impl Committer {
         }
         let shared = Arc::clone(&self.shared);
         let counts = &shared.counts;
-        let by_ack = self.stage.early.resolve();
+        let by_ack = self.stage.early.places();
         counts.confirmed_by_ack.fetch_add(by_ack, Ordering::Relaxed);
+        self.stage.early.resolve();
         let batch = self
             .writer
             .build(&shared.disk, &shared.timers, &mut self.stage)?;
@@ -108,6 +109,13 @@ impl Committer {
             counts.syncs.fetch_add(synced, Ordering::Relaxed);
         }
         self.writer.rows.shrink();
+        for (queue, purge) in self.writer.sweeps.news() {
+            let mut purges = shared.purges.lock();
+            match purge {
+                Some(purge) => purges.insert(queue, purge),
+                None => purges.remove(&queue),
+            };
+        }
         shared.mailbox.written(bytes);
         self.tell();
         self.stage.clear();
@@ -149,7 +157,7 @@ impl Committer {
     /// The batch is where it has to be: confirms, then queues, then moves, in order.
     fn tell(&mut self) {
         let counts = &self.shared.counts;
-        let by_sync = self.stage.late.resolve();
+        let by_sync = self.stage.late.places();
         counts
             .confirmed_by_sync
             .fetch_add(by_sync, Ordering::Relaxed);
@@ -159,6 +167,7 @@ impl Committer {
         counts
             .messages_cancelled
             .fetch_add(self.stage.cancelled, Ordering::Relaxed);
+        self.stage.late.resolve();
         for queue in self.stage.queues() {
             if let Some(upto) = queue.upto {
                 self.events.written(queue.queue, upto);

@@ -22,13 +22,17 @@ impl Confirms {
         self.open.push(confirm);
     }
 
+    /// Places, not publishes: one that went to two queues counts twice.
+    pub(super) fn places(&self) -> u64 {
+        self.open.len() as u64
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 
-    /// Tells every sink once. Returns how many places were resolved.
-    pub(super) fn resolve(&mut self) -> u64 {
-        let places = self.open.len() as u64;
+    /// Tells every sink once.
+    pub(super) fn resolve(&mut self) {
         let mut last: Option<(usize, usize)> = None;
         for confirm in self.open.drain(..) {
             let Some((sink, publish)) = confirm.resolve() else {
@@ -56,7 +60,6 @@ impl Confirms {
                 self.spare.push(publishes);
             }
         }
-        places
     }
 
     pub(super) fn forget(&mut self) {

@@ -160,6 +160,10 @@ fn lock_folder(directory: &Path) -> Result<File, StoreError> {
             .recursive(true)
             .mode(0o700)
             .create(directory)?;
+        // Else a power cut may take the whole new folder with all that was synced inside it.
+        if let Some(parent) = directory.canonicalize()?.parent() {
+            File::open(parent)?.sync_all()?;
+        }
     }
     // A folder that was there may be open to others: it holds messages and password hashes.
     fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;

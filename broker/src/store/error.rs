@@ -20,6 +20,8 @@ pub enum StoreError {
     Database(fjall::Error),
     /// The disk failed earlier; [`super::StoreEvents::failed`] said why.
     Failed,
+    /// A thread of the store met a defect of this program.
+    Panicked,
 }
 
 impl fmt::Display for StoreError {
@@ -43,6 +45,7 @@ impl fmt::Display for StoreError {
             StoreError::Io(error) => write!(f, "{error}"),
             StoreError::Database(error) => write!(f, "{error}"),
             StoreError::Failed => write!(f, "the store has failed"),
+            StoreError::Panicked => write!(f, "a thread of the store panicked"),
         }
     }
 }
@@ -55,7 +58,8 @@ impl std::error::Error for StoreError {
             StoreError::InUse(_)
             | StoreError::NewerFormat { .. }
             | StoreError::Corrupt(_)
-            | StoreError::Failed => None,
+            | StoreError::Failed
+            | StoreError::Panicked => None,
         }
     }
 }

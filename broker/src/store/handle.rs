@@ -108,6 +108,8 @@ pub(super) struct Shared {
     write_buffer_bound: u64,
     next_queue: AtomicU64,
     found: Mutex<Vec<QueueId>>,
+    /// Purges whose rows are still being swept: what they cover is not read any more.
+    pub(super) purges: Mutex<HashMap<QueueId, Arc<Purge>>>,
     events: Mutex<Option<Arc<dyn StoreEvents>>>,
     failed: AtomicBool,
 }
@@ -140,6 +142,17 @@ impl Shared {
         self.reads.stop();
         self.timers.stop();
         self.mailbox.abandon();
+    }
+}
+
+/// A thread of the store that panics must not leave publishers waiting for ever.
+struct Watch(Arc<Shared>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.fail(&StoreError::Panicked);
+        }
     }
 }
 
@@ -185,7 +198,10 @@ impl Store {
         let run = last + 1;
         disk.write_run(run, false)?;
         let found = recovery::read(&disk, run)?;
+        let purges = found.unfinished.iter();
+        let purges = purges.map(|(queue, purge)| (*queue, Arc::new(purge.clone())));
         let shared = Shared {
+            purges: Mutex::new(purges.collect()),
             disk,
             mailbox: Mailbox::new(options.mailbox_bytes),
             reads: ReadDesk::default(),
@@ -227,7 +243,13 @@ impl Store {
     }
 
     fn spawn(&self, name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(body)?;
+        let watch = Watch(Arc::clone(&self.0.shared));
+        let thread = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                let _watch = watch;
+                body();
+            })?;
         self.0.threads.lock().push(thread);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The reader thread: messages come back from disk, in order, for queues whose head is not in
 //! memory. Not the order in which queues ask.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use fjall::{Readable, Slice, Snapshot};
@@ -17,6 +17,7 @@ use super::layout::{PACK_SPAN, pack_key, read_pack_key};
 use super::pack::{Body, LastExchange, PackReader, Packed};
 use super::row::Row;
 use super::rows::find_row;
+use super::sweep::Purge;
 use super::{StoreEvents, Stored};
 
 pub(super) enum Request {
@@ -76,8 +77,14 @@ impl ReadDesk {
 
 pub(super) fn run(shared: &Shared, events: &Arc<dyn StoreEvents>) {
     while let Some(request) = shared.reads.take() {
+        let queue = match &request {
+            Request::Load { queue, .. } | Request::Fetch { queue, .. } => queue,
+        };
+        // Before the snapshot: a purge that ended in between is in the snapshot then.
+        let purge = shared.purges.lock().get(queue).cloned();
         let mut read = Read {
             disk: &shared.disk,
+            purge,
             snapshot: shared.disk.snapshot(),
             exchanges: LastExchange::default(),
         };
@@ -103,6 +110,7 @@ pub(super) fn run(shared: &Shared, events: &Arc<dyn StoreEvents>) {
 
 struct Read<'a> {
     disk: &'a Disk,
+    purge: Option<Arc<Purge>>,
     snapshot: Snapshot,
     exchanges: LastExchange,
 }
@@ -119,54 +127,33 @@ impl Read<'_> {
         let lowest = from.saturating_sub(PACK_SPAN - 1);
         let all = pack_key(queue, lowest)..=pack_key(queue, Seq::MAX);
         let mut packs = Packs::new(queue);
-        let mut found = Vec::new();
-        // Read, but a pack that is not yet read may hold lower numbers.
-        let mut open: BTreeMap<Seq, Stored> = BTreeMap::new();
-        let mut bytes = 0;
+        let mut window = Window::new(max_messages, max_bytes);
         for guard in self.snapshot.range(&self.disk.entries, all) {
             let (key, value) = guard.into_inner()?;
             let (_, first) = read_pack_key(&key).ok_or(StoreError::Corrupt("entry key"))?;
-            while let Some(entry) = open.first_entry()
-                && *entry.key() < first
-            {
-                if is_full(found.len(), bytes, max_messages, max_bytes) {
-                    return Ok(found);
-                }
-                bytes += entry.get().message.size();
-                found.push(entry.remove());
-            }
-            // What is open counts too: it will be delivered before anything read from here on.
-            if is_full(
-                found.len() + open.len(),
-                bytes,
-                max_messages.saturating_add(open.len()),
-                max_bytes,
-            ) {
-                return Ok(found);
+            if first >= window.end {
+                break;
             }
             let row = Row::decode(&value)?;
             if row.last_seq(first).is_none_or(|last| last < from) {
                 continue;
             }
-            let pack = packs.get(self, first)?;
-            self.unpack(
-                &pack,
-                first,
-                &row,
-                |seq| seq >= from,
-                |stored| {
-                    open.insert(stored.seq, stored);
-                },
-            )?;
-        }
-        for (_, stored) in open {
-            if is_full(found.len(), bytes, max_messages, max_bytes) {
-                break;
+            if self.purge.is_some() && row.live().all(|at| self.is_purged(first + at)) {
+                continue;
             }
-            bytes += stored.message.size();
-            found.push(stored);
+            let pack = packs.get(self, first)?;
+            let mut reader = PackReader::new(&pack)?;
+            while let Some(packed) = reader.next()? {
+                let seq = first.saturating_add(packed.offset);
+                if seq >= from && row.is_live(packed.offset) && !self.is_purged(seq) {
+                    if !window.wants(seq) {
+                        break;
+                    }
+                    window.insert(self.stored(&packed, seq, &row)?);
+                }
+            }
         }
-        Ok(found)
+        Ok(window.found)
     }
 
     fn fetch(&mut self, queue: QueueId, seqs: &[Seq]) -> Result<Vec<Stored>, StoreError> {
@@ -209,11 +196,15 @@ impl Read<'_> {
             let seq = first
                 .checked_add(packed.offset)
                 .ok_or(StoreError::Corrupt("pack"))?;
-            if row.is_live(packed.offset) && wanted(seq) {
+            if row.is_live(packed.offset) && wanted(seq) && !self.is_purged(seq) {
                 take(self.stored(&packed, seq, row)?);
             }
         }
         Ok(())
+    }
+
+    fn is_purged(&self, seq: Seq) -> bool {
+        self.purge.as_ref().is_some_and(|purge| purge.covers(seq))
     }
 
     fn stored(&mut self, packed: &Packed, seq: Seq, row: &Row) -> Result<Stored, StoreError> {
@@ -237,9 +228,59 @@ impl Read<'_> {
     }
 }
 
-/// At least one message is always read, however long it is.
-fn is_full(messages: usize, bytes: usize, max_messages: usize, max_bytes: usize) -> bool {
-    messages > 0 && (messages >= max_messages || bytes >= max_bytes)
+/// The lowest messages found so far, as many as were asked for. Packs may overlap: what is read
+/// later may belong before what was read earlier.
+struct Window {
+    found: Vec<Stored>,
+    bytes: usize,
+    max_messages: usize,
+    max_bytes: usize,
+    /// From here on something was left out.
+    end: Seq,
+}
+
+impl Window {
+    fn new(max_messages: usize, max_bytes: usize) -> Window {
+        Window {
+            found: Vec::new(),
+            bytes: 0,
+            max_messages,
+            max_bytes,
+            end: Seq::MAX,
+        }
+    }
+
+    /// At least one message is always read, however long it is.
+    fn is_full(&self) -> bool {
+        !self.found.is_empty()
+            && (self.found.len() >= self.max_messages || self.bytes >= self.max_bytes)
+    }
+
+    fn wants(&mut self, seq: Seq) -> bool {
+        let last = self.found.last().map_or(0, |last| last.seq);
+        let wanted = seq < self.end && (!self.is_full() || seq < last);
+        if !wanted {
+            self.end = self.end.min(seq);
+        }
+        wanted
+    }
+
+    fn insert(&mut self, stored: Stored) {
+        if self.is_full()
+            && let Some(last) = self.found.pop()
+        {
+            self.bytes = self.bytes.saturating_sub(last.message.size());
+            self.end = self.end.min(last.seq);
+        }
+        self.bytes += stored.message.size();
+        match self.found.last() {
+            Some(last) if last.seq > stored.seq => {
+                let at = self.found.partition_point(|one| one.seq < stored.seq);
+                self.found.insert(at, stored);
+            }
+            Some(_) | None => self.found.push(stored),
+        }
+    }
 }
 
 fn read_pack(read: &Read, queue: QueueId, first: Seq) -> Result<Slice, StoreError> {

@@ -2,6 +2,7 @@
 //! between batches. What a purge promised holds from its own batch on, by a row in `definitions`.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fjall::OwnedWriteBatch;
@@ -75,6 +76,8 @@ pub(super) struct Sweeps {
     turn: VecDeque<QueueId>,
     /// Their rows in `definitions` must be written with the next batch.
     unwritten: Vec<QueueId>,
+    /// What the reader must know once this batch is written: the purge that covers a queue, or none.
+    news: Vec<(QueueId, Option<Arc<Purge>>)>,
 }
 
 impl Sweeps {
@@ -108,6 +111,10 @@ impl Sweeps {
         if !job.forget {
             self.unwritten.push(queue);
         }
+    }
+
+    pub(super) fn news(&mut self) -> impl Iterator<Item = (QueueId, Option<Arc<Purge>>)> + '_ {
+        self.news.drain(..)
     }
 
     /// A purge that an earlier run did not finish: its row is there already.
@@ -161,6 +168,7 @@ impl Sweeps {
             budget -= job.step(disk, rows, bodies, (queue, budget))?;
             if job.cursor > job.purge.upto || job.cursor == Seq::MAX {
                 self.jobs.remove(&queue);
+                self.news.push((queue, None));
                 if disk.definitions.contains_key(purge_key(queue))? {
                     batch.remove(&disk.definitions, purge_key(queue));
                 }
@@ -175,6 +183,7 @@ impl Sweeps {
         for queue in self.unwritten.drain(..) {
             if let Some(job) = self.jobs.get(&queue).filter(|job| !job.forget) {
                 batch.insert(&disk.definitions, purge_key(queue), job.purge.encode());
+                self.news.push((queue, Some(Arc::new(job.purge.clone()))));
             }
         }
         Ok(())

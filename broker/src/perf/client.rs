@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::amqp::frame::{Cut, Frame, FrameKind, PROTOCOL_HEADER, cut};
 use crate::amqp::method::{self, Method};
-use crate::amqp::{AMQPClass, FieldTable, channel, connection, short_string, write};
+use crate::amqp::{AMQPClass, AMQPValue, FieldTable, channel, connection, short_string, write};
 
 pub const CHANNEL: u16 = 1;
 
@@ -110,7 +110,7 @@ impl Client {
         let user = &uri.authority.userinfo;
         let response = format!("\0{}\0{}", user.username, user.password);
         let start_ok = connection::StartOk {
-            client_properties: FieldTable::default(),
+            client_properties: client_properties(),
             mechanism: short_string("PLAIN"),
             response: response.into(),
             locale: short_string("en_US"),
@@ -191,6 +191,27 @@ impl Client {
             }
         }
     }
+}
+
+/// With the capability that lets a broker say why a login failed.
+fn client_properties() -> FieldTable {
+    let mut capabilities = FieldTable::default();
+    capabilities.insert(
+        short_string("authentication_failure_close"),
+        AMQPValue::Boolean(true),
+    );
+    let mut properties = FieldTable::default();
+    for (name, text) in [
+        ("product", "warren perf"),
+        ("connection_name", "warren perf"),
+    ] {
+        properties.insert(short_string(name), AMQPValue::LongString(text.into()));
+    }
+    properties.insert(
+        short_string("capabilities"),
+        AMQPValue::FieldTable(capabilities),
+    );
+    properties
 }
 
 /// Turns a close into the error that it is.

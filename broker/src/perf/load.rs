@@ -122,6 +122,8 @@ fn under_load(options: &Options) -> Result<Report> {
         .collect::<Result<Vec<_>>>()?;
     thread::scope(|scope| {
         let load = &load;
+        let mut cpu = CpuTime::of(&options.pid)?;
+        let mut first = load.sample();
         let consumers: Vec<_> = consumers
             .into_iter()
             .map(|consumer| scope.spawn(|| consumer.run(load).inspect_err(|_| load.fail())))
@@ -131,8 +133,10 @@ fn under_load(options: &Options) -> Result<Report> {
         {
             thread::sleep(TICK);
         }
-        let cpu = CpuTime::of(&options.pid)?;
-        let first = load.sample();
+        if options.publishers > 0 {
+            cpu = CpuTime::of(&options.pid)?;
+            first = load.sample();
+        }
         let publishers: Vec<_> = publishers
             .into_iter()
             .map(|publisher| scope.spawn(|| publisher.run(load).inspect_err(|_| load.fail())))

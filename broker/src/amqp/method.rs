@@ -308,7 +308,7 @@ fn check_arguments(octets: &[u8], arguments: &[Argument]) -> Option<()> {
             Argument::Short => drop(octets.short()?),
             Argument::Long => drop(octets.long()?),
             Argument::LongLong => drop(octets.longlong()?),
-            Argument::ShortStr => drop(octets.short_str()?),
+            Argument::ShortStr => octets.check_short_str()?,
             Argument::LongStr => drop(octets.long_octets()?),
             Argument::Table => {
                 table::check(octets.long_octets()?, table::MAX_TABLE_DEPTH).ok()?;

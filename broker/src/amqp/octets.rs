@@ -64,6 +64,13 @@ impl<'a> Octets<'a> {
         std::str::from_utf8(self.short_octets()?).ok()
     }
 
+    /// Skips a short string that must be UTF-8. Most are ASCII, which is cheaper to see.
+    #[inline]
+    pub fn check_short_str(&mut self) -> Option<()> {
+        let octets = self.short_octets()?;
+        (octets.is_ascii() || std::str::from_utf8(octets).is_ok()).then_some(())
+    }
+
     /// A long string, a table or an array: four length octets and that many more.
     #[inline]
     pub fn long_octets(&mut self) -> Option<&'a [u8]> {

@@ -174,7 +174,7 @@ pub(crate) fn check(raw: &[u8]) -> Option<()> {
             continue;
         }
         match kind {
-            Kind::ShortStr => drop(octets.short_str()?),
+            Kind::ShortStr => octets.check_short_str()?,
             Kind::Table => table::check(octets.long_octets()?, table::MAX_TABLE_DEPTH).ok()?,
             Kind::Octet => drop(octets.octet()?),
             Kind::Timestamp => drop(octets.longlong()?),

@@ -290,7 +290,7 @@ fn check_nested(raw: &[u8], kind: Kind, depth: usize) -> Result<(), TableError> 
             continue;
         }
         if matches!(kind, Kind::Table) {
-            octets.short_str().ok_or(TableError::Malformed)?;
+            octets.check_short_str().ok_or(TableError::Malformed)?;
         }
         let letter = octets.octet().ok_or(TableError::Malformed)?;
         match shape(letter).ok_or(TableError::Malformed)? {

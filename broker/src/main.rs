@@ -21,7 +21,7 @@ fn main() -> ExitCode {
             }
         }
         Command::Plugin(command) => warren::plugin_command::run(&command),
-        Command::Perf(options) => warren::perf::run(&options),
+        Command::Perf(options) => warren::perf::run(&options).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("warren: {error:#}");

@@ -1,7 +1,10 @@
-//! The plugins that ship inside the binary. Built from `plugins/` by `warren plugin build --builtin`.
+//! The plugins that ship inside the binary, built from `plugins/` by `warren plugin build --builtin`.
 
 /// Name and component of each.
 pub const BUILTIN: &[(&str, &[u8])] = &[
+    ("delayed-message", include_bytes!("../../builtin/delayed-message.wasm")),
     ("direct", include_bytes!("../../builtin/direct.wasm")),
     ("fanout", include_bytes!("../../builtin/fanout.wasm")),
+    ("headers", include_bytes!("../../builtin/headers.wasm")),
+    ("topic", include_bytes!("../../builtin/topic.wasm")),
 ];

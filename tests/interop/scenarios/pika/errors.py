@@ -3,7 +3,7 @@
 import pika
 from pika import spec
 
-from harness.cases import USER, VHOST, case, check, equal, fresh, main
+from harness.cases import USER, VHOST, case, equal, fresh, main
 from harness.pika_client import channel_error, connected, connection_error, refused, temporary_queue
 
 

@@ -99,7 +99,7 @@ def access_request_is_granted():
 def no_wait_gets_no_answer():
     with opened() as connection:
         queue = fresh("no-wait")
-        connection.send(queue_declare(1, queue, bits=0b11000), queue_declare(1, queue))
+        connection.send(queue_declare(1, queue, bits=0b10100), queue_declare(1, queue))
         # The one answer is to the second, and there is nothing behind it.
         connection.expect(wire.QUEUE_DECLARE_OK, 1)
         connection.send(method(1, wire.CONFIRM_SELECT, b"\0"))

@@ -15,7 +15,7 @@ def _declared_with(arguments):
 @case
 def table_longer_than_its_frame():
     sent = _declared_with(struct.pack(">I", 1000) + b"abc")
-    text = "FRAME_ERROR - cannot decode <<0,0,0,8,0,0,3,232,97,98,99>>"
+    text = "FRAME_ERROR - cannot decode <<0,0,0,4,0,0,3,232,97,98,99>>"
     closes_with(sent, 501, text, wire.QUEUE_DECLARE)
 
 

@@ -6,7 +6,7 @@ import time
 import pika
 from pika import exceptions
 
-from harness.cases import URL
+from harness.cases import URL, equal
 
 
 def parameters(**overrides):
@@ -90,6 +90,12 @@ def channel_error(connection, action):
     except exceptions.ChannelClosedByBroker as error:
         return error.reply_code, error.reply_text
     raise AssertionError("the channel stayed open")
+
+
+def refused(action, code, text):
+    """Checks that the broker closes the channel `action` is done on with this code and text."""
+    with connected() as connection:
+        equal(channel_error(connection, action), (code, text), "refusal")
 
 
 def connection_error(action, **overrides):

@@ -54,7 +54,7 @@ def publish(channel, key, exchange=""):
     return method(channel, BASIC_PUBLISH, b"\0\0" + short(exchange) + short(key) + b"\0")
 
 
-def queue_declare(channel, name, bits=0b01000, arguments=b"\0\0\0\0"):
+def queue_declare(channel, name, bits=0b00100, arguments=b"\0\0\0\0"):
     """Exclusive, unless the bits say otherwise (passive, durable, exclusive, auto-delete, no-wait from the lowest)."""
     return method(channel, QUEUE_DECLARE, b"\0\0" + short(name) + bytes([bits]) + arguments)
 

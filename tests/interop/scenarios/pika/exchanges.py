@@ -160,6 +160,21 @@ def alternate_exchange_takes_what_nothing_else_takes():
 
 
 @case
+def cc_and_bcc_are_further_keys():
+    with confirming() as channel:
+        exchange = _exchange(channel, "direct")
+        queues = {key: _bound(channel, exchange, key) for key in ("to", "cc", "bcc", "other")}
+        headers = {"CC": ["cc", "to"], "BCC": ["bcc"]}
+        channel.basic_publish(exchange, "to", b"x", pika.BasicProperties(headers=headers))
+        for key in ("to", "cc", "bcc"):
+            method, properties, _ = channel.basic_get(queues[key], auto_ack=True)
+            equal(method.routing_key, "to", f"routing key of the copy for {key}")
+            equal(properties.headers, {"CC": ["cc", "to"]}, f"headers of the copy for {key}, without BCC")
+            equal(drain(channel, queues[key]), [], f"further copies for {key}")
+        equal(drain(channel, queues["other"]), [], "key not named")
+
+
+@case
 def auto_delete_exchange_goes_with_its_last_binding():
     with connected() as connection:
         channel = connection.channel()

@@ -264,7 +264,7 @@ impl Store {
         self.push(Item::Append(append));
     }
 
-    /// A consumer acknowledged these. What is not written yet will not be, and its confirm goes out
+    /// A consumer acknowledged these (only what was appended: the search for others costs). What is not written yet will not be, and its confirm goes out
     /// without a sync.
     pub fn settle(&self, queue: QueueId, seqs: &[Seq]) {
         self.gone(queue, seqs, Gone::Acknowledged);

@@ -156,3 +156,56 @@ fn drain(run: &Run, messages: u64) {
     let rate = messages as f64 / begun.elapsed().as_secs_f64() / 1e6;
     println!("drain {rate:.2} M/s, slowest load {slowest:?}, highest RSS {highest} MiB");
 }
+
+#[test]
+#[ignore = "a figure"]
+fn packs_of_one_message() {
+    const MESSAGES: u64 = 200_000;
+    let folder = Folder::new();
+    let run = Run::start(&folder);
+    for seq in 1..=MESSAGES {
+        run.append(Q, seq, &[1; 100]);
+        run.settle_down();
+    }
+    println!("{:?}", run.store.stats());
+    drop(run);
+    let run = Run::start(&folder);
+    drain(&run, MESSAGES);
+}
+
+#[test]
+#[ignore = "a figure"]
+fn a_million_held_messages() {
+    const MESSAGES: u64 = 1_000_000;
+    let folder = Folder::new();
+    let run = Run::start(&folder);
+    let begun = Instant::now();
+    for number in 0..MESSAGES {
+        run.store.hold(Hold {
+            due: 1000 + number * 7919 % 1_000_000,
+            vhost: Arc::from("/"),
+            message: message(&[1; 100]),
+            confirm: None,
+        });
+        if number % 256 == 0 {
+            wait_below_bound(&run);
+        }
+    }
+    run.settle_down();
+    let rate = MESSAGES as f64 / begun.elapsed().as_secs_f64() / 1e3;
+    println!("held {rate:.0} k/s, RSS {} MiB", rss());
+    let begun = Instant::now();
+    run.clock.set(2_000_000);
+    run.store.look_at_clock();
+    let mut left = MESSAGES;
+    while left > 0 {
+        let held = run.witness.until("due messages", |seen| seen.due.pop());
+        left -= held.len() as u64;
+        run.store.commit(Move {
+            timers: held.iter().map(|one| one.key).collect(),
+            ..Move::default()
+        });
+    }
+    let rate = MESSAGES as f64 / begun.elapsed().as_secs_f64() / 1e3;
+    println!("released {rate:.0} k/s, RSS {} MiB", rss());
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod codec;
 mod confirm;
 mod delay;
 mod keep;

@@ -274,31 +274,38 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_type_fails_at_its_first_octet() {
-        assert_eq!(cut(&[9], 0), Err(FrameError::UnknownType(9)));
-        assert_eq!(cut(b"A", 0), Err(FrameError::UnknownType(b'A')));
-    }
-
-    #[test]
-    fn an_oversized_frame_fails_at_its_seventh_octet() {
-        let error = FrameError::TooLarge {
-            size: 4097,
-            max: 4088,
-        };
-        assert_eq!(cut(&[3, 0, 1, 0, 0, 0x10, 0x01], 4096), Err(error));
-        assert_eq!(cut(&[3, 0, 1, 0, 0, 0x10, 0x00], 4096), Ok(Cut::Incomplete));
-        assert_eq!(cut(&[3, 0, 1, 255, 255, 255, 255], 0), Ok(Cut::Incomplete));
+    fn an_unknown_type_is_told_with_its_octets() {
+        assert_eq!(cut(&[9], 0), Ok(Cut::Incomplete));
+        let error = cut(b"\x09\0\x01\0\0\0\x03abc\xce", 0).expect_err("type 9");
+        assert_eq!(error, FrameError::new(9, b"abc", FrameFault::Unknown));
         assert_eq!(
             error.text(),
-            "all octets = <<>>: {frame_too_large,4097,4088}"
+            "type 9, all octets = <<\"abc\">>: unknown_frame"
         );
     }
 
     #[test]
-    fn a_wrong_end_octet_is_an_error() {
+    fn an_oversized_frame_fails_at_its_seventh_octet() {
+        let fault = FrameFault::TooLarge {
+            size: 4097,
+            max: 4088,
+        };
+        let error = FrameError::new(3, &[], fault);
+        assert_eq!(cut(&[3, 0, 1, 0, 0, 0x10, 0x01], 4096), Err(error.clone()));
+        assert_eq!(cut(&[3, 0, 1, 0, 0, 0x10, 0x00], 4096), Ok(Cut::Incomplete));
+        assert_eq!(cut(&[3, 0, 1, 255, 255, 255, 255], 0), Ok(Cut::Incomplete));
         assert_eq!(
-            cut(&[8, 0, 0, 0, 0, 0, 0, 205], 4096),
-            Err(FrameError::BadEnd(205))
+            error.text(),
+            "type 3, all octets = <<>>: {frame_too_large,4097,4088}"
+        );
+    }
+
+    #[test]
+    fn a_wrong_end_octet_is_told_with_the_payload() {
+        let error = cut(b"\x01\0\x01\0\0\0\x05\0\x14\0\x0a\0\0", 4096).expect_err("end 0");
+        assert_eq!(
+            error.text(),
+            "type 1, all octets = <<0,20,0,10,0>>: {invalid_frame_end_marker,0}"
         );
     }
 

@@ -2,7 +2,10 @@
 
 /// Name and component of each.
 pub const BUILTIN: &[(&str, &[u8])] = &[
-    ("delayed-message", include_bytes!("../../builtin/delayed-message.wasm")),
+    (
+        "delayed-message",
+        include_bytes!("../../builtin/delayed-message.wasm"),
+    ),
     ("direct", include_bytes!("../../builtin/direct.wasm")),
     ("fanout", include_bytes!("../../builtin/fanout.wasm")),
     ("headers", include_bytes!("../../builtin/headers.wasm")),

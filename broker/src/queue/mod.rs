@@ -115,8 +115,8 @@ impl Queue {
         if !purged.stored.is_empty() {
             self.store.remove(self.id, &purged.stored);
         }
-        if let Some((_first, last)) = purged.paged {
-            self.store.purge_through(self.id, last, Vec::new());
+        if let Some((first, last)) = purged.paged {
+            self.store.purge_range(self.id, first, last);
         }
         purged.messages
     }

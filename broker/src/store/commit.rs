@@ -1,7 +1,6 @@
 //! The commit thread: everything that waits becomes one batch, is written, and only then anybody is
 //! told. Not the contents of the batch (see `stage.rs`, `writer.rs`).
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -138,10 +137,9 @@ impl Committer {
             }
             Item::Hold(hold) => self.stage.holds.push(*hold),
             Item::Move(change) => self.stage.change(*change),
-            Item::Purge { queue, upto, keep } => {
-                let keep: HashSet<_> = keep.into_iter().collect();
-                self.stage.purge(queue, upto, &keep);
-                self.writer.sweeps.purge(queue, upto, keep);
+            Item::Purge { queue, first, last } => {
+                self.stage.purge(queue, first, last);
+                self.writer.sweeps.purge(queue, first, last);
             }
             Item::Forget(queue) => self.writer.sweeps.forget(queue),
             Item::SweepUnknown(known) => {

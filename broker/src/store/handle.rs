@@ -300,10 +300,10 @@ impl Store {
         self.push(Item::Move(Box::new(change)));
     }
 
-    /// Everything of this queue up to `upto` but `keep` (the unacknowledged ones) is gone. Appends
-    /// pushed later stay, whatever their number.
-    pub fn purge_through(&self, queue: QueueId, upto: Seq, keep: Vec<Seq>) {
-        self.push(Item::Purge { queue, upto, keep });
+    /// Everything of this queue from `first` to `last`, both included, is gone. Appends pushed later
+    /// stay, whatever their number.
+    pub fn purge_range(&self, queue: QueueId, first: Seq, last: Seq) {
+        self.push(Item::Purge { queue, first, last });
     }
 
     /// The queue is deleted. Its definition must be gone before: an interrupted sweep is taken up

@@ -9,7 +9,7 @@
 //! -----------  -----------------------------------------  -------------------------------------
 //! definitions  00 'f'                                     format u32 BE
 //!              00 'r'                                     run u64 BE | clean u8
-//!              00 'p' | queue u64 BE                      purge not finished: upto, kept numbers
+//!              00 'p' | queue u64 BE                      purge not finished: ranges, kept numbers
 //!              01 | key of the vhost room                 value of the vhost room
 //! packs        queue u64 BE | lane u8 | first u64 BE      the messages one batch brought to one
 //!                                                         queue, in order; <= 32 KiB unless one

@@ -40,8 +40,8 @@ pub(super) enum Item {
     Move(Box<Move>),
     Purge {
         queue: QueueId,
-        upto: Seq,
-        keep: Vec<Seq>,
+        first: Seq,
+        last: Seq,
     },
     Forget(QueueId),
     SweepUnknown(HashSet<QueueId>),
@@ -61,8 +61,7 @@ impl Item {
             }
             Item::Hold(hold) => hold.message.size() + mem::size_of::<Hold>(),
             Item::Move(change) => move_bytes(change),
-            Item::Purge { keep, .. } => keep.len() * 8,
-            Item::Forget(_) | Item::SweepUnknown(_) => 0,
+            Item::Purge { .. } | Item::Forget(_) | Item::SweepUnknown(_) => 0,
         };
         inside + mem::size_of::<Item>()
     }

@@ -1,7 +1,7 @@
 //! What the items of one batch come to, queue by queue, before anything is written: here an
 //! acknowledgement overtakes the append it belongs to. Not the disk.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -208,14 +208,14 @@ impl Stage {
     }
 
     /// Appends that came before a purge go with it.
-    pub(super) fn purge(&mut self, queue: QueueId, upto: Seq, keep: &HashSet<Seq>) {
+    pub(super) fn purge(&mut self, queue: QueueId, first: Seq, last: Seq) {
         let Some(stage) = self.queue(queue) else {
             return;
         };
         let mut confirms = Vec::new();
         let mut cancelled = 0;
         for pending in &mut stage.appends {
-            if pending.seq <= upto && !keep.contains(&pending.seq) {
+            if (first..=last).contains(&pending.seq) {
                 cancelled += u64::from(pending.message.take().is_some());
                 confirms.extend(pending.confirm.take());
             }

@@ -29,19 +29,56 @@ const STEP_TIME: Duration = Duration::from_millis(2);
 /// A purge that was promised and is not finished.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Purge {
-    pub(super) upto: Seq,
-    /// Unacknowledged when the purge came, or written after it.
-    pub(super) keep: HashSet<Seq>,
+    /// First and last sequence number of what goes, both included. Several where a backlog was
+    /// purged again before the sweep was through: between them live messages may stand.
+    ranges: Vec<(Seq, Seq)>,
+    /// Written after the purge, though their numbers lie inside.
+    keep: HashSet<Seq>,
 }
 
 impl Purge {
+    fn everything() -> Purge {
+        Purge {
+            ranges: vec![(0, Seq::MAX)],
+            keep: HashSet::new(),
+        }
+    }
+
     pub(super) fn covers(&self, seq: Seq) -> bool {
-        seq <= self.upto && !self.keep.contains(&seq)
+        self.in_range(seq) && !self.keep.contains(&seq)
+    }
+
+    fn in_range(&self, seq: Seq) -> bool {
+        self.ranges
+            .iter()
+            .any(|(first, last)| (*first..=*last).contains(&seq))
+    }
+
+    /// What stood in the new range is gone, whatever was kept there before.
+    fn add(&mut self, first: Seq, last: Seq) {
+        self.keep.retain(|seq| !(first..=last).contains(seq));
+        self.ranges.push((first, last));
+    }
+
+    fn first(&self) -> Seq {
+        self.ranges
+            .iter()
+            .map(|(first, _)| *first)
+            .min()
+            .unwrap_or(Seq::MAX)
+    }
+
+    fn last(&self) -> Seq {
+        self.ranges.iter().map(|(_, last)| *last).max().unwrap_or(0)
     }
 
     fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(20 + self.keep.len() * 9);
-        put_number(&mut out, self.upto);
+        let mut out = Vec::with_capacity(20 + self.ranges.len() * 18 + self.keep.len() * 9);
+        put_number(&mut out, self.ranges.len() as u64);
+        for (first, last) in &self.ranges {
+            put_number(&mut out, *first);
+            put_number(&mut out, *last);
+        }
         for seq in &self.keep {
             put_number(&mut out, *seq);
         }
@@ -50,10 +87,10 @@ impl Purge {
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Purge, StoreError> {
         let mut cursor = Cursor::new(bytes, "purge");
-        let mut purge = Purge {
-            upto: cursor.number()?,
-            keep: HashSet::new(),
-        };
+        let mut purge = Purge::default();
+        for _ in 0..cursor.number()? {
+            purge.ranges.push((cursor.number()?, cursor.number()?));
+        }
         while !cursor.is_empty() {
             purge.keep.insert(cursor.number()?);
         }
@@ -98,16 +135,10 @@ impl Sweeps {
         })
     }
 
-    pub(super) fn purge(&mut self, queue: QueueId, upto: Seq, keep: HashSet<Seq>) {
+    pub(super) fn purge(&mut self, queue: QueueId, first: Seq, last: Seq) {
         let job = self.job(queue);
-        let before = std::mem::take(&mut job.purge);
-        job.purge = Purge { upto, keep };
-        if before.upto > upto {
-            let kept = before.keep.into_iter().filter(|seq| *seq > upto);
-            job.purge.keep.extend(kept);
-            job.purge.upto = before.upto;
-        }
-        job.cursor = 0;
+        job.purge.add(first, last);
+        job.cursor = job.purge.first();
         if !job.forget {
             self.unwritten.push(queue);
         }
@@ -119,20 +150,19 @@ impl Sweeps {
 
     /// A purge that an earlier run did not finish: its row is there already.
     pub(super) fn resume(&mut self, queue: QueueId, purge: Purge) {
-        self.job(queue).purge = purge;
+        let job = self.job(queue);
+        job.cursor = purge.first();
+        job.purge = purge;
     }
 
     pub(super) fn forget(&mut self, queue: QueueId) {
         let job = self.job(queue);
-        job.purge = Purge {
-            upto: Seq::MAX,
-            keep: HashSet::new(),
-        };
+        job.purge = Purge::everything();
         job.cursor = 0;
         job.forget = true;
     }
 
-    /// A message written after the purge although its number is below it (a move's) stays.
+    /// A message written after the purge although its number is inside (a move's) stays.
     pub(super) fn spare(&mut self, queue: QueueId, seqs: impl Iterator<Item = Seq>) {
         let Some(job) = self.jobs.get_mut(&queue) else {
             return;
@@ -141,8 +171,13 @@ impl Sweeps {
             return;
         }
         let before = job.purge.keep.len();
-        let spared = seqs.take_while(|seq| *seq <= job.purge.upto);
-        job.purge.keep.extend(spared);
+        let Purge { ranges, keep } = &mut job.purge;
+        let inside = |seq: &Seq| {
+            ranges
+                .iter()
+                .any(|(first, last)| (first..=last).contains(&seq))
+        };
+        keep.extend(seqs.filter(inside));
         if job.purge.keep.len() > before {
             self.unwritten.push(queue);
         }
@@ -166,7 +201,7 @@ impl Sweeps {
                 continue;
             };
             budget -= job.step(disk, rows, bodies, (queue, budget))?;
-            if job.cursor > job.purge.upto || job.cursor == Seq::MAX {
+            if job.cursor > job.purge.last() || job.cursor == Seq::MAX {
                 self.jobs.remove(&queue);
                 self.news.push((queue, None));
                 if disk.definitions.contains_key(purge_key(queue))? {
@@ -200,7 +235,10 @@ impl Job {
         (queue, budget): (QueueId, usize),
     ) -> Result<usize, StoreError> {
         let begun = Instant::now();
-        let end = self.cursor.saturating_add(self.window).min(self.purge.upto);
+        let end = self
+            .cursor
+            .saturating_add(self.window)
+            .min(self.purge.last());
         let range = pack_key(queue, self.cursor)..=pack_key(queue, end);
         let mut packs = 0;
         for guard in disk.entries.range(range) {

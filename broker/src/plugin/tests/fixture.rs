@@ -40,8 +40,7 @@ pub fn componentize(text: &str, version: &str) -> Vec<u8> {
     let world = resolve
         .select_world(&[package], Some("exchange-plugin"))
         .expect("has the world");
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)
-        .expect("embeds");
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("embeds");
     ComponentEncoder::default()
         .validate(true)
         .module(&module)

@@ -45,6 +45,14 @@ fn basic_samples() -> Vec<AMQPClass> {
         CancelOk(basic::CancelOk {
             consumer_tag: "tag".into(),
         }),
+    ]
+    .map(AMQPClass::Basic)
+    .to_vec()
+}
+
+fn message_samples() -> Vec<AMQPClass> {
+    use basic::AMQPMethod::*;
+    [
         Publish(basic::Publish {
             exchange: "x".into(),
             routing_key: "a.b".into(),
@@ -290,6 +298,7 @@ fn other_samples() -> Vec<AMQPClass> {
 pub(crate) fn every_method() -> Vec<AMQPClass> {
     [
         basic_samples(),
+        message_samples(),
         connection_samples(),
         channel_samples(),
         exchange_samples(),

@@ -3,7 +3,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use amq_protocol::uri::{AMQPScheme, AMQPUri};
 use anyhow::{Context, Result, anyhow, bail};
@@ -22,6 +22,9 @@ const FRAME_MAX: u32 = 131_072;
 
 /// How long a broker may take to answer a call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a broker may go on sending after we said goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// How often a thread that waits for frames looks whether the load is over.
 pub const POLL: Duration = Duration::from_millis(100);
@@ -186,7 +189,8 @@ impl Client {
         let close = AMQPClass::Connection(connection::AMQPMethod::Close(close));
         if self.stream.set_read_timeout(Some(POLL)).is_ok() && self.send(0, close).is_ok() {
             // What is still on its way is of no interest; an unread socket would be reset.
-            while matches!(self.inbox.fill(&mut self.stream), Ok(true)) {
+            let end = Instant::now() + GOODBYE;
+            while Instant::now() < end && matches!(self.inbox.fill(&mut self.stream), Ok(true)) {
                 self.inbox.start = self.inbox.end;
             }
         }

@@ -482,6 +482,14 @@ impl Outbox {
         state.bytes.is_empty() && state.confirming.is_empty()
     }
 
+    /// An idle connection gives its buffer back.
+    pub fn shrink(&self) {
+        let mut state = self.state.lock();
+        if state.bytes.is_empty() {
+            state.bytes = Vec::new();
+        }
+    }
+
     /// The peer lets our answers pile up.
     pub fn over_reply_bound(&self) -> bool {
         self.state.lock().bytes.len() >= OUTBOX_REPLY_BYTES

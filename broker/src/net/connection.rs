@@ -40,7 +40,8 @@ pub(super) struct Driver {
     gate: Arc<Gate>,
     store: Store,
     input: Vec<u8>,
-    /// Octets of `input` that are worked off.
+    /// Octets of `input` that were read, and those of them that are worked off.
+    filled: usize,
     used: usize,
     read_size: usize,
     output: Vec<u8>,
@@ -91,6 +92,7 @@ impl Driver {
             gate,
             store,
             input: Vec::new(),
+            filled: 0,
             used: 0,
             read_size: READ_MIN,
             output: Vec::new(),
@@ -164,22 +166,25 @@ impl Driver {
         {
             return Poll::Ready(event);
         }
-        if self.session.outbox.poll_woken(context).is_ready() {
+        // With output waiting for the socket there is nothing to wake up for.
+        if self.output.is_empty() && self.session.outbox.poll_woken(context).is_ready() {
             return Poll::Ready(Event::Woken);
         }
         self.timer.as_mut().poll(context).map(|()| Event::Tick)
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Event> {
-        let filled = self.input.len();
-        self.input.resize(filled + self.read_size, 0);
-        let Some(spare) = self.input.get_mut(filled..) else {
+        // Grown once and kept: zeroing the room for every read would cost more than reading.
+        if self.input.len() < self.filled + self.read_size {
+            self.input.resize(self.filled + self.read_size, 0);
+        }
+        let Some(spare) = self.input.get_mut(self.filled..) else {
             return Poll::Ready(Event::Gone(None));
         };
         let mut buffer = ReadBuf::new(spare);
         let polled = Pin::new(&mut self.stream).poll_read(context, &mut buffer);
         let count = buffer.filled().len();
-        self.input.truncate(filled + count);
+        self.filled += count;
         match polled {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(())) if count == 0 => Poll::Ready(Event::Gone(None)),
@@ -212,16 +217,16 @@ impl Driver {
     }
 
     fn feed(&mut self) {
-        if self.waiting.is_none() && self.used < self.input.len() && !self.is_held_back() {
-            let fresh = self.input.get(self.used..).unwrap_or_default();
+        if self.waiting.is_none() && self.used < self.filled && !self.is_held_back() {
+            let fresh = self.input.get(self.used..self.filled).unwrap_or_default();
             let (used, next) = self.session.feed(fresh, &mut self.effects);
             self.used += used;
             self.take(next);
-            if self.used >= self.input.len() {
-                self.input.clear();
-                self.used = 0;
+            if self.used >= self.filled {
+                (self.used, self.filled) = (0, 0);
             } else if self.used > 0 && self.waiting.is_none() {
-                self.input.drain(..self.used);
+                self.input.copy_within(self.used..self.filled, 0);
+                self.filled -= self.used;
                 self.used = 0;
             }
         }
@@ -348,10 +353,11 @@ impl Driver {
 
     /// An idle connection gives its buffers back.
     fn shrink(&mut self) {
-        if self.input.is_empty() && self.input.capacity() > READ_MIN {
+        if self.filled == 0 && self.input.len() > READ_MIN {
             self.input = Vec::new();
             self.read_size = READ_MIN;
         }
+        self.session.outbox.shrink();
         if self.output.is_empty() {
             self.output = Vec::new();
         }

@@ -89,7 +89,7 @@ impl Queue {
         if self.is_deleted() {
             return Accepted::Gone;
         }
-        let persistent = publishing.persistent && self.attributes.durable;
+        let persistent = publishing.persistent && self.attributes.outlives_run();
         let stored = persistent || state.backlog.pages();
         let seq = state.take_seq();
         if stored {

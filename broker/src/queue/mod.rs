@@ -46,6 +46,13 @@ pub struct Attributes {
     pub arguments: Vec<u8>,
 }
 
+impl Attributes {
+    /// Persistent messages are written: the queue is there again after a restart.
+    pub fn outlives_run(&self) -> bool {
+        self.durable && self.exclusive.is_none()
+    }
+}
+
 /// What happened under a queue's lock and must be done after it is gone.
 #[derive(Default)]
 #[must_use = "effects must be applied once no lock is held"]

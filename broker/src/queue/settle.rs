@@ -150,7 +150,7 @@ impl Queue {
         let seq = state.take_seq();
         Some(Reserved {
             seq,
-            persistent: persistent && self.attributes.durable,
+            persistent: persistent && self.attributes.outlives_run(),
         })
     }
 

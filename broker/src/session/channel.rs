@@ -138,6 +138,8 @@ impl Session {
             unacked.extend(tx.into_unacked());
         }
         self.requeue(unacked, effects);
+        // What is deleted has nothing to settle any more.
+        self.queues.retain(|_, queue| !queue.is_deleted());
     }
 
     /// Stops a consumer; its queue may go with it.

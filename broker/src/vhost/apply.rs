@@ -116,7 +116,7 @@ impl Vhost {
         let (target, durable) = match &identity.destination {
             Destination::Queue(name) => match self.queue(name) {
                 Some(queue) => {
-                    let durable = queue.attributes.durable && queue.attributes.exclusive.is_none();
+                    let durable = queue.attributes.outlives_run();
                     (Target::Queue(queue), durable)
                 }
                 None => return Ok(None),

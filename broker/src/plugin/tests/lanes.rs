@@ -89,7 +89,9 @@ fn every_job_is_answered_once_also_when_the_owner_is_gone() {
             Moment::Publish,
             message("key", &[0, 0], b""),
             exchange.table.clone(),
-            Box::new(move |result| drop(sender.send(result.is_ok()))),
+            Box::new(move |result| {
+                let _ = sender.send(result.is_ok());
+            }),
         );
     }
     drop((sender, exchange, bench));

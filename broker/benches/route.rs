@@ -2,6 +2,7 @@
 //! All rows take turns in every round, so that a busy machine is busy for all of them.
 
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Instant;
 
 use warren::clock::SystemClock;
@@ -35,7 +36,7 @@ impl BindingTable for Table {
 struct Row {
     name: &'static str,
     instance: Arc<dyn ExchangeInstance>,
-    table: Table,
+    table: Arc<Table>,
     keys: Vec<String>,
     nanos: Vec<f64>,
     matches: usize,
@@ -51,9 +52,9 @@ impl Row {
             arguments: &[],
         };
         let opened = host.open(&opening).ok().expect("the type is built in");
-        let table = Table(bindings);
+        let table = Arc::new(Table(bindings));
         table.for_each(&mut |binding| {
-            opened.instance.bind(binding, &table).expect("binds");
+            opened.instance.bind(binding, &*table).expect("binds");
         });
         Row {
             name,
@@ -68,7 +69,8 @@ impl Row {
 
     fn round(&mut self, exchange: &Arc<str>) {
         let begun = Instant::now();
-        for key in self.keys.iter().cycle().take(CALLS) {
+        for index in 0..CALLS {
+            let key = self.keys[index % self.keys.len()].as_str();
             let message = MessageView {
                 exchange,
                 routing_key: key,
@@ -79,14 +81,31 @@ impl Row {
                 moment: Moment::Publish,
                 message,
             };
-            match self.instance.route(call, &self.table) {
+            match self.instance.route(call, &*self.table) {
                 Routing::Now(answer) => self.matches += slots(&answer.decision),
-                Routing::Later => self.later += 1,
+                Routing::Later => {
+                    self.later += 1;
+                    self.wait_for_the_lane(message);
+                }
                 Routing::Fault(fault) => panic!("{}", fault.0),
             }
         }
         let nanos = begun.elapsed().as_nanos() as f64;
         self.nanos.push(nanos / CALLS as f64);
+    }
+
+    /// The way back to the worker leads over fast calls in the lane.
+    fn wait_for_the_lane(&self, message: MessageView<'_>) {
+        let (sender, receiver) = channel();
+        self.instance.route_later(
+            Moment::Publish,
+            Arc::new(message.to_message()),
+            self.table.clone(),
+            Box::new(move |result| {
+                let _ = sender.send(result.is_ok());
+            }),
+        );
+        assert_eq!(receiver.recv(), Ok(true));
     }
 
     fn print(&mut self) {

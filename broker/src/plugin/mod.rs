@@ -6,6 +6,7 @@ mod breaker;
 mod cache;
 mod check;
 mod component;
+mod deadline;
 mod engine;
 mod fault;
 mod host;

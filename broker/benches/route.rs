@@ -51,7 +51,9 @@ impl Row {
             type_name,
             arguments: &[],
         };
-        let opened = host.open(&opening).ok().expect("the type is built in");
+        let Ok(opened) = host.open(&opening) else {
+            panic!("{type_name} is built in");
+        };
         let table = Arc::new(Table(bindings));
         table.for_each(&mut |binding| {
             opened.instance.bind(binding, &*table).expect("binds");

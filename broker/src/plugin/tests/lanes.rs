@@ -70,12 +70,12 @@ fn while_one_thread_is_in_a_call_the_others_are_told_later() {
         let exchange = &exchange;
         scope.spawn(move || {
             sender.send(()).expect("somebody listens");
-            exchange.route("w")
+            // It may find the other thread in a call itself.
+            while matches!(exchange.route("w"), Routing::Later) {}
         });
         receiver.recv().expect("starts");
         while !matches!(exchange.route("key"), Routing::Later) {}
     });
-    bench.host.plugins();
 }
 
 #[test]

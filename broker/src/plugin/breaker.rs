@@ -68,8 +68,7 @@ impl Breaker {
                 let recent = |at: &Millis| now.saturating_sub(*at) < STRIKE_WINDOW;
                 let kept = strikes.into_iter().flatten().filter(recent);
                 let mut next = [None; STRIKES - 1];
-                let mut count = 0;
-                for at in kept.chain(std::iter::once(now)) {
+                for (count, at) in kept.chain(std::iter::once(now)).enumerate() {
                     match next.get_mut(count) {
                         Some(place) => *place = Some(at),
                         None => {
@@ -77,7 +76,6 @@ impl Breaker {
                             return true;
                         }
                     }
-                    count += 1;
                 }
                 *self = Breaker::Closed { strikes: next };
                 false

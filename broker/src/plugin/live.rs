@@ -10,7 +10,8 @@ use wasmtime::Store;
 use super::bindings::ExchangePlugin;
 use super::bindings::exports::warren::exchange::exchange_type as wire;
 use super::component::Loaded;
-use super::engine::{Ticker, deadline_ticks};
+use super::deadline;
+use super::engine::Ticker;
 use super::fault::CallFault;
 use super::lent;
 use super::limits::DESCRIBE_TIMEOUT;
@@ -22,8 +23,8 @@ use crate::vhost::exchange_type::{Answer, BindingView, Call, Decision, Inputs, M
 pub(super) struct Live {
     store: Store<HostState>,
     guest: wire::Guest,
-    route_ticks: u64,
-    bind_ticks: u64,
+    route_timeout: Duration,
+    bind_timeout: Duration,
     ticker: Arc<Ticker>,
 }
 
@@ -42,10 +43,10 @@ impl Live {
         let state = HostState::new(surroundings, limits.memory_for(bindings));
         let mut store = Store::new(&loaded.engine, state);
         store.limiter(|state| &mut state.memory);
-        store.epoch_deadline_trap();
+        deadline::install(&mut store);
         store.set_hostcall_fuel(limits.result_bytes_for(bindings));
         loaded.ticker.wake();
-        store.set_epoch_deadline(deadline_ticks(timeout));
+        deadline::arm(&mut store, timeout);
         let plugin: ExchangePlugin = loaded
             .pre
             .instantiate(&mut store)
@@ -53,21 +54,20 @@ impl Live {
         Ok(Live {
             guest: plugin.warren_exchange_exchange_type().clone(),
             store,
-            route_ticks: deadline_ticks(limits.route_timeout),
-            bind_ticks: deadline_ticks(limits.bind_timeout),
+            route_timeout: limits.route_timeout,
+            bind_timeout: limits.bind_timeout,
             ticker: Arc::clone(&loaded.ticker),
         })
     }
 
-    /// Before every call: a deadline that is not set anew is the rest of the last one.
-    fn arm(&mut self, ticks: u64) {
+    fn arm(&mut self, timeout: Duration) {
         self.ticker.wake();
-        self.store.set_epoch_deadline(ticks);
+        deadline::arm(&mut self.store, timeout);
     }
 
     /// Only for an instance that serves nothing.
     pub fn describe(&mut self) -> Result<wire::Description, CallFault> {
-        self.arm(deadline_ticks(DESCRIBE_TIMEOUT));
+        self.arm(DESCRIBE_TIMEOUT);
         self.guest
             .call_describe(&mut self.store)
             .map_err(|error| CallFault::of(&error, "describe"))
@@ -78,7 +78,7 @@ impl Live {
         opening: &Opening<'_>,
         configuration: &str,
     ) -> Result<Result<Option<String>, String>, CallFault> {
-        self.arm(self.bind_ticks);
+        self.arm(self.bind_timeout);
         let opening = wire::Opening {
             vhost: opening.vhost.to_owned(),
             name: opening.exchange.to_owned(),
@@ -100,7 +100,7 @@ impl Live {
     }
 
     pub fn bind(&mut self, binding: BindingView<'_>) -> Result<Result<(), String>, CallFault> {
-        self.arm(self.bind_ticks);
+        self.arm(self.bind_timeout);
         self.guest
             .call_bind(
                 &mut self.store,
@@ -112,14 +112,14 @@ impl Live {
     }
 
     pub fn unbind(&mut self, slot: u32) -> Result<(), CallFault> {
-        self.arm(self.bind_ticks);
+        self.arm(self.bind_timeout);
         self.guest
             .call_unbind(&mut self.store, slot)
             .map_err(|error| CallFault::of(&error, "unbind"))
     }
 
     pub fn inputs(&mut self) -> Result<Inputs, CallFault> {
-        self.arm(self.bind_ticks);
+        self.arm(self.bind_timeout);
         let inputs = self
             .guest
             .call_inputs(&mut self.store)
@@ -139,7 +139,7 @@ impl Live {
 
     pub fn decide(&mut self, call: Call<'_>) -> Result<Answer, CallFault> {
         self.store.data_mut().reads.start_call();
-        self.arm(self.route_ticks);
+        self.arm(self.route_timeout);
         let answer = lent::call(&mut self.store, &self.guest, call).map_err(|error| {
             let during = match call.moment {
                 Moment::Publish => "route",

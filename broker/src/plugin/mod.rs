@@ -8,6 +8,7 @@ mod builtin;
 mod cache;
 mod check;
 mod component;
+mod deadline;
 mod engine;
 mod fault;
 mod host;

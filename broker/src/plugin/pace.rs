@@ -9,8 +9,11 @@ pub(super) const SLOW_CALL: Duration = Duration::from_micros(100);
 /// A rebuild that takes longer than this is not done on a worker.
 pub(super) const SLOW_REBUILD: Duration = Duration::from_millis(1);
 
-/// A new call counts for one part in so many: a worker that lost its processor for a few
-/// milliseconds in the middle of a call must not look like a slow plugin for long.
+/// No single call counts for more than this: a worker that lost its processor in the middle of a
+/// call must not look like a slow plugin, and one that is slow is so again and again.
+const HEAVIEST_CALL: Duration = Duration::from_millis(1);
+
+/// A new call counts for one part in so many.
 const CALL_WEIGHT: u64 = 32;
 const BIND_WEIGHT: u64 = 8;
 
@@ -23,7 +26,7 @@ pub(super) struct Pace {
 
 impl Pace {
     pub fn called(&mut self, took: Duration) {
-        self.call_nanos = average(self.call_nanos, took, CALL_WEIGHT);
+        self.call_nanos = average(self.call_nanos, took.min(HEAVIEST_CALL), CALL_WEIGHT);
     }
 
     /// A call that had to be ended weighs in full.

@@ -7,6 +7,7 @@ use wasmtime::ResourceLimiter;
 
 use super::bindings::warren::exchange::host::{self, Level};
 use super::bindings::warren::exchange::message;
+use super::deadline::Deadline;
 use super::fault::MemoryExceeded;
 use super::lent::Lent;
 use super::limits::{MAX_CORE_INSTANCES, MAX_TABLE_ELEMENTS};
@@ -20,6 +21,7 @@ pub(super) struct HostState {
     pub message: Lent,
     pub reads: Reads,
     pub memory: MemoryLimiter,
+    pub deadline: Deadline,
     surroundings: Surroundings,
     /// Only for components that import WASI, and only once they use it.
     wasi: Option<Box<Wasi>>,
@@ -42,6 +44,7 @@ impl HostState {
                 limit: memory,
                 used: 0,
             },
+            deadline: Deadline::default(),
             surroundings,
             wasi: None,
         }

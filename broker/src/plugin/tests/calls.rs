@@ -97,7 +97,7 @@ fn inputs_are_what_the_plugin_said() {
 
 /// content-type "a/b", then the headers n = 1 and x-colour = the slots 7 and 8.
 const COLOURED: &[u8] =
-    b"\xa0\x00\x03a/b\x00\x00\x00\x1c\x01nI\x00\x00\x00\x01\x08x-colourA\x00\x00\x00\x08bbbbbbbb";
+    b"\xa0\x00\x03a/b\x00\x00\x00\x1d\x01nI\x00\x00\x00\x01\x08x-colourA\x00\x00\x00\x08bbbbbbbb";
 
 #[test]
 fn a_header_and_the_body_reach_the_plugin_unchanged() {

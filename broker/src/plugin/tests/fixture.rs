@@ -18,25 +18,30 @@ use crate::vhost::exchange_type::{
 };
 
 /// `work` is how often the routing key `w` goes round its loop.
-pub fn probe_with(type_name: &str, work: u32) -> Vec<u8> {
-    let text = include_str!("probe.wat")
+pub fn probe_text(type_name: &str, work: u32) -> String {
+    include_str!("probe.wat")
         .replace("TYPE_NAME", type_name)
         .replace("TYPE_LENGTH", &type_name.len().to_string())
-        .replace("WORK", &work.to_string());
-    componentize(&text, "0.1.0")
+        .replace("WORK", &work.to_string())
+}
+
+pub fn probe_with(type_name: &str, work: u32) -> Vec<u8> {
+    encode(&probe_text(type_name, work), &wit("0.1.0"))
 }
 
 pub fn probe(type_name: &str) -> Vec<u8> {
     probe_with(type_name, 1000)
 }
 
-/// `version` stands in for the one of the WIT package, in module and metadata.
-pub fn componentize(text: &str, version: &str) -> Vec<u8> {
-    let wit = include_str!("../../../../wit/exchange/exchange.wit").replace("0.1.0", version);
-    let text = text.replace("0.1.0", version);
+/// The contract as if it had another version.
+pub fn wit(version: &str) -> String {
+    include_str!("../../../../wit/exchange/exchange.wit").replace("0.1.0", version)
+}
+
+pub fn encode(text: &str, wit: &str) -> Vec<u8> {
     let mut module = wat::parse_str(text).expect("assembles");
     let mut resolve = Resolve::default();
-    let package = resolve.push_str("exchange.wit", &wit).expect("parses");
+    let package = resolve.push_str("exchange.wit", wit).expect("parses");
     let world = resolve
         .select_world(&[package], Some("exchange-plugin"))
         .expect("has the world");

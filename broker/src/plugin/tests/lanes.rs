@@ -70,12 +70,12 @@ fn while_one_thread_is_in_a_call_the_others_are_told_later() {
         let exchange = &exchange;
         scope.spawn(move || {
             sender.send(()).expect("somebody listens");
-            exchange.route("w")
+            // It may find the other thread in a call itself.
+            while matches!(exchange.route("w"), Routing::Later) {}
         });
         receiver.recv().expect("starts");
         while !matches!(exchange.route("key"), Routing::Later) {}
     });
-    bench.host.plugins();
 }
 
 #[test]
@@ -89,7 +89,9 @@ fn every_job_is_answered_once_also_when_the_owner_is_gone() {
             Moment::Publish,
             message("key", &[0, 0], b""),
             exchange.table.clone(),
-            Box::new(move |result| drop(sender.send(result.is_ok()))),
+            Box::new(move |result| {
+                let _ = sender.send(result.is_ok());
+            }),
         );
     }
     drop((sender, exchange, bench));

@@ -3,7 +3,7 @@
 use crate::plugin::message_access::{header, headers, is_field_value};
 
 /// content-type, content-encoding, three headers, delivery mode.
-const FULL: &[u8] = b"\xf0\x00\x03a/b\x04gzip\x00\x00\x00\x1c\x01aS\x00\x00\x00\x01z\x02bbF\x00\x00\x00\x04\x01xt\x01\x01cl\0\0\0\0\0\0\0\x07\x02";
+const FULL: &[u8] = b"\xf0\x00\x03a/b\x04gzip\x00\x00\x00\x1f\x01aS\x00\x00\x00\x01z\x02bbF\x00\x00\x00\x04\x01xt\x01\x01cl\0\0\0\0\0\0\0\x07\x02";
 
 fn with_table(table: &[u8]) -> Vec<u8> {
     let mut properties = vec![0x20, 0];

@@ -2,9 +2,11 @@
 
 mod breaker;
 mod calls;
+mod committed;
 mod faults;
 mod fixture;
 mod lanes;
 mod loading;
 mod message_access;
 mod pace;
+mod wasi;

@@ -1,0 +1,121 @@
+//! The components that are committed: the built-in plugins, and the fixtures that must be refused.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::fixture::*;
+use crate::plugin::{Limits, Outcome, PluginState};
+use crate::vhost::exchange_type::{Answer, Inputs, Routing};
+
+fn committed(path: &str) -> Vec<u8> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    std::fs::read(root.join(path)).expect(path)
+}
+
+fn builtin(name: &str) -> Bench {
+    let bytes = committed(&format!("broker/builtin/{name}.wasm"));
+    Bench::new(&[(name, &bytes)])
+}
+
+#[test]
+fn direct_compares_keys() {
+    let bench = builtin("direct");
+    let exchange = bench.open("direct", "");
+    exchange.bind(0, "a").expect("binds");
+    exchange.bind(1, "b").expect("binds");
+    exchange.bind(2, "a").expect("binds");
+    assert_eq!(slots(exchange.route_anyhow("a")), [0, 2]);
+    assert_eq!(slots(exchange.route_anyhow("c")), Vec::<u32>::new());
+    assert_eq!(exchange.instance.inputs(), Inputs::RoutingKey);
+}
+
+#[test]
+fn topic_matches_patterns_and_its_answers_are_pure() {
+    let bench = builtin("topic");
+    let exchange = bench.open("topic", "");
+    for (slot, pattern) in (0..).zip(["a.*.c", "a.#", "#", "a.b", "*.b.*"]) {
+        exchange.bind(slot, pattern).expect("binds");
+    }
+    assert_eq!(slots(exchange.route_anyhow("a.b.c")), [0, 1, 2, 4]);
+    assert_eq!(slots(exchange.route_anyhow("a")), [1, 2]);
+    exchange.unbind(2);
+    assert_eq!(slots(exchange.route_anyhow("x")), Vec::<u32>::new());
+    let Routing::Now(Answer { pure, .. }) = exchange.route_anyhow("a.b") else {
+        panic!("not decided");
+    };
+    assert!(pure);
+    assert_eq!(exchange.instance.inputs(), Inputs::RoutingKey);
+}
+
+#[test]
+fn fanout_depends_on_nothing() {
+    let bench = builtin("fanout");
+    let exchange = bench.open("fanout", "");
+    exchange.bind(5, "ignored").expect("binds");
+    assert_eq!(slots(exchange.route_anyhow("any")), [5]);
+    assert_eq!(exchange.instance.inputs(), Inputs::Nothing);
+}
+
+/// `x-fault` as an AMQP table: one long string.
+fn fault_argument(kind: &str) -> Vec<u8> {
+    let mut table = b"\x07x-faultS".to_vec();
+    table.extend_from_slice(&u32::try_from(kind.len()).expect("short").to_be_bytes());
+    table.extend_from_slice(kind.as_bytes());
+    table
+}
+
+#[test]
+fn the_fault_plugin_fails_in_every_way_and_never_takes_the_host_along() {
+    let bytes = committed("tests/fixtures/fault.wasm");
+    // Enough to make the huge result in, also on a busy machine.
+    let limits = Limits {
+        route_timeout: Duration::from_millis(500),
+        ..patient()
+    };
+    let bench = Bench::with(&[("fault", &bytes)], limits);
+    for (kind, expected) in [
+        ("trap", "trap"),
+        ("loop", "timeout"),
+        ("huge-result", "result_too_large"),
+        ("memory", "memory"),
+    ] {
+        let exchange = bench
+            .try_open("x-fault", &fault_argument(kind))
+            .expect("opens");
+        exchange.bind(1, "a").expect("binds");
+        let text = fault(exchange.route_anyhow("a"));
+        assert!(text.contains(expected), "{kind}: {text}");
+    }
+    let good = bench
+        .try_open("x-fault", &fault_argument("none"))
+        .expect("opens");
+    good.bind(1, "a").expect("binds");
+    assert_eq!(slots(good.route_anyhow("a")), [1]);
+    let flood = bench
+        .try_open("x-fault", &fault_argument("log-flood"))
+        .expect("opens");
+    flood.bind(1, "a").expect("binds");
+    flood.route_anyhow("a");
+    assert!(bench.host.plugins()[0].log_lines <= 100);
+}
+
+#[test]
+fn fixtures_that_are_no_exchange_types_are_refused_with_a_reason() {
+    for (file, expected) in [
+        ("core-module", "core WebAssembly module"),
+        ("truncated", "not a valid component"),
+        ("exports-nothing", "does not export"),
+        ("imports-sockets", "which was not granted"),
+        ("imports-unknown", "which was not granted"),
+        ("other-version", "built against warren:exchange@"),
+    ] {
+        let bytes = committed(&format!("tests/fixtures/{file}.wasm"));
+        let bench = Bench::new(&[(file, &bytes)]);
+        match &bench.reports[0].outcome {
+            Outcome::Refused(reason) => assert!(reason.contains(expected), "{file}: {reason}"),
+            other => panic!("{file}: {other:?}"),
+        }
+        let state = &bench.host.plugins()[0].state;
+        assert!(matches!(state, PluginState::Refused { .. }), "{state:?}");
+    }
+}

@@ -19,6 +19,7 @@ use crate::net::{Acceptor, Gate};
 use crate::plugin::{
     BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOptions, PluginSettings,
 };
+use crate::queue::Pressure;
 use crate::session;
 use crate::store::{Store, StoreOptions};
 use crate::vhost::{Broker, Parts};
@@ -77,8 +78,10 @@ async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
         .iter()
         .map(|vhost| vhost.name.clone())
         .collect();
+    let pressure = Arc::new(Pressure::default());
     let parts = Parts {
         store: store.clone(),
+        pressure: Arc::clone(&pressure),
         types: Arc::clone(&host) as Arc<dyn crate::vhost::exchange_type::ExchangeTypes>,
         clock,
         entropy: Arc::new(SystemEntropy),
@@ -112,6 +115,7 @@ async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
     }
     tokio::spawn(alarms::watch(
         Arc::clone(&gate),
+        pressure,
         config.limits.clone(),
         config.data_dir.clone(),
     ));

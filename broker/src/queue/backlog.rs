@@ -21,6 +21,9 @@ use crate::store::{Backlog, Stored};
 pub(super) const HEAD_MESSAGES: usize = 8192;
 pub(super) const HEAD_BYTES: u64 = 4 * 1024 * 1024;
 
+/// Transient messages stay in memory up to here, and no longer when memory is short.
+pub(super) const TRANSIENT_BYTES: u64 = 64 * 1024 * 1024;
+
 /// Below this many resident messages the next part is asked for.
 pub(super) const HEAD_LOW: usize = 4096;
 
@@ -130,6 +133,14 @@ impl Backlogged {
     /// A message published now would not stay in memory.
     pub fn pages(&self) -> bool {
         self.paged.is_some() || !self.tail.is_empty() || self.head_is_full()
+    }
+
+    /// The same for a message that only memory would ask to be paged. `pressed`: it does.
+    pub fn pages_transient(&self, pressed: bool) -> bool {
+        self.paged.is_some()
+            || !self.tail.is_empty()
+            || self.head_bytes >= TRANSIENT_BYTES
+            || (pressed && self.head_is_full())
     }
 
     fn head_is_full(&self) -> bool {

@@ -90,7 +90,7 @@ impl Queue {
             return Accepted::Gone;
         }
         let persistent = publishing.persistent && self.attributes.outlives_run();
-        let stored = persistent || state.backlog.pages();
+        let stored = persistent || state.backlog.pages_transient(self.pressure.is_on());
         let seq = state.take_seq();
         if stored {
             let message = publishing.message();

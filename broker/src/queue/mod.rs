@@ -29,8 +29,31 @@ pub struct Queue {
     pub name: Arc<str>,
     pub attributes: Attributes,
     store: Store,
+    pressure: Arc<Pressure>,
     deleted: AtomicBool,
     state: Mutex<QueueState>,
+}
+
+/// What all queues of a broker have in common.
+pub struct Home {
+    pub store: Store,
+    pub pressure: Arc<Pressure>,
+    /// Number of this run: it makes sequence numbers differ from those of any earlier run.
+    pub run: u64,
+}
+
+/// Whether memory is getting short: then queues keep less of what they could page.
+#[derive(Default)]
+pub struct Pressure(AtomicBool);
+
+impl Pressure {
+    pub fn set(&self, on: bool) {
+        self.0.store(on, Ordering::Relaxed);
+    }
+
+    pub fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// How the queue was declared.
@@ -85,22 +108,21 @@ pub struct Counts {
 }
 
 impl Queue {
-    /// `run` makes this run's sequence numbers differ from those of any earlier run.
     pub fn new(
         id: QueueId,
         name: Arc<str>,
         attributes: Attributes,
-        store: Store,
-        run: u64,
+        home: &Home,
         backlog: Option<Backlog>,
         all_redelivered: bool,
     ) -> Queue {
-        let state = QueueState::new(run, backlog.unwrap_or_default(), all_redelivered);
+        let state = QueueState::new(home.run, backlog.unwrap_or_default(), all_redelivered);
         Queue {
             id,
             name,
             attributes,
-            store,
+            store: home.store.clone(),
+            pressure: Arc::clone(&home.pressure),
             deleted: AtomicBool::new(false),
             state: Mutex::new(state),
         }

@@ -6,16 +6,23 @@ use std::time::Duration;
 
 use crate::config::Limits;
 use crate::net::{Alarm, Gate};
+use crate::queue::Pressure;
 
 /// A publisher that fills memory at 2 GiB a second is stopped half a gigabyte late.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-pub(super) async fn watch(gate: Arc<Gate>, limits: Limits, data_dir: PathBuf) {
+pub(super) async fn watch(
+    gate: Arc<Gate>,
+    pressure: Arc<Pressure>,
+    limits: Limits,
+    data_dir: PathBuf,
+) {
     let watermark = limits.memory_high_watermark.of(total_memory());
     let mut interval = tokio::time::interval(INTERVAL);
     loop {
         interval.tick().await;
         if let Some(resident) = resident_memory() {
+            pressure.set(resident > watermark / 2);
             let raised = resident > watermark;
             if gate.set_alarm(Alarm::Memory, raised) {
                 tracing::warn!(resident, watermark, raised, "memory alarm");

@@ -75,10 +75,9 @@ impl Vhost {
         backlog: Option<Backlog>,
         all_redelivered: bool,
     ) -> Arc<Queue> {
-        let store = self.shared.store.clone();
-        let run = self.shared.run;
         let name = Arc::from(name);
-        let queue = Queue::new(id, name, attributes, store, run, backlog, all_redelivered);
+        let home = &self.shared.home;
+        let queue = Queue::new(id, name, attributes, home, backlog, all_redelivered);
         let queue = Arc::new(queue);
         self.shared.registry.add(&queue);
         self.queues

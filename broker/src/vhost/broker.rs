@@ -11,7 +11,7 @@ use super::exchange_type::ExchangeTypes;
 use super::{Incoming, Shared, Vhost};
 use crate::clock::{Clock, Entropy};
 use crate::names::{ConnectionId, QueueId, Seq};
-use crate::queue::{Effects, Queue, QueueRegistry};
+use crate::queue::{Effects, Home, Pressure, Queue, QueueRegistry};
 use crate::store::{Backlog, Move, Recovered, Store, Stored};
 
 pub struct Broker {
@@ -23,6 +23,7 @@ pub struct Broker {
 /// What a broker is put together from.
 pub struct Parts {
     pub store: Store,
+    pub pressure: Arc<Pressure>,
     pub types: Arc<dyn ExchangeTypes>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
@@ -49,12 +50,15 @@ impl Broker {
             run,
         } = recovered;
         let shared = Arc::new(Shared {
-            store: parts.store,
+            home: Home {
+                store: parts.store,
+                pressure: parts.pressure,
+                run,
+            },
             types: parts.types,
             registry: Arc::new(QueueRegistry::default()),
             clock: parts.clock,
             entropy: parts.entropy,
-            run,
             last_exchange: AtomicU64::new(0),
         });
         let broker = Broker {
@@ -75,7 +79,7 @@ impl Broker {
                 let change = definition.put();
                 broker.apply(definition, &backlogs)?;
                 let definitions = vec![change];
-                broker.shared.store.commit(Move {
+                broker.shared.home.store.commit(Move {
                     definitions,
                     ..Move::default()
                 });
@@ -90,6 +94,7 @@ impl Broker {
             .collect();
         broker
             .shared
+            .home
             .store
             .sweep_unknown(known.into_iter().collect());
         Ok(Arc::new(broker))
@@ -126,7 +131,7 @@ impl Broker {
     }
 
     pub fn store(&self) -> &Store {
-        &self.shared.store
+        &self.shared.home.store
     }
 
     pub fn next_connection(&self) -> ConnectionId {

@@ -32,8 +32,8 @@ pub use router::{Route, Step, Waiting};
 
 use crate::clock::{Clock, Entropy};
 use crate::names::Destination;
-use crate::queue::{Queue, QueueRegistry};
-use crate::store::{DefinitionChange, Move, Store};
+use crate::queue::{Home, Queue, QueueRegistry};
+use crate::store::{DefinitionChange, Move};
 use exchange::Identity;
 use exchange_type::ExchangeTypes;
 
@@ -51,13 +51,11 @@ type Incoming = HashMap<Destination, HashSet<(Arc<str>, Identity)>>;
 
 /// What all virtual hosts of a broker share.
 struct Shared {
-    store: Store,
+    home: Home,
     types: Arc<dyn ExchangeTypes>,
     registry: Arc<QueueRegistry>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    /// Number of this run, from the store.
-    run: u64,
     last_exchange: AtomicU64,
 }
 
@@ -87,7 +85,7 @@ impl Vhost {
             return Saved::Nothing;
         }
         let (done, saved) = oneshot::channel();
-        self.shared.store.commit(Move {
+        self.shared.home.store.commit(Move {
             definitions,
             synced: true,
             done: Some(Box::new(move || {

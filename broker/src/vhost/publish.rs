@@ -112,7 +112,7 @@ impl Vhost {
                 exchange: &exchange.name,
                 ..message
             };
-            self.shared.store.hold(Hold {
+            self.shared.home.store.hold(Hold {
                 due: *until,
                 vhost: Arc::clone(&self.name),
                 message: Arc::new(message.to_message()),

@@ -61,7 +61,7 @@ impl Vhost {
             auto_delete: request.auto_delete,
             arguments: request.arguments,
         };
-        let id = self.shared.store.next_queue_id();
+        let id = self.shared.home.store.next_queue_id();
         let queue = self.apply_queue(id, &name, attributes, None, false);
         let saved = match self.queue_row(&queue) {
             Some(row) => self.save(vec![row.put()]),

@@ -9,7 +9,6 @@ use crate::amqp::reply::ReplyCode;
 use crate::amqp::{
     AMQPClass, AMQPValue, FieldTable, LongString, connection, short_string, table, write,
 };
-use crate::auth::LoginRefusal;
 use crate::error::Refusal;
 
 /// Clients branch on product and version: Warren says what it is compatible with, and who it is in
@@ -98,39 +97,19 @@ impl Session {
             let capability = capabilities.and_then(|table| table.inner().get(name));
             matches!(capability, Some(AMQPValue::Boolean(true)))
         };
-        let credentials = match mechanism.as_str() {
-            "PLAIN" => plain(response.as_bytes()),
-            "AMQPLAIN" => amqplain(response.as_bytes()),
-            other => {
-                let text = format!("unknown authentication mechanism '{other}'");
-                return Err(Refusal::connection(ReplyCode::CommandInvalid, text));
+        let user = match self.authenticate(mechanism.as_str(), response.as_bytes()) {
+            Ok(user) => user,
+            // Without the capability a client takes a closed socket for the answer, after a while
+            // that makes guessing slow.
+            Err(refusal)
+                if refusal.code == ReplyCode::AccessRefused
+                    && !capable("authentication_failure_close") =>
+            {
+                self.phase = Phase::Refused;
+                return Ok(Flow::Done);
             }
+            Err(refusal) => return Err(refusal),
         };
-        let loopback = self.peer.ip().to_canonical().is_loopback();
-        let login = match &credentials {
-            Some((user, password)) => self.users.login(user, password, loopback),
-            None => Err(LoginRefusal::WrongPassword),
-        };
-        if let Err(reason) = login {
-            let user = credentials.as_ref().map_or("", |(user, _)| user.as_str());
-            tracing::warn!(peer = %self.peer, user, ?reason, "login refused");
-            let text = format!(
-                "Login was refused using authentication mechanism {}. \
-                 For details see the broker logfile.",
-                mechanism.as_str()
-            );
-            let refusal = Refusal::connection(ReplyCode::AccessRefused, text);
-            if capable("authentication_failure_close") {
-                return Err(refusal);
-            }
-            // Such a client takes a closed socket for the answer, after a while that makes guessing
-            // slow.
-            self.phase = Phase::Refused;
-            return Ok(Flow::Done);
-        }
-        let user = credentials
-            .map(|(user, _)| Arc::from(user.as_str()))
-            .unwrap_or_default();
         let Limits {
             channel_max,
             frame_max,
@@ -159,6 +138,31 @@ impl Session {
             },
         });
         Ok(Flow::Done)
+    }
+
+    /// The user's name, once the password is right.
+    fn authenticate(&self, mechanism: &str, response: &[u8]) -> Result<Arc<str>, Refusal> {
+        let credentials = match mechanism {
+            "PLAIN" => plain(response),
+            "AMQPLAIN" => amqplain(response),
+            other => {
+                let text = format!("unknown authentication mechanism '{other}'");
+                return Err(Refusal::connection(ReplyCode::CommandInvalid, text));
+            }
+        };
+        let (user, password) = credentials.unwrap_or_default();
+        let loopback = self.peer.ip().to_canonical().is_loopback();
+        match self.users.login(&user, &password, loopback) {
+            Ok(()) => Ok(Arc::from(user)),
+            Err(reason) => {
+                tracing::warn!(peer = %self.peer, user, ?reason, "login refused");
+                let text = format!(
+                    "Login was refused using authentication mechanism {mechanism}. \
+                     For details see the broker logfile."
+                );
+                Err(Refusal::connection(ReplyCode::AccessRefused, text))
+            }
+        }
     }
 
     pub(super) fn tune_ok(

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
-use super::start::{self, Lines, NotStarted, Options, Started};
+use super::start::{self, NotStarted, Options, Started};
 use super::{Channel, Client, DEADLINE, eventually};
 
 /// A file of `tests/fixtures`.

@@ -6,11 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use futures_core::Stream as _;
+use futures_core::Stream;
 use lapin::message::{BasicGetMessage, Delivery};
 use lapin::options::*;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Confirmation, Connection, ConnectionProperties, ErrorKind};
+use lapin::{BasicProperties, Confirmation, Connection, ConnectionProperties, ErrorKind, Event};
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::DEADLINE;
@@ -70,14 +71,19 @@ pub fn headers<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Field
     table
 }
 
+type Events = Mutex<Pin<Box<dyn Stream<Item = Event> + Send>>>;
+
 #[derive(Clone)]
-pub struct Client(Arc<Connection>);
+pub struct Client {
+    connection: Arc<Connection>,
+    events: Arc<Events>,
+}
 
 impl Deref for Client {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        &self.0
+        &self.connection
     }
 }
 
@@ -93,11 +99,34 @@ impl Client {
         let connecting = Connection::connect(url, ConnectionProperties::default());
         let connection = timeout(DEADLINE, connecting).await;
         let connection = connection.expect("an answer to connecting in time")?;
-        Ok(Client(Arc::new(connection)))
+        let events: Pin<Box<dyn Stream<Item = Event> + Send>> =
+            Box::pin(connection.events_listener());
+        Ok(Client {
+            connection: Arc::new(connection),
+            events: Arc::new(Mutex::new(events)),
+        })
+    }
+
+    /// What happened to this connection, or to one of its channels, next.
+    pub async fn event(&self) -> Event {
+        let mut events = self.events.lock().await;
+        let next = poll_fn(|context| events.as_mut().poll_next(context));
+        let next = timeout(DEADLINE, next).await;
+        next.expect("an event in time")
+            .expect("the connection is there")
+    }
+
+    /// The next refusal that closes this connection or one of its channels.
+    pub async fn refusal(&self) -> Refused {
+        loop {
+            if let Event::Error(error) = self.event().await {
+                return error.into();
+            }
+        }
     }
 
     pub async fn channel(&self) -> Channel {
-        let channel = self.0.create_channel().await.expect("a channel");
+        let channel = self.connection.create_channel().await.expect("a channel");
         Channel {
             channel,
             client: self.clone(),
@@ -330,27 +359,14 @@ impl Channel {
         self.exchange("amq.direct", "direct", passive).await;
     }
 
-    /// The refusal that closed, or will soon close, this channel.
-    pub async fn refusal(&self) -> Refused {
-        let passive = || ExchangeDeclareOptions {
-            passive: true,
-            ..ExchangeDeclareOptions::default()
-        };
-        let until = std::time::Instant::now() + DEADLINE;
-        loop {
-            let kind = lapin::ExchangeKind::Direct;
-            let asked =
-                self.exchange_declare(short("amq.direct"), kind, passive(), FieldTable::default());
-            if let Err(error) = asked.await {
-                return error.into();
-            }
-            assert!(std::time::Instant::now() < until, "the channel stays open");
-        }
+    pub async fn close_it(&self) {
+        let closed = self.channel.close(200, short("done")).await;
+        closed.expect("channel.close");
     }
 }
 
 /// The body as text.
-fn text(delivery: &Delivery) -> String {
+pub fn text(delivery: &Delivery) -> String {
     String::from_utf8_lossy(&delivery.data).into_owned()
 }
 

@@ -8,7 +8,9 @@ mod wait;
 mod wire;
 
 pub use broker::{Broker, fixture};
-pub use client::{Channel, Client, Deliveries, Refused, durable, headers, persistent, transient};
+pub use client::{
+    Channel, Client, Deliveries, Refused, durable, headers, persistent, text, transient,
+};
 pub use start::{NotStarted, Options};
 pub use wait::{DEADLINE, eventually, soon};
 pub use wire::{Frame, Wire};

@@ -110,6 +110,8 @@ async fn permissions_hold_for_every_method_that_touches_a_name() {
     let refused = refused.err().expect("read");
     refused.is(403, &text("read", "queue 'theirs'"));
 
+    // On a connection that has heard of no other refusal.
+    let client = Client::connect(&broker.url_of("limited", "secret", "%2f")).await;
     let channel = client.channel().await;
     channel.publish("amq.fanout", "", b"x").await;
     let refused = client.refusal().await;

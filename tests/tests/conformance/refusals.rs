@@ -73,6 +73,9 @@ async fn what_is_missing_is_404() {
     })
     .await;
     refused(&client, 404, exchange, async |channel| {
+        // On a connection that has heard of no other refusal.
+        drop(channel);
+        let channel = broker.channel().await;
         channel.publish("none", "k", b"x").await;
         Err(channel.client.refusal().await)
     })

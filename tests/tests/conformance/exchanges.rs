@@ -1,0 +1,262 @@
+//! Exchange types, bindings between exchanges, and what becomes of messages that nobody wants.
+
+use lapin::options::{ExchangeBindOptions, ExchangeDeclareOptions, ExchangeUnbindOptions};
+use lapin::types::{AMQPValue, FieldArray, FieldTable};
+use lapin::{BasicProperties, Confirmation};
+use warren_tests::kit::{Broker, Channel, Options, headers, transient};
+
+/// Which of the queues get this message.
+async fn routed<'a>(
+    channel: &Channel,
+    exchange: &str,
+    key: &str,
+    properties: BasicProperties,
+    queues: &[&'a str],
+) -> Vec<&'a str> {
+    let confirmed = channel.confirmed(exchange, key, b"x", properties).await;
+    let mut found = Vec::new();
+    for queue in queues {
+        let copies = channel.drain(queue).await.len();
+        assert!(copies <= 1, "{copies} copies in {queue}");
+        found.extend((copies == 1).then_some(*queue));
+    }
+    let returned = match confirmed {
+        Confirmation::Ack(returned) => returned.is_some(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(returned, found.is_empty(), "returned only when unroutable");
+    found
+}
+
+async fn queues(channel: &Channel, names: &[&str]) {
+    for name in names {
+        channel.queue(name, Default::default()).await;
+    }
+}
+
+async fn bind_exchange(channel: &Channel, destination: &str, source: &str, key: &str) {
+    let options = ExchangeBindOptions::default();
+    let bound = channel.exchange_bind(
+        destination.into(),
+        source.into(),
+        key.into(),
+        options,
+        FieldTable::default(),
+    );
+    bound.await.expect("exchange.bind");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn direct_fanout_topic_and_the_default_exchange_route_by_key() {
+    let broker = Broker::start(Options::default());
+    let channel = broker.connect().await.confirming().await;
+    let all = ["a", "b", "c"];
+    queues(&channel, &all).await;
+    let key = |exchange, key| routed(&channel, exchange, key, transient(), &all);
+
+    assert_eq!(key("", "b").await, ["b"]);
+    assert_eq!(key("", "nobody").await, [""; 0]);
+
+    channel.bind("a", "amq.direct", "one").await;
+    channel.bind("b", "amq.direct", "one").await;
+    channel.bind("b", "amq.direct", "two").await;
+    assert_eq!(key("amq.direct", "one").await, ["a", "b"]);
+    assert_eq!(key("amq.direct", "two").await, ["b"]);
+    assert_eq!(key("amq.direct", "tw").await, [""; 0]);
+
+    channel.bind("a", "amq.fanout", "ignored").await;
+    channel.bind("a", "amq.fanout", "twice is once").await;
+    channel.bind("c", "amq.fanout", "").await;
+    assert_eq!(key("amq.fanout", "anything").await, ["a", "c"]);
+
+    channel.bind("a", "amq.topic", "stock.*.nyse").await;
+    channel.bind("b", "amq.topic", "stock.#").await;
+    channel.bind("c", "amq.topic", "#.nyse").await;
+    assert_eq!(key("amq.topic", "stock.ibm.nyse").await, ["a", "b", "c"]);
+    assert_eq!(key("amq.topic", "stock").await, ["b"]);
+    assert_eq!(key("amq.topic", "nyse").await, ["c"]);
+    assert_eq!(key("amq.topic", "stock.ibm.us.nyse").await, ["b", "c"]);
+    assert_eq!(key("amq.topic", "bond.ibm").await, [""; 0]);
+
+    let unbound = channel.queue_unbind(
+        "b".into(),
+        "amq.topic".into(),
+        "stock.#".into(),
+        FieldTable::default(),
+    );
+    unbound.await.expect("queue.unbind");
+    assert_eq!(key("amq.topic", "stock").await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_exchanges_match_all_or_any_header() {
+    let broker = Broker::start(Options::default());
+    let channel = broker.connect().await.confirming().await;
+    let names = ["all", "any", "default", "everything"];
+    queues(&channel, &names).await;
+    let wanted = [
+        (
+            "all",
+            vec![("x-match", "all"), ("kind", "pdf"), ("size", "a4")],
+        ),
+        (
+            "any",
+            vec![("x-match", "any"), ("kind", "pdf"), ("size", "a4")],
+        ),
+        ("default", vec![("kind", "pdf")]),
+        ("everything", vec![]),
+    ];
+    for (queue, pairs) in wanted {
+        let bound = channel.try_bind(queue, "amq.headers", "", headers(pairs));
+        bound.await.expect("queue.bind");
+    }
+    let with = |pairs: Vec<(&'static str, &'static str)>| {
+        let properties = transient().with_headers(headers(pairs));
+        routed(&channel, "amq.headers", "key", properties, &names)
+    };
+    assert_eq!(with(vec![("kind", "pdf"), ("size", "a4")]).await, names);
+    let any = ["any", "default", "everything"];
+    assert_eq!(with(vec![("kind", "pdf"), ("size", "a5")]).await, any);
+    assert_eq!(with(vec![("size", "a4")]).await, ["any", "everything"]);
+    assert_eq!(with(vec![("kind", "zip")]).await, ["everything"]);
+
+    let bad = channel.try_bind("all", "amq.headers", "", headers([("x-match", "some")]));
+    assert_eq!(bad.await.expect_err("refused").code, 406);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exchanges_bound_to_exchanges_pass_messages_on_once() {
+    let broker = Broker::start(Options::default());
+    let channel = broker.connect().await.confirming().await;
+    queues(&channel, &["q"]).await;
+    for name in ["in", "left", "right"] {
+        channel.exchange(name, "fanout", Default::default()).await;
+    }
+    bind_exchange(&channel, "left", "in", "").await;
+    bind_exchange(&channel, "right", "in", "").await;
+    // A circle is walked once.
+    bind_exchange(&channel, "in", "left", "").await;
+    channel.bind("q", "left", "").await;
+    channel.bind("q", "right", "").await;
+    let found = routed(&channel, "in", "k", transient(), &["q"]);
+    assert_eq!(found.await, ["q"]);
+
+    for destination in ["left", "right"] {
+        let options = ExchangeUnbindOptions::default();
+        let unbound = channel.exchange_unbind(
+            destination.into(),
+            "in".into(),
+            "".into(),
+            options,
+            FieldTable::default(),
+        );
+        unbound.await.expect("exchange.unbind");
+    }
+    let found = routed(&channel, "in", "k", transient(), &["q"]);
+    assert_eq!(found.await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alternate_exchange_gets_what_nobody_else_wants() {
+    let broker = Broker::start(Options::default());
+    let channel = broker.connect().await.confirming().await;
+    queues(&channel, &["wanted", "rest"]).await;
+    channel.exchange("rest", "fanout", Default::default()).await;
+    for (name, alternate) in [("x", "rest"), ("lost", "not there")] {
+        let arguments = headers([("alternate-exchange", alternate)]);
+        let declared = channel.try_exchange(name, "direct", Default::default(), arguments);
+        declared.await.expect("exchange.declare");
+    }
+    channel.bind("rest", "rest", "").await;
+    channel.bind("wanted", "x", "k").await;
+    let both = ["wanted", "rest"];
+    let found = routed(&channel, "x", "k", transient(), &both).await;
+    assert_eq!(found, ["wanted"]);
+    // Counts as routed: `routed` has looked that it was not returned.
+    let found = routed(&channel, "x", "other", transient(), &both).await;
+    assert_eq!(found, ["rest"]);
+    let found = routed(&channel, "lost", "k", transient(), &both).await;
+    assert_eq!(found, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_internal_exchange_is_fed_by_exchanges_alone() {
+    let broker = Broker::start(Options::default());
+    let client = broker.connect().await;
+    let channel = client.confirming().await;
+    queues(&channel, &["q"]).await;
+    let internal = ExchangeDeclareOptions {
+        internal: true,
+        ..Default::default()
+    };
+    channel.exchange("inner", "fanout", internal).await;
+    channel.bind("q", "inner", "").await;
+    bind_exchange(&channel, "inner", "amq.fanout", "").await;
+    let found = routed(&channel, "amq.fanout", "k", transient(), &["q"]).await;
+    assert_eq!(found, ["q"]);
+    let other = client.channel().await;
+    other.publish("inner", "k", b"x").await;
+    client.refusal().await.is(
+        403,
+        "ACCESS_REFUSED - cannot publish to internal exchange 'inner' in vhost '/'",
+    );
+    channel.fence().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auto_delete_exchange_goes_with_its_last_binding() {
+    let broker = Broker::start(Options::default());
+    let client = broker.connect().await;
+    let channel = client.channel().await;
+    queues(&channel, &["q"]).await;
+    let auto_delete = ExchangeDeclareOptions {
+        auto_delete: true,
+        ..Default::default()
+    };
+    channel.exchange("fading", "direct", auto_delete).await;
+    // As a destination it has no binding of its own.
+    bind_exchange(&channel, "fading", "amq.fanout", "").await;
+    channel.bind("q", "fading", "one").await;
+    channel.bind("q", "fading", "two").await;
+    for key in ["one", "two"] {
+        channel.exchange("fading", "direct", auto_delete).await;
+        let unbound = channel.queue_unbind(
+            "q".into(),
+            "fading".into(),
+            key.into(),
+            FieldTable::default(),
+        );
+        unbound.await.expect("queue.unbind");
+    }
+    let passive = ExchangeDeclareOptions {
+        passive: true,
+        ..Default::default()
+    };
+    let gone = channel.try_exchange("fading", "direct", passive, FieldTable::default());
+    let gone = gone.await.expect_err("deleted");
+    gone.is(404, "NOT_FOUND - no exchange 'fading' in vhost '/'");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cc_and_bcc_name_further_keys_and_bcc_is_not_told() {
+    let broker = Broker::start(Options::default());
+    let channel = broker.connect().await.confirming().await;
+    let names = ["a", "b", "c"];
+    queues(&channel, &names).await;
+    let keys = |key: &str| {
+        let mut keys = FieldArray::default();
+        keys.push(AMQPValue::LongString(key.into()));
+        AMQPValue::FieldArray(keys)
+    };
+    let mut table = FieldTable::default();
+    table.insert("CC".into(), keys("b"));
+    table.insert("BCC".into(), keys("c"));
+    let properties = transient().with_headers(table);
+    channel.confirmed("", "a", b"x", properties).await;
+    for queue in names {
+        let message = channel.get(queue).await.expect("a copy");
+        let table = message.properties.headers().as_ref().expect("headers");
+        assert!(table.contains_key("CC") && !table.contains_key("BCC"));
+        assert_eq!(message.routing_key.as_str(), "a");
+    }
+}

@@ -1,0 +1,84 @@
+//! tx: publishes and acknowledgements that happen together or not at all.
+
+use warren_tests::kit::{Broker, Options, durable, persistent, transient};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_shows_all_publishes_and_acknowledgements_at_once() {
+    let broker = Broker::start(Options::default());
+    let client = broker.connect().await;
+    let watch = client.confirming().await;
+    for queue in ["in", "kept", "light"] {
+        watch.queue(queue, durable()).await;
+    }
+    watch.confirmed("", "in", b"job", persistent()).await;
+    let channel = client.channel().await;
+    channel.tx_select().await.expect("tx.select");
+    let job = channel.get("in").await.expect("the job");
+    channel.publish_as("", "kept", b"1", persistent()).await;
+    channel.publish_as("", "light", b"2", transient()).await;
+    channel.ack(job.delivery_tag, false).await;
+    channel.fence().await;
+    assert_eq!(watch.count("kept").await, 0);
+    assert_eq!(watch.count("light").await, 0);
+    channel.tx_commit().await.expect("tx.commit");
+    assert_eq!(watch.drain("kept").await, ["1"]);
+    assert_eq!(watch.drain("light").await, ["2"]);
+    channel.close_it().await;
+    assert_eq!(watch.count("in").await, 0, "acknowledged");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_or_a_closed_channel_undoes_all() {
+    let broker = Broker::start(Options::default());
+    let client = broker.connect().await;
+    let watch = client.confirming().await;
+    watch.queue("in", durable()).await;
+    watch.queue("out", durable()).await;
+    watch.confirmed("", "in", b"job", persistent()).await;
+    let channel = client.channel().await;
+    channel.tx_select().await.expect("tx.select");
+    let job = channel.get("in").await.expect("the job");
+    channel.publish_as("", "out", b"1", persistent()).await;
+    channel.ack(job.delivery_tag, false).await;
+    channel.tx_rollback().await.expect("tx.rollback");
+    assert_eq!(watch.count("out").await, 0);
+    // Still unacked under its tag: the next transaction can settle it.
+    channel.requeue(job.delivery_tag, false).await;
+    channel.tx_commit().await.expect("tx.commit");
+    let job = channel.get("in").await.expect("the job again");
+    assert!(job.redelivered);
+    channel.publish_as("", "out", b"2", persistent()).await;
+    channel.ack(job.delivery_tag, false).await;
+    channel.fence().await;
+    channel.close_it().await;
+    assert_eq!(watch.count("out").await, 0);
+    assert_eq!(watch.drain("in").await, ["job"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_committed_survives_a_kill() {
+    let mut broker = Broker::start(Options::default());
+    let channel = broker.channel().await;
+    for queue in ["a", "b"] {
+        channel.queue(queue, durable()).await;
+        channel.bind(queue, "amq.fanout", "").await;
+    }
+    channel.tx_select().await.expect("tx.select");
+    for body in ["1", "2", "3"] {
+        let body = body.as_bytes();
+        channel
+            .publish_as("amq.fanout", "", body, persistent())
+            .await;
+    }
+    channel.tx_commit().await.expect("tx.commit");
+    channel
+        .publish_as("amq.fanout", "", b"4", persistent())
+        .await;
+    channel.fence().await;
+    broker.kill();
+    broker.restart();
+    let channel = broker.channel().await;
+    for queue in ["a", "b"] {
+        assert_eq!(channel.drain(queue).await, ["1", "2", "3"], "{queue}");
+    }
+}

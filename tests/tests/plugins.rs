@@ -1,0 +1,245 @@
+//! Components dropped into the plugin folder: good ones serve, bad ones hurt nobody but themselves.
+
+use lapin::Confirmation;
+use lapin::types::FieldTable;
+use warren_tests::kit::{
+    Broker, Channel, Client, DEADLINE, Options, Refused, fixture, headers, persistent, soon,
+};
+
+/// A broker with these fixtures as plugins. The folder lives as long as the first of the pair.
+fn broker_with(names: &[&str], options: Options) -> (tempfile::TempDir, Broker) {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in names {
+        std::fs::copy(fixture(name), folder.path().join(name)).expect("a plugin");
+    }
+    let plugins_dir = Some(folder.path().to_owned());
+    let broker = Broker::start(Options {
+        plugins_dir,
+        ..options
+    });
+    (folder, broker)
+}
+
+async fn declare(
+    channel: &Channel,
+    name: &str,
+    kind: &str,
+    table: FieldTable,
+) -> Result<(), Refused> {
+    let options = Default::default();
+    channel.try_exchange(name, kind, options, table).await
+}
+
+/// An exchange that fails as asked for the routing key `bad`, with a queue bound.
+async fn faulty(channel: &Channel, name: &str, fault: &str) {
+    let table = headers([("x-fault", fault), ("x-fault-key", "bad")]);
+    let declared = declare(channel, name, "x-fault", table).await;
+    declared.expect("exchange.declare");
+    channel.queue(name, Default::default()).await;
+    channel.bind(name, name, "k").await;
+}
+
+async fn arrives(channel: &Channel, exchange: &str, key: &str) {
+    let confirm = channel.confirmed(exchange, key, b"x", persistent()).await;
+    assert_eq!(confirm, Confirmation::Ack(None), "{exchange} {key}");
+    let queue = exchange;
+    soon(exchange, DEADLINE, async || {
+        channel.take(queue).await.is_some()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_in_the_folder_is_an_exchange_type() {
+    let (_folder, mut broker) = broker_with(&["exact.wasm"], Options::default());
+    let channel = broker.connect().await.confirming().await;
+    let declared = declare(&channel, "x", "x-exact", FieldTable::default()).await;
+    declared.expect("exchange.declare");
+    for queue in ["a", "b"] {
+        channel.queue(queue, Default::default()).await;
+    }
+    channel.bind("a", "x", "one").await;
+    channel.bind("b", "x", "on").await;
+    for (key, expected) in [("one", [1, 0]), ("on", [0, 1]), ("o", [0, 0])] {
+        let confirm = channel.confirmed("x", key, b"x", persistent()).await;
+        let returned = matches!(confirm, Confirmation::Ack(Some(_)));
+        assert_eq!(returned, expected == [0, 0], "{key}");
+        let found = [
+            channel.drain("a").await.len(),
+            channel.drain("b").await.len(),
+        ];
+        assert_eq!(found, expected, "{key}");
+    }
+    // A binding changed is a decision changed, also where the old one is remembered.
+    let unbound = channel.queue_unbind("a".into(), "x".into(), "one".into(), FieldTable::default());
+    unbound.await.expect("queue.unbind");
+    let confirm = channel.confirmed("x", "one", b"x", persistent()).await;
+    assert!(matches!(confirm, Confirmation::Ack(Some(_))));
+
+    assert!(broker.stop().success());
+    broker
+        .options
+        .set
+        .push("plugins.exact.enabled=false".to_owned());
+    broker.restart();
+    let channel = broker.channel().await;
+    let refused = declare(&channel, "x", "x-exact", FieldTable::default()).await;
+    let text = "PRECONDITION_FAILED - unknown exchange type 'x-exact'";
+    refused.expect_err("disabled").is(406, text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standard_type_can_be_disabled() {
+    let broker = Broker::start(Options::default().set("plugins.topic.enabled=false"));
+    let client = broker.connect().await;
+    let channel = client.channel().await;
+    let refused = declare(&channel, "x", "topic", FieldTable::default()).await;
+    let text = "PRECONDITION_FAILED - unknown exchange type 'topic'";
+    refused.expect_err("disabled").is(406, text);
+    let confirming = client.confirming().await;
+    let confirm = confirming.confirmed("amq.topic", "k", b"x", persistent());
+    assert!(confirm.await.is_nack());
+    confirming.queue("q", Default::default()).await;
+    confirming.bind("q", "amq.direct", "k").await;
+    confirming
+        .confirmed("amq.direct", "k", b"x", persistent())
+        .await;
+    assert_eq!(confirming.drain("q").await, ["x"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_components_are_reported_and_the_broker_starts() {
+    let bad = [
+        "imports-unknown",
+        "other-version",
+        "core-module",
+        "imports-sockets",
+        "truncated",
+        "exports-nothing",
+    ];
+    let mut files: Vec<String> = bad.iter().map(|name| format!("{name}.wasm")).collect();
+    files.push("exact.wasm".to_owned());
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let (folder, mut broker) = broker_with(&files, Options::default());
+    let lines = broker.log_lines();
+    for name in bad {
+        let about = |line: &&String| line.contains("refused") && line.contains(name);
+        let found = lines.iter().filter(about).count();
+        assert!(found > 0, "nothing about {name} in {lines:#?}");
+        assert_eq!(found, 1, "{name} is reported once");
+    }
+    let channel = broker.channel().await;
+    let declared = declare(&channel, "x", "x-exact", FieldTable::default()).await;
+    declared.expect("its good neighbour serves");
+    // Two plugins with one type: the second is refused, naming both.
+    assert!(broker.stop().success());
+    let again = folder.path().join("second.wasm");
+    std::fs::copy(fixture("exact.wasm"), again).expect("a plugin");
+    broker.restart();
+    let lines = broker.log_lines();
+    let both = |line: &String| line.contains("\"second\"") && line.contains("exact");
+    assert!(lines.iter().any(both), "{lines:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_fails_costs_the_publish_and_no_other() {
+    let (_folder, broker) = broker_with(&["fault.wasm"], Options::default());
+    let client = broker.connect().await;
+    let channel = client.confirming().await;
+    faulty(&channel, "neighbour", "none").await;
+    for fault in ["trap", "loop", "memory", "huge-result"] {
+        faulty(&channel, fault, fault).await;
+        arrives(&channel, fault, "good").await;
+        // Without confirms the channel hears of it, and only that one.
+        let publisher = Client::connect(&broker.url()).await;
+        let plain = publisher.channel().await;
+        let witness = publisher.channel().await;
+        plain.publish(fault, "bad", b"x").await;
+        let expected = format!("INTERNAL_ERROR - exchange '{fault}' could not route the message");
+        publisher.refusal().await.is(541, &expected);
+        witness.fence().await;
+        let confirm = channel.confirmed(fault, "bad", b"x", persistent()).await;
+        assert!(confirm.is_nack(), "{fault}");
+        arrives(&channel, "neighbour", "bad").await;
+        assert_eq!(channel.count(fault).await, 0, "{fault}");
+    }
+    broker.logs("plugin fault");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_strikes_open_the_breaker_and_a_good_call_closes_it() {
+    let (_folder, broker) = broker_with(&["fault.wasm"], Options::default());
+    let channel = broker.connect().await.confirming().await;
+    faulty(&channel, "x", "trap").await;
+    faulty(&channel, "neighbour", "none").await;
+    for _ in 0..3 {
+        let confirm = channel.confirmed("x", "bad", b"x", persistent()).await;
+        assert!(confirm.is_nack());
+    }
+    broker.logs("circuit_opened=true");
+    // Open: a message that would fare well is not tried either.
+    let confirm = channel.confirmed("x", "good", b"x", persistent()).await;
+    assert!(confirm.is_nack());
+    broker.logs("circuit open after repeated faults");
+    arrives(&channel, "neighbour", "k").await;
+    soon("the breaker closes", DEADLINE, async || {
+        let confirm = channel.confirmed("x", "good", b"x", persistent()).await;
+        confirm.is_ack()
+    })
+    .await;
+    broker.logs("exchange works again");
+    assert_eq!(channel.drain("x").await, ["x"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_answers_of_a_plugin_are_taken_for_what_they_are() {
+    let (_folder, broker) = broker_with(&["fault.wasm"], Options::default());
+    let client = broker.connect().await;
+    let channel = client.confirming().await;
+    // Unknown slots are dropped, a hold until now is over at once, slowness and noise are borne.
+    for fault in ["unknown-slots", "hold-now", "slow-4ms", "log-flood"] {
+        faulty(&channel, fault, fault).await;
+        for _ in 0..3 {
+            arrives(&channel, fault, "bad").await;
+        }
+    }
+    let flood = broker.log_lines();
+    let flood = flood.iter().filter(|line| line.contains("flood flood"));
+    let octets: usize = flood.map(String::len).sum();
+    assert!(octets < 1 << 20, "{octets} octets of log");
+    faulty(&channel, "reject", "reject").await;
+    let confirm = channel.confirmed("reject", "bad", b"x", persistent()).await;
+    assert!(confirm.is_nack());
+    client.channel().await.publish("reject", "bad", b"x").await;
+    let refused = client.refusal().await;
+    refused.is(406, "PRECONDITION_FAILED - rejected on purpose");
+    arrives(&channel, "reject", "good").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_fails_to_open_or_bind_refuses_the_declaration() {
+    let (_folder, broker) = broker_with(&["fault.wasm"], Options::default());
+    let client = broker.connect().await;
+    let witness = client.confirming().await;
+    let channel = client.channel().await;
+    let refused = declare(
+        &channel,
+        "x",
+        "x-fault",
+        headers([("x-fault", "trap-in-open")]),
+    );
+    assert_eq!(refused.await.expect_err("it trapped").code, 541);
+    let channel = client.channel().await;
+    let refused = declare(&channel, "x", "x-fault", headers([("x-fault", "typo")])).await;
+    let text = "PRECONDITION_FAILED - no fault is named 'typo'";
+    refused.expect_err("it said no").is(406, text);
+
+    faulty(&witness, "x", "trap-in-bind").await;
+    let channel = client.channel().await;
+    let refused = channel
+        .try_bind("x", "x", "bad", FieldTable::default())
+        .await;
+    assert_eq!(refused.expect_err("it trapped").code, 541);
+    // The bindings from before are still there.
+    arrives(&witness, "x", "any").await;
+}

@@ -1,0 +1,14 @@
+//! Starts, kills and restarts a real broker, and gives tests short words for what clients do. Not a
+//! client library: what goes wrong here fails the test.
+
+mod broker;
+mod client;
+mod start;
+mod wait;
+mod wire;
+
+pub use broker::{Broker, fixture};
+pub use client::{Channel, Client, Deliveries, Refused, durable, headers, persistent, transient};
+pub use start::{NotStarted, Options};
+pub use wait::{DEADLINE, eventually, soon};
+pub use wire::{Frame, Wire};

@@ -1,192 +1,443 @@
-//! Nanoseconds for one `route` through the plugin host: `cargo bench -p warren --bench route`.
-//! All rows take turns in every round, so that a busy machine is busy for all of them.
+//! Nanoseconds that one routing decision costs, by the three ways to make it: an exchange type's
+//! own code linked natively, the same code as a component in the plugin host, and the kernel's memo
+//! in front of that. `cargo bench -p warren --bench route`; a word behind it picks rows by name
+//! (`-- topic`).
+//!
+//! All rows take turns in every round, and what is counted is the thread's time on the processor,
+//! so that a busy machine is busy for all of them alike. A ratio is the median, over the rounds, of
+//! a row's time by that of its native row in the same round.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::time::Instant;
+use std::time::Duration;
 
-use warren::clock::SystemClock;
+use warren::clock::{SystemClock, SystemEntropy};
 use warren::message::MessageView;
-use warren::plugin::{Limits, PluginHost, PluginOptions};
+use warren::names::{ConnectionId, Destination};
+use warren::plugin::{BUILTIN, Limits, Outcome, PluginHost, PluginOptions};
+use warren::store::{Store, StoreOptions};
 use warren::vhost::exchange_type::{
-    BindingTable, BindingView, Call, ExchangeInstance, ExchangeTypes, Moment, Opening, Routing,
+    Answer, BindingTable as _, Call, Decision, ExchangeInstance, ExchangeTypes as _, Moment,
+    Opening, Routing,
 };
+use warren::vhost::{
+    BindingRequest, Broker, Exchange, ExchangeRequest, Memo, Parts, QueueRequest, Route, Step,
+    Vhost,
+};
+use warren_plugin_sdk as sdk;
 
-const ROUNDS: usize = 41;
+const ROUNDS: usize = 61;
 const CALLS: usize = 4096;
+const KEYS: usize = 1024;
 
-struct Table(Vec<String>);
-
-impl BindingTable for Table {
-    fn for_each(&self, visit: &mut dyn FnMut(BindingView<'_>)) {
-        for (slot, key) in (0..).zip(&self.0) {
-            visit(BindingView {
-                slot,
-                routing_key: key,
-                arguments: &[],
-            });
+fn main() {
+    let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-'));
+    let wanted = wanted.unwrap_or_default();
+    let folder = std::env::temp_dir().join(format!("warren-bench-{}", std::process::id()));
+    let (host, vhost) = open(&folder);
+    let mut rows = Vec::new();
+    rows.extend(rows_of::<fanout::Fanout>(&host, &vhost, "fanout", 0));
+    rows.extend(rows_of::<direct::Direct>(&host, &vhost, "direct", 100));
+    rows.extend(rows_of::<direct::Direct>(&host, &vhost, "direct", 10_000));
+    rows.extend(rows_of::<topic::Topic>(&host, &vhost, "topic", 100));
+    rows.extend(rows_of::<topic::Topic>(&host, &vhost, "topic", 10_000));
+    rows.retain(|row| row.name().contains(&wanted));
+    for _ in 0..ROUNDS {
+        for row in &mut rows {
+            row.round();
         }
     }
-
-    fn len(&self) -> usize {
-        self.0.len()
+    println!(
+        "ns a decision                        median      25%      75%    ratio  matches   later"
+    );
+    let mut native = None;
+    for row in &rows {
+        if row.kind == "native" {
+            native = Some(row);
+        }
+        row.print(native);
     }
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+/// A virtual host with the plugins that are built in. Nothing of it is durable.
+fn open(folder: &Path) -> (Arc<PluginHost>, Arc<Vhost>) {
+    let options = PluginOptions {
+        cache_dir: folder.join("cache"),
+        plugins: Default::default(),
+        defaults: Limits::default(),
+    };
+    let (host, reports) = PluginHost::load(options, BUILTIN, None, Arc::new(SystemClock));
+    for report in reports {
+        assert_eq!(report.outcome, Outcome::Loaded, "{report:?}");
+    }
+    let clock = Arc::new(SystemClock);
+    let options = StoreOptions::new(folder.join("data"));
+    let (store, recovered) = Store::open(options, clock.clone()).expect("a store");
+    let parts = Parts {
+        store,
+        types: host.clone(),
+        clock,
+        entropy: Arc::new(SystemEntropy),
+    };
+    let broker = Broker::recover(parts, recovered, &["/".to_owned()]).expect("a broker");
+    (host, broker.vhost("/").expect("the virtual host"))
 }
 
 struct Row {
-    name: &'static str,
-    instance: Arc<dyn ExchangeInstance>,
-    table: Arc<Table>,
-    keys: Vec<String>,
+    kind: &'static str,
+    what: String,
+    way: Box<dyn Way>,
     nanos: Vec<f64>,
     matches: usize,
     later: usize,
 }
 
+/// One way to decide: the number of matches, or none where another thread must be asked.
+trait Way {
+    fn decide(&mut self, key: &str) -> Option<usize>;
+    /// The way back to this thread leads over fast calls on the other one.
+    fn wait(&mut self, key: &str);
+}
+
+fn rows_of<T: sdk::ExchangeType + 'static>(
+    host: &PluginHost,
+    vhost: &Arc<Vhost>,
+    type_name: &'static str,
+    bindings: usize,
+) -> Vec<Row> {
+    let patterns = patterns(type_name, bindings);
+    let exchange = declare(vhost, type_name, &patterns);
+    let component = Component::open(host, type_name, &exchange);
+    let memoised = Memoised {
+        vhost: Arc::clone(vhost),
+        exchange,
+        route: Route::default(),
+        memo: Memo::default(),
+    };
+    let ways: [(_, Box<dyn Way>); 3] = [
+        ("native", Box::new(Native::<T>::open(type_name, &patterns))),
+        ("component", Box::new(component)),
+        ("memoised", Box::new(memoised)),
+    ];
+    let row = |(kind, way)| Row {
+        kind,
+        what: format!("{type_name}, {bindings} bindings"),
+        way,
+        nanos: Vec::new(),
+        matches: 0,
+        later: 0,
+    };
+    ways.into_iter().map(row).collect()
+}
+
 impl Row {
-    fn open(host: &PluginHost, name: &'static str, type_name: &str, bindings: Vec<String>) -> Row {
-        let opening = Opening {
-            vhost: "/",
-            exchange: "bench",
-            type_name,
-            arguments: &[],
-        };
-        let Ok(opened) = host.open(&opening) else {
-            panic!("{type_name} is built in");
-        };
-        let table = Arc::new(Table(bindings));
-        table.for_each(&mut |binding| {
-            opened.instance.bind(binding, &*table).expect("binds");
-        });
-        Row {
-            name,
-            instance: opened.instance,
-            table,
-            keys: keys(),
-            nanos: Vec::new(),
-            matches: 0,
-            later: 0,
-        }
+    fn name(&self) -> String {
+        format!("{}, {}", self.what, self.kind)
     }
 
-    fn round(&mut self, exchange: &Arc<str>) {
-        let begun = Instant::now();
-        for index in 0..CALLS {
-            let key = self.keys[index % self.keys.len()].as_str();
-            let message = MessageView {
-                exchange,
-                routing_key: key,
-                properties: &[0, 0],
-                body: &[],
-            };
-            let call = Call {
-                moment: Moment::Publish,
-                message,
-            };
-            match self.instance.route(call, &*self.table) {
-                Routing::Now(answer) => self.matches += slots(&answer.decision),
-                Routing::Later => {
-                    self.later += 1;
-                    self.wait_for_the_lane(message);
+    fn round(&mut self) {
+        thread_local!(static KEYS_OF_THIS_RUN: Vec<String> = keys());
+        KEYS_OF_THIS_RUN.with(|keys| {
+            let begun = processor_time();
+            for key in keys.iter().cycle().take(CALLS) {
+                match self.way.decide(key) {
+                    Some(matches) => self.matches += matches,
+                    None => {
+                        self.later += 1;
+                        self.way.wait(key);
+                    }
                 }
-                Routing::Fault(fault) => panic!("{}", fault.0),
             }
-        }
-        let nanos = begun.elapsed().as_nanos() as f64;
-        self.nanos.push(nanos / CALLS as f64);
+            let nanos = (processor_time() - begun).as_nanos() as f64;
+            self.nanos.push(nanos / CALLS as f64);
+        });
     }
 
-    /// The way back to the worker leads over fast calls in the lane.
-    fn wait_for_the_lane(&self, message: MessageView<'_>) {
-        let (sender, receiver) = channel();
-        self.instance.route_later(
-            Moment::Publish,
-            Arc::new(message.to_message()),
-            self.table.clone(),
-            Box::new(move |result| {
-                let _ = sender.send(result.is_ok());
-            }),
-        );
-        assert_eq!(receiver.recv(), Ok(true));
-    }
-
-    fn print(&mut self) {
-        self.nanos.sort_by(f64::total_cmp);
-        let at = |part: usize| self.nanos[(self.nanos.len() - 1) * part / 4];
+    fn print(&self, native: Option<&Row>) {
+        let [low, median, high] = quartiles(self.nanos.clone());
+        let ratio = native.map_or_else(String::new, |native| {
+            let pairs = self.nanos.iter().zip(&native.nanos);
+            let [_, ratio, _] = quartiles(pairs.map(|(own, native)| own / native).collect());
+            format!("{ratio:.2}")
+        });
         println!(
-            "{:<28} {:>8.0} {:>8.0} {:>8.0} {:>9.2} {:>7}",
-            self.name,
-            at(2),
-            at(1),
-            at(3),
+            "{:<34} {median:>8.0} {low:>8.0} {high:>8.0} {ratio:>8} {:>8.2} {:>7}",
+            self.name(),
             self.matches as f64 / (ROUNDS * CALLS) as f64,
             self.later,
         );
     }
 }
 
-fn slots(decision: &warren::vhost::exchange_type::Decision) -> usize {
-    match decision {
-        warren::vhost::exchange_type::Decision::To(slots) => slots.len(),
+fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
+    values.sort_by(f64::total_cmp);
+    [1, 2, 3].map(|part| values[(values.len() - 1) * part / 4])
+}
+
+/// The type's own code, called as a component calls it, without the component.
+struct Native<T>(T);
+
+/// Only the routing key: nothing else is asked for here.
+struct Key<'a>(&'a str);
+
+impl<T: sdk::ExchangeType> Native<T> {
+    fn open(type_name: &str, patterns: &[String]) -> Native<T> {
+        let arguments = sdk::TableBuf::new();
+        let opened = T::open(&sdk::Opening {
+            vhost: "/",
+            name: "bench",
+            type_name,
+            arguments: arguments.as_table(),
+            configuration: "{}",
+            host: &sdk::Host::new(std::rc::Rc::new(Silent)),
+        });
+        let mut exchange = opened.expect("opens");
+        for (slot, routing_key) in (0..).zip(patterns) {
+            let binding = sdk::Binding {
+                slot,
+                routing_key,
+                arguments: arguments.as_table(),
+            };
+            exchange.bind(&binding).expect("binds");
+        }
+        Native(exchange)
+    }
+}
+
+impl<T: sdk::ExchangeType> Way for Native<T> {
+    fn decide(&mut self, key: &str) -> Option<usize> {
+        let answer = self.0.route(&sdk::Message::new(&Key(key)));
+        match std::hint::black_box(answer).decision {
+            sdk::Decision::To(slots) => Some(slots.len()),
+            other => panic!("not slots: {other:?}"),
+        }
+    }
+
+    fn wait(&mut self, _: &str) {}
+}
+
+struct Silent;
+
+impl sdk::HostFunctions for Silent {
+    fn log(&self, _: sdk::Level, _: &str) {}
+
+    fn now(&self) -> u64 {
+        7
+    }
+}
+
+impl sdk::MessageSource for Key<'_> {
+    fn exchange(&self) -> String {
+        String::new()
+    }
+
+    fn routing_key(&self) -> String {
+        self.0.to_owned()
+    }
+
+    fn header(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn headers(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn properties(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn body_length(&self) -> u64 {
+        0
+    }
+
+    fn body(&self, _: u64, _: u32) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+/// The plugin host's answer, every time anew.
+struct Component {
+    instance: Arc<dyn ExchangeInstance>,
+    exchange: Arc<Exchange>,
+}
+
+impl Component {
+    /// Another instance than the exchange's own, which the memoised row calls.
+    fn open(host: &PluginHost, type_name: &str, exchange: &Arc<Exchange>) -> Component {
+        let opening = Opening {
+            vhost: "/",
+            exchange: &exchange.name,
+            type_name,
+            arguments: &[],
+        };
+        let Ok(opened) = host.open(&opening) else {
+            panic!("{type_name} is built in");
+        };
+        exchange.for_each(&mut |binding| {
+            opened.instance.bind(binding, &**exchange).expect("binds");
+        });
+        Component {
+            instance: opened.instance,
+            exchange: Arc::clone(exchange),
+        }
+    }
+}
+
+impl Way for Component {
+    fn decide(&mut self, key: &str) -> Option<usize> {
+        let call = Call {
+            moment: Moment::Publish,
+            message: message(&self.exchange.name, key),
+        };
+        match self.instance.route(call, &*self.exchange) {
+            Routing::Now(answer) => Some(slots(&answer)),
+            Routing::Later => None,
+            Routing::Fault(fault) => panic!("{}", fault.0),
+        }
+    }
+
+    fn wait(&mut self, key: &str) {
+        let (sender, receiver) = channel();
+        self.instance.route_later(
+            Moment::Publish,
+            Arc::new(message(&self.exchange.name, key).to_message()),
+            Arc::clone(&self.exchange) as _,
+            Box::new(move |result| {
+                let _ = sender.send(result.is_ok());
+            }),
+        );
+        assert_eq!(receiver.recv(), Ok(true));
+    }
+}
+
+fn slots(answer: &Answer) -> usize {
+    match &answer.decision {
+        Decision::To(slots) => slots.len(),
         other => panic!("not slots: {other:?}"),
     }
 }
 
-fn keys() -> Vec<String> {
-    (0..1024)
-        .map(|n| format!("region{}.service{}.event{}", n % 8, n % 31, n % 17))
-        .collect()
+/// The kernel's whole walk from the exchange to the queues, which remembers all keys of this run.
+struct Memoised {
+    vhost: Arc<Vhost>,
+    exchange: Arc<Exchange>,
+    route: Route,
+    memo: Memo,
 }
 
-/// A third each: exact keys, one word open, the rest open.
-fn patterns(count: usize) -> Vec<String> {
-    (0..count)
-        .map(|n| match n % 3 {
-            0 => format!("region{}.service{}.event{}", n % 8, n % 499, n % 17),
-            1 => format!("region{}.*.event{}", n % 97, n % 701),
-            _ => format!("region{}.service{}.#", n % 89, n % 499),
-        })
-        .collect()
-}
-
-fn main() {
-    let cache = std::env::temp_dir().join(format!("warren-bench-{}", std::process::id()));
-    let options = PluginOptions {
-        cache_dir: cache.clone(),
-        plugins: Default::default(),
-        defaults: Limits::default(),
-    };
-    let builtin: [(&str, &[u8]); 3] = [
-        ("fanout", include_bytes!("../builtin/fanout.wasm")),
-        ("direct", include_bytes!("../builtin/direct.wasm")),
-        ("topic", include_bytes!("../builtin/topic.wasm")),
-    ];
-    let (host, reports) = PluginHost::load(options, &builtin, None, Arc::new(SystemClock));
-    let _ = std::fs::remove_dir_all(cache);
-    for report in reports {
-        assert_eq!(
-            report.outcome,
-            warren::plugin::Outcome::Loaded,
-            "{report:?}"
-        );
-    }
-    let mut rows: Vec<Row> = [
-        ("fanout, no bindings", "fanout", 0),
-        ("direct, 100 bindings", "direct", 100),
-        ("topic, 100 bindings", "topic", 100),
-        ("topic, 10,000 bindings", "topic", 10_000),
-    ]
-    .into_iter()
-    .map(|(name, type_name, count)| Row::open(&host, name, type_name, patterns(count)))
-    .collect();
-    let exchange: Arc<str> = Arc::from("bench");
-    for _ in 0..ROUNDS {
-        for row in &mut rows {
-            row.round(&exchange);
+impl Way for Memoised {
+    fn decide(&mut self, key: &str) -> Option<usize> {
+        let view = message(&self.exchange.name, key);
+        self.route.start(&self.exchange, Moment::Publish);
+        match self.route.walk(&self.vhost, view, &mut self.memo) {
+            Step::Done => Some(self.route.queues.len()),
+            Step::Later(_) => None,
+            Step::Rejected(text) => panic!("{text}"),
+            Step::Fault(fault) => panic!("{}", fault.0),
         }
     }
-    println!("ns a call                      median      25%      75%   matches   later");
-    for row in &mut rows {
-        row.print();
+
+    fn wait(&mut self, _: &str) {
+        std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+fn message<'a>(exchange: &'a Arc<str>, routing_key: &'a str) -> MessageView<'a> {
+    MessageView {
+        exchange,
+        routing_key,
+        properties: &[0, 0],
+        body: &[],
+    }
+}
+
+/// An exchange of this type with a queue of its own for every binding.
+fn declare(vhost: &Vhost, type_name: &str, patterns: &[String]) -> Arc<Exchange> {
+    let name = format!("{type_name}-{}", patterns.len());
+    let request = ExchangeRequest {
+        name: &name,
+        type_name,
+        durable: false,
+        auto_delete: false,
+        internal: false,
+        arguments: Vec::new(),
+    };
+    drop(vhost.declare_exchange(request).expect("declared"));
+    for (number, routing_key) in patterns.iter().enumerate() {
+        let queue = format!("{name}-{number}");
+        let request = QueueRequest {
+            name: &queue,
+            durable: false,
+            exclusive: false,
+            auto_delete: false,
+            arguments: Vec::new(),
+        };
+        drop(
+            vhost
+                .declare_queue(request, ConnectionId(0))
+                .expect("declared"),
+        );
+        let request = BindingRequest {
+            source: &name,
+            destination: Destination::Queue(queue),
+            routing_key,
+            arguments: Vec::new(),
+        };
+        drop(vhost.bind(&request).expect("bound"));
+    }
+    vhost.exchange(&name).expect("the exchange")
+}
+
+/// 8 regions, 32 services, 16 events.
+fn key(number: usize) -> String {
+    // An odd factor: all combinations, in no order.
+    let mixed = number.wrapping_mul(2_654_435_761) >> 4;
+    let (region, service, event) = (mixed % 8, mixed / 8 % 32, mixed / 256 % 16);
+    format!("region{region}.service{service}.event{event}")
+}
+
+fn keys() -> Vec<String> {
+    (0..KEYS).map(|number| key(number * 7 + 3)).collect()
+}
+
+/// For topics, wide patterns are rarer among ten thousand: one match a key among a hundred, about
+/// thirteen among ten thousand.
+fn patterns(type_name: &str, count: usize) -> Vec<String> {
+    let wide = if count > 1000 { 500 } else { 16 };
+    let pattern = |number: usize| {
+        let whole = key(number);
+        let words: Vec<&str> = whole.split('.').collect();
+        let [region, service, event] = words[..] else {
+            panic!("three words");
+        };
+        if type_name != "topic" {
+            whole.clone()
+        } else if number % wide == 0 {
+            format!("{region}.#")
+        } else {
+            match number % 20 {
+                1 => format!("{region}.*.{event}"),
+                2 => format!("*.{service}.{event}"),
+                3 | 4 => format!("{region}.{service}.#"),
+                _ => whole.clone(),
+            }
+        }
+    };
+    (0..count).map(pattern).collect()
+}
+
+/// What this thread has used of the processor so far.
+fn processor_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the call writes one `timespec` through the pointer, which points to one that is
+    // alive and not borrowed elsewhere, and keeps nothing.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    assert_eq!(failed, 0, "this system counts a thread's time");
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

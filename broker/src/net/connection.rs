@@ -287,6 +287,11 @@ impl Driver {
             self.session.resume_consumers(&mut self.effects);
             self.effects.apply();
         }
+        if remaining == 0 {
+            // Whoever woke us while the socket was behind was not heard: octets that were held back
+            // may go on now.
+            self.feed();
+        }
     }
 
     fn look_at_gate(&mut self) {

@@ -198,7 +198,10 @@ impl Driver {
         if self.waiting.is_some() || matches!(self.end, End::Flush(_)) {
             return false;
         }
-        !self.is_held_back() && !self.session.outbox.over_reply_bound()
+        // What a refused client sends is never worked off: it would pile up.
+        !self.session.is_refused()
+            && !self.is_held_back()
+            && !self.session.outbox.over_reply_bound()
     }
 
     /// A publisher is not read while an alarm is raised or the store's mailbox is full.

@@ -166,8 +166,9 @@ impl Driver {
         {
             return Poll::Ready(event);
         }
-        // With output waiting for the socket there is nothing to wake up for.
-        if self.output.is_empty() && self.session.outbox.poll_woken(context).is_ready() {
+        // With output waiting for the socket there is nothing to wake up for but the end.
+        let woken = self.session.outbox.poll_woken(context).is_ready();
+        if woken && (self.output.is_empty() || self.must_close()) {
             return Poll::Ready(Event::Woken);
         }
         self.timer.as_mut().poll(context).map(|()| Event::Tick)
@@ -297,16 +298,23 @@ impl Driver {
         }
     }
 
+    /// The gate wants the connection gone, and it has not been told so.
+    fn must_close(&self) -> bool {
+        let stopping = self.gate.is_stopping() && self.waiting.is_none();
+        self.end == End::No && (self.gate.has_failed() || stopping)
+    }
+
     fn look_at_gate(&mut self) {
         if self.end != End::No {
             return;
         }
-        if self.gate.has_failed() {
-            self.session.disk_failed(&mut self.effects);
-            self.waiting = None;
-            self.take(Next::Read);
-        } else if self.gate.is_stopping() && self.waiting.is_none() {
-            self.session.force_close(&mut self.effects);
+        if self.must_close() {
+            if self.gate.has_failed() {
+                self.session.disk_failed(&mut self.effects);
+                self.waiting = None;
+            } else {
+                self.session.force_close(&mut self.effects);
+            }
             self.take(Next::Read);
         }
         self.effects.apply();

@@ -47,6 +47,8 @@ pub(super) struct Driver {
     output: Vec<u8>,
     written: usize,
     waiting: Option<Waiting>,
+    /// The peer must take its answers first.
+    full: bool,
     effects: Effects,
     timer: Pin<Box<Sleep>>,
     handshake_until: Instant,
@@ -98,6 +100,7 @@ impl Driver {
             output: Vec::new(),
             written: 0,
             waiting: None,
+            full: false,
             effects: Effects::default(),
             timer: Box::pin(tokio::time::sleep_until(handshake_until)),
             handshake_until,
@@ -196,7 +199,7 @@ impl Driver {
 
     /// Whether more may come in now. What is not read pushes back through TCP.
     fn reads(&self) -> bool {
-        if self.waiting.is_some() || matches!(self.end, End::Flush(_)) {
+        if self.waiting.is_some() || self.full || matches!(self.end, End::Flush(_)) {
             return false;
         }
         // What a refused client sends is never worked off: it would pile up.
@@ -221,7 +224,8 @@ impl Driver {
     }
 
     fn feed(&mut self) {
-        if self.waiting.is_none() && self.used < self.filled && !self.is_held_back() {
+        let goes_on = self.waiting.is_none() && !self.full;
+        if goes_on && self.used < self.filled && !self.is_held_back() {
             let fresh = self.input.get(self.used..self.filled).unwrap_or_default();
             let (used, next) = self.session.feed(fresh, &mut self.effects);
             self.used += used;
@@ -251,6 +255,7 @@ impl Driver {
                 }
             }
             Next::Wait(wait) => self.waiting = Some(Box::pin(over(wait))),
+            Next::Full => self.full = true,
             Next::End => self.flush_and_end(),
         }
     }
@@ -294,6 +299,7 @@ impl Driver {
         if remaining == 0 {
             // Whoever woke us while the socket was behind was not heard: octets that were held back
             // may go on now.
+            self.full = false;
             self.feed();
         }
     }

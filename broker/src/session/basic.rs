@@ -206,6 +206,8 @@ impl Session {
         let got = queue.get(&self.outbox, *channel, *no_ack, when_loaded);
         match (got, loaded) {
             (Got::Loading, Some(done)) => Ok(Flow::Wait(Wait::Loaded { done, get })),
+            // A small request with a large answer: one read may hold thousands of them.
+            (Got::Sent, _) if self.outbox.over_reply_bound() => Ok(Flow::Full),
             (Got::Sent, _) => Ok(Flow::Done),
             (Got::Empty | Got::Loading, _) => {
                 let empty = basic::AMQPMethod::GetEmpty(basic::GetEmpty {});

@@ -95,6 +95,8 @@ pub enum Next {
     Read,
     /// Nothing of this connection goes on before this has happened.
     Wait(Wait),
+    /// Nothing of this connection goes on before what is in the outbox was written.
+    Full,
     /// Write what is in the outbox and close the socket.
     End,
 }
@@ -103,6 +105,8 @@ pub enum Next {
 enum Flow {
     Done,
     Wait(Wait),
+    /// The peer must take what it asked for before it may ask for more.
+    Full,
 }
 
 impl Session {
@@ -140,6 +144,7 @@ impl Session {
                 Ok(Step::Used(length, Flow::Wait(wait))) => {
                     return (used + length, Next::Wait(wait));
                 }
+                Ok(Step::Used(length, Flow::Full)) => return (used + length, Next::Full),
                 Ok(Step::Incomplete) => return (used, Next::Read),
                 Ok(Step::End) => return (used, Next::End),
                 Err(refusal) => {

@@ -66,6 +66,7 @@ impl Session {
         match flow {
             Ok(Flow::Done) => Next::Read,
             Ok(Flow::Wait(wait)) => Next::Wait(wait),
+            Ok(Flow::Full) => Next::Full,
             Err((channel, refusal)) => {
                 self.fail_on(channel, &refusal, (60, 40), effects);
                 Next::Read

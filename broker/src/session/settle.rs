@@ -40,8 +40,9 @@ impl Session {
             return Ok(());
         };
         if requeue {
-            self.resume_if_limited(number, effects);
+            // What comes back is the next to go out, so here its queue is the first.
             self.requeue(nacked, effects);
+            self.resume_if_limited(number, effects);
         } else {
             self.settle(number, nacked, Settle::Rejected, effects);
         }

@@ -139,8 +139,8 @@ impl Session {
         for (settlement, unacked) in state.settled {
             match settlement {
                 Settlement::Requeue => {
-                    self.resume_if_limited(number, effects);
                     self.requeue(unacked, effects);
+                    self.resume_if_limited(number, effects);
                 }
                 Settlement::Ack | Settlement::Discard => {
                     let stored = unacked.iter().filter(|unacked| match unacked.place {

@@ -9,7 +9,7 @@ use crate::amqp::reply::ReplyCode;
 use crate::amqp::table::{Table, Value};
 use crate::error::Refusal;
 use crate::names::{ConnectionId, Destination};
-use crate::queue::{Attributes, Deleted, Queue};
+use crate::queue::{Attributes, DeleteRefusal, Deleted, Queue};
 
 pub struct QueueRequest<'a> {
     /// Empty: the broker makes up a name.
@@ -169,16 +169,14 @@ impl Vhost {
         if_empty: bool,
     ) -> Result<(Deleted, Saved), Refusal> {
         let mut incoming = self.changing.lock();
-        let counts = queue.counts();
-        let (name, vhost) = (&queue.name, &self.name);
-        if if_unused && counts.consumers > 0 {
-            let text = format!("queue '{name}' in vhost '{vhost}' in use");
-            return Err(Refusal::precondition(text));
-        }
-        if if_empty && counts.ready > 0 {
-            let text = format!("queue '{name}' in vhost '{vhost}' not empty");
-            return Err(Refusal::precondition(text));
-        }
+        let deleted = queue.delete(if_unused, if_empty).map_err(|refusal| {
+            let what = match refusal {
+                DeleteRefusal::InUse => "in use",
+                DeleteRefusal::NotEmpty => "not empty",
+            };
+            let (name, vhost) = (&queue.name, &self.name);
+            Refusal::precondition(format!("queue '{name}' in vhost '{vhost}' {what}"))
+        })?;
         let mut changes = Vec::new();
         {
             let mut queues = self.queues.write();
@@ -190,11 +188,12 @@ impl Vhost {
             }
         }
         self.shared.registry.remove(queue.id);
-        let deleted = queue.delete();
         changes.extend(self.queue_row(queue).map(|row| row.remove()));
         let destination = Destination::Queue(queue.name.to_string());
         remove_bindings_to(self, &mut incoming, &destination, &mut changes);
-        Ok((deleted, self.save(changes)))
+        let saved = self.save(changes);
+        queue.forget();
+        Ok((deleted, saved))
     }
 }
 

@@ -177,6 +177,7 @@ pub enum DeleteRefusal {
 }
 
 /// What a deleted queue leaves to do.
+#[derive(Default)]
 #[must_use]
 pub struct Deleted {
     pub messages: u64,

@@ -169,6 +169,10 @@ impl Vhost {
         if_empty: bool,
     ) -> Result<(Deleted, Saved), Refusal> {
         let mut incoming = self.changing.lock();
+        if queue.is_deleted() {
+            // Somebody was faster: what has this name now is another queue.
+            return Ok((Deleted::default(), Saved::Nothing));
+        }
         let deleted = queue.delete(if_unused, if_empty).map_err(|refusal| {
             let what = match refusal {
                 DeleteRefusal::InUse => "in use",

@@ -1,5 +1,6 @@
 //! The queue class: declare, bind, unbind, purge, delete.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::access::Kind;
@@ -122,8 +123,11 @@ impl Session {
         arguments: Vec<u8>,
     ) -> Result<BindingRequest<'a>, Refusal> {
         let name = self.queue_name(number, queue)?;
-        // With neither a queue nor a key, the key is the queue's name: there is nothing to borrow
-        // it from but the request, so RabbitMQ's rule is kept for an empty key alone.
+        let routing_key = match (queue, routing_key) {
+            // With neither a queue nor a key, the key is the name of the queue declared last.
+            ("", "") => Cow::Owned(name.clone()),
+            (_, key) => Cow::Borrowed(key),
+        };
         not_default(source)?;
         self.check_access(Access::Write, Kind::Queue, &name)?;
         self.check_access(Access::Read, Kind::Exchange, source)?;

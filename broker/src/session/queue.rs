@@ -84,11 +84,15 @@ impl Session {
             // An empty name is not the queue declared last here, as RabbitMQ has it.
             (vhost.queue_for(&name, self.id)?, Saved::Nothing)
         } else {
-            if !name.is_empty() {
-                self.check_access(Access::Configure, Kind::Queue, &name)?;
-            }
+            let server_named = name.is_empty();
+            let name = match server_named {
+                true => self.broker.random_name("amq.gen-"),
+                false => name,
+            };
+            self.check_access(Access::Configure, Kind::Queue, &name)?;
             let request = QueueRequest {
                 name: &name,
+                server_named,
                 durable: declare.durable,
                 exclusive: declare.exclusive,
                 auto_delete: declare.auto_delete,

@@ -12,8 +12,9 @@ use crate::names::{ConnectionId, Destination};
 use crate::queue::{Attributes, DeleteRefusal, Deleted, Queue};
 
 pub struct QueueRequest<'a> {
-    /// Empty: the broker makes up a name.
     pub name: &'a str,
+    /// The broker has made up the name, so it may be a reserved one.
+    pub server_named: bool,
     pub durable: bool,
     pub exclusive: bool,
     pub auto_delete: bool,
@@ -43,15 +44,12 @@ impl Vhost {
         connection: ConnectionId,
     ) -> Result<(Arc<Queue>, Saved), Refusal> {
         let _changing = self.changing.lock();
-        let name = match request.name {
-            "" => self.shared.random_name("amq.gen-"),
-            name if name.starts_with("amq.") => {
-                let text = format!("queue name '{name}' contains reserved prefix 'amq.*'");
-                return Err(Refusal::access(text));
-            }
-            name => name.to_owned(),
-        };
-        if let Some(queue) = self.queue(&name) {
+        let name = request.name;
+        if name.starts_with("amq.") && !request.server_named {
+            let text = format!("queue name '{name}' contains reserved prefix 'amq.*'");
+            return Err(Refusal::access(text));
+        }
+        if let Some(queue) = self.queue(name) {
             self.check_equivalent_queue(&queue, &request, connection)?;
             return Ok((queue, Saved::Nothing));
         }
@@ -62,7 +60,7 @@ impl Vhost {
             arguments: request.arguments,
         };
         let id = self.shared.store.next_queue_id();
-        let queue = self.apply_queue(id, &name, attributes, None, false);
+        let queue = self.apply_queue(id, name, attributes, None, false);
         let saved = match self.queue_row(&queue) {
             Some(row) => self.save(vec![row.put()]),
             None => Saved::Nothing,

@@ -101,7 +101,9 @@ struct Paged {
 pub(super) struct Purged {
     pub messages: u64,
     pub stored: Vec<Seq>,
-    pub paged: Option<(Seq, Seq)>,
+    /// First and last, both included. Several where moves that are not revealed yet, and so are not
+    /// purged, stand in between.
+    pub paged: Vec<(Seq, Seq)>,
 }
 
 /// What the front of the queue is.
@@ -450,7 +452,10 @@ impl Backlogged {
     pub fn clear(&mut self) -> Purged {
         let messages = self.len();
         self.reading = None;
-        let paged = self.paged.take().map(|paged| (paged.first, paged.last));
+        let paged = match self.paged.take() {
+            Some(paged) => self.without_reserved(paged.first, paged.last),
+            None => Vec::new(),
+        };
         self.head_bytes = 0;
         let resident = self.head.drain(..).chain(self.tail.drain(..));
         let stored = resident
@@ -464,6 +469,18 @@ impl Backlogged {
         }
     }
 
+    fn without_reserved(&self, first: Seq, last: Seq) -> Vec<(Seq, Seq)> {
+        let inside = |seq: &&Seq| (first..=last).contains(*seq);
+        let mut reserved: Vec<Seq> = self.reserved.iter().filter(inside).copied().collect();
+        reserved.sort_unstable();
+        let begins = std::iter::once(first).chain(reserved.iter().map(|seq| seq + 1));
+        let ends = reserved.iter().map(|seq| seq - 1).chain([last]);
+        begins
+            .zip(ends)
+            .filter(|(first, last)| first <= last)
+            .collect()
+    }
+
     pub fn redelivered_in_store(&self) -> Vec<Seq> {
         let resident = self.head.iter().chain(self.tail.iter());
         let marked = resident.filter(|entry| entry.redelivered && entry.stored);
@@ -474,3 +491,7 @@ impl Backlogged {
 #[cfg(test)]
 #[path = "backlog_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "backlog_model.rs"]
+mod model;

@@ -1,11 +1,11 @@
 use super::*;
 
 /// Four of these fill the head; all entries share one.
-fn large() -> Arc<Message> {
+pub(super) fn large() -> Arc<Message> {
     message(HEAD_BYTES as usize / 4)
 }
 
-fn small() -> Arc<Message> {
+pub(super) fn small() -> Arc<Message> {
     message(10)
 }
 
@@ -13,7 +13,7 @@ fn message(length: usize) -> Arc<Message> {
     Arc::new(Message::from_parts(Arc::from("x"), 0, 0, vec![0; length]).unwrap())
 }
 
-fn entry(seq: Seq, message: &Arc<Message>) -> Entry {
+pub(super) fn entry(seq: Seq, message: &Arc<Message>) -> Entry {
     Entry {
         seq,
         body: Body::Here(Arc::clone(message)),
@@ -125,7 +125,7 @@ fn a_purge_names_what_the_store_must_throw_away() {
     let purged = backlog.clear();
     assert_eq!(purged.messages, 10);
     assert_eq!(purged.stored, [1, 2, 3, 4, 8, 9, 10]);
-    assert_eq!(purged.paged, Some((5, 7)));
+    assert_eq!(purged.paged, [(5, 7)]);
     assert!(backlog.is_empty());
     backlog.written(10);
     assert!(backlog.is_empty());
@@ -285,4 +285,15 @@ fn a_clean_stop_knows_which_messages_were_delivered_before() {
         ..first
     });
     assert_eq!(backlog.redelivered_in_store(), [1]);
+}
+
+#[test]
+fn a_purge_leaves_what_moves_have_yet_to_reveal() {
+    let mut backlog = pushed(1..=5);
+    backlog.reserve(6);
+    backlog.push(entry(7, &small()));
+    backlog.written(7);
+    assert_eq!(backlog.clear().paged, [(5, 5), (7, 7)]);
+    backlog.reveal(entry(6, &small()));
+    assert_eq!(pop_all(&mut backlog), [6]);
 }

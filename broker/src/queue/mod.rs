@@ -122,7 +122,7 @@ impl Queue {
         if !purged.stored.is_empty() {
             self.store.remove(self.id, &purged.stored);
         }
-        if let Some((first, last)) = purged.paged {
+        for (first, last) in purged.paged {
             self.store.purge_range(self.id, first, last);
         }
         purged.messages

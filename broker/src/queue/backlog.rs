@@ -77,7 +77,7 @@ pub(super) struct Backlogged {
     reading: Option<Reading>,
     /// Places of moves that are not revealed yet.
     reserved: HashSet<Seq>,
-    /// Nothing behind this was ever handed out: whatever is there in the store is ready.
+    /// Nothing behind this was ever handed out or purged: whatever is there in the store is ready.
     delivered_upto: Seq,
 }
 
@@ -402,11 +402,10 @@ impl Backlogged {
     }
 
     /// Behind a full head a message need not stay in memory, if nothing that lies on disk behind it
-    /// is in somebody's hands and its own mark of redelivery would not be lost.
+    /// is in somebody's hands. (So it was never delivered, and no mark of that is lost.)
     fn may_be_paged(&self, entry: &Entry) -> bool {
         self.head_is_full()
             && entry.stored
-            && !entry.redelivered
             && entry.seq <= self.written
             && entry.seq > self.delivered_upto
     }
@@ -452,6 +451,10 @@ impl Backlogged {
     pub fn clear(&mut self) -> Purged {
         let messages = self.len();
         self.reading = None;
+        // Race: their rows are still there until the store has worked off the purge.
+        let paged = self.paged.as_ref().map(|paged| paged.last);
+        let resident = self.tail.back().or(self.head.back());
+        self.passed(resident.map(|entry| entry.seq).max(paged).unwrap_or(0));
         let paged = match self.paged.take() {
             Some(paged) => self.without_reserved(paged.first, paged.last),
             None => Vec::new(),

@@ -297,3 +297,20 @@ fn a_purge_leaves_what_moves_have_yet_to_reveal() {
     backlog.reveal(entry(6, &small()));
     assert_eq!(pop_all(&mut backlog), [6]);
 }
+
+#[test]
+fn what_was_purged_does_not_come_back_with_what_a_move_reveals() {
+    let mut backlog = Backlogged::default();
+    let message = large();
+    (1..=5).for_each(|seq| backlog.reserve(seq));
+    backlog.push(entry(6, &message));
+    backlog.reserve(7);
+    backlog.written(7);
+    assert_eq!(backlog.clear().stored, [6]);
+    for seq in [1, 2, 3, 4, 5, 7] {
+        backlog.reveal(entry(seq, &message));
+    }
+    // The row of 6 is there until the store has come to the purge.
+    assert_eq!(backlog.paged.as_ref().map(|paged| paged.first), Some(7));
+    assert_eq!(pop_all(&mut backlog), [1, 2, 3, 4, 5]);
+}

@@ -498,12 +498,13 @@ impl Outbox {
     /// Ready when another thread has put something in since the last `take`.
     pub fn poll_woken(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state.lock();
-        if state.woken || state.closed {
-            return Poll::Ready(());
-        }
+        // Also when ready: the owner may have to let the socket go first, and can be poked again.
         match &mut state.waker {
             Some(waker) => waker.clone_from(context.waker()),
             None => state.waker = Some(context.waker().clone()),
+        }
+        if state.woken || state.closed {
+            return Poll::Ready(());
         }
         Poll::Pending
     }

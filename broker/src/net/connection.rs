@@ -47,6 +47,8 @@ pub(super) struct Driver {
     output: Vec<u8>,
     written: usize,
     waiting: Option<Waiting>,
+    /// The peer must take its answers first.
+    full: bool,
     effects: Effects,
     timer: Pin<Box<Sleep>>,
     handshake_until: Instant,
@@ -98,6 +100,7 @@ impl Driver {
             output: Vec::new(),
             written: 0,
             waiting: None,
+            full: false,
             effects: Effects::default(),
             timer: Box::pin(tokio::time::sleep_until(handshake_until)),
             handshake_until,
@@ -166,8 +169,9 @@ impl Driver {
         {
             return Poll::Ready(event);
         }
-        // With output waiting for the socket there is nothing to wake up for.
-        if self.output.is_empty() && self.session.outbox.poll_woken(context).is_ready() {
+        // With output waiting for the socket there is nothing to wake up for but the end.
+        let woken = self.session.outbox.poll_woken(context).is_ready();
+        if woken && (self.output.is_empty() || self.must_close()) {
             return Poll::Ready(Event::Woken);
         }
         self.timer.as_mut().poll(context).map(|()| Event::Tick)
@@ -195,10 +199,13 @@ impl Driver {
 
     /// Whether more may come in now. What is not read pushes back through TCP.
     fn reads(&self) -> bool {
-        if self.waiting.is_some() || matches!(self.end, End::Flush(_)) {
+        if self.waiting.is_some() || self.full || matches!(self.end, End::Flush(_)) {
             return false;
         }
-        !self.is_held_back() && !self.session.outbox.over_reply_bound()
+        // What a refused client sends is never worked off: it would pile up.
+        !self.session.is_refused()
+            && !self.is_held_back()
+            && !self.session.outbox.over_reply_bound()
     }
 
     /// A publisher is not read while an alarm is raised or the store's mailbox is full.
@@ -217,7 +224,8 @@ impl Driver {
     }
 
     fn feed(&mut self) {
-        if self.waiting.is_none() && self.used < self.filled && !self.is_held_back() {
+        let goes_on = self.waiting.is_none() && !self.full;
+        if goes_on && self.used < self.filled && !self.is_held_back() {
             let fresh = self.input.get(self.used..self.filled).unwrap_or_default();
             let (used, next) = self.session.feed(fresh, &mut self.effects);
             self.used += used;
@@ -247,6 +255,7 @@ impl Driver {
                 }
             }
             Next::Wait(wait) => self.waiting = Some(Box::pin(over(wait))),
+            Next::Full => self.full = true,
             Next::End => self.flush_and_end(),
         }
     }
@@ -287,18 +296,31 @@ impl Driver {
             self.session.resume_consumers(&mut self.effects);
             self.effects.apply();
         }
+        if remaining == 0 {
+            // Whoever woke us while the socket was behind was not heard: octets that were held back
+            // may go on now.
+            self.full = false;
+            self.feed();
+        }
+    }
+
+    /// The gate wants the connection gone, and it has not been told so.
+    fn must_close(&self) -> bool {
+        let stopping = self.gate.is_stopping() && self.waiting.is_none();
+        self.end == End::No && (self.gate.has_failed() || stopping)
     }
 
     fn look_at_gate(&mut self) {
         if self.end != End::No {
             return;
         }
-        if self.gate.has_failed() {
-            self.session.disk_failed(&mut self.effects);
-            self.waiting = None;
-            self.take(Next::Read);
-        } else if self.gate.is_stopping() && self.waiting.is_none() {
-            self.session.force_close(&mut self.effects);
+        if self.must_close() {
+            if self.gate.has_failed() {
+                self.session.disk_failed(&mut self.effects);
+                self.waiting = None;
+            } else {
+                self.session.force_close(&mut self.effects);
+            }
             self.take(Next::Read);
         }
         self.effects.apply();

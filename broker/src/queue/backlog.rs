@@ -11,6 +11,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
+use hashbrown::HashSet;
+
 use crate::message::Message;
 use crate::names::Seq;
 use crate::outbox::Place;
@@ -74,9 +76,21 @@ pub(super) struct Backlogged {
     written: Seq,
     /// Messages that an unclean stop may have left half delivered.
     redelivered_upto: Seq,
+    /// A read of the paged part that is under way. A purge ends it: its answer is not taken then.
+    reading: Option<Reading>,
+    /// Places of moves that are not revealed yet.
+    reserved: HashSet<Seq>,
+    /// Nothing behind this was ever handed out or purged: whatever is there in the store is ready.
+    delivered_upto: Seq,
+}
+
+struct Reading {
+    /// What was paged when the read began.
+    upto: Seq,
+    count: u64,
     /// Race: what a move makes visible inside the paged part while that part is being read may or
     /// may not be in the answer. It waits here until the answer is in.
-    late: Option<Vec<Entry>>,
+    late: Vec<Entry>,
 }
 
 /// Every live row in `first..=last` is ready; none of them is in memory.
@@ -90,7 +104,9 @@ struct Paged {
 pub(super) struct Purged {
     pub messages: u64,
     pub stored: Vec<Seq>,
-    pub paged: Option<(Seq, Seq)>,
+    /// First and last, both included. Several where moves that are not revealed yet, and so are not
+    /// purged, stand in between.
+    pub paged: Vec<(Seq, Seq)>,
 }
 
 /// What the front of the queue is.
@@ -103,8 +119,15 @@ pub(super) enum Front {
     Page,
 }
 
-/// At most this many bodies are read back in one request.
+/// At most this many bodies, and bytes of them, are read back in one request.
 const BODIES_AT_ONCE: usize = 512;
+const BODIES_BYTES: u64 = 1024 * 1024;
+
+/// An empty list keeps no more places than this: there may be very many queues.
+const KEPT_CAPACITY: usize = 1024;
+
+/// Fewer messages than this that come back are put in their places one by one.
+const FEW: usize = 16;
 
 impl Backlogged {
     pub fn recovered(recovered: Backlog, all_redelivered: bool) -> Backlogged {
@@ -219,8 +242,15 @@ impl Backlogged {
             Body::Disk { .. } => true,
             Body::Here(_) => false,
         };
+        let mut bytes = 0;
+        // At least one is read, however long it is.
+        let fits = |entry: &&Entry| {
+            let fits = bytes == 0 || bytes + entry.body.size() <= BODIES_BYTES;
+            bytes += entry.body.size();
+            fits
+        };
         let leading = self.head.iter().take(BODIES_AT_ONCE).take_while(on_disk);
-        leading.map(|entry| entry.seq).collect()
+        leading.take_while(fits).map(|entry| entry.seq).collect()
     }
 
     /// Where to read on, when the head is getting short.
@@ -232,7 +262,16 @@ impl Backlogged {
     pub fn pop(&mut self) -> Option<Entry> {
         let entry = self.head.pop_front()?;
         self.head_bytes = self.head_bytes.saturating_sub(entry.body.size());
+        self.passed(entry.seq);
+        if self.head.is_empty() && self.head.capacity() > KEPT_CAPACITY {
+            self.head = VecDeque::new();
+        }
         Some(entry)
+    }
+
+    /// This one was handed out.
+    pub fn passed(&mut self, seq: Seq) {
+        self.delivered_upto = self.delivered_upto.max(seq);
     }
 
     /// Undoes a `pop`.
@@ -243,12 +282,23 @@ impl Backlogged {
 
     /// The paged part is being read.
     pub fn page_requested(&mut self) {
-        self.late = Some(Vec::new());
+        self.reading = self.paged.as_ref().map(|paged| Reading {
+            upto: paged.last,
+            count: paged.count,
+            late: Vec::new(),
+        });
     }
 
     /// The answer to a read of the paged part.
     pub fn paged_in(&mut self, messages: Vec<Stored>) {
-        let mut late = self.late.take().unwrap_or_default();
+        let Some(Reading {
+            upto,
+            count,
+            mut late,
+        }) = self.reading.take()
+        else {
+            return;
+        };
         let Some(paged) = &mut self.paged else { return };
         let mut read_upto = None;
         let mut entries = Vec::with_capacity(messages.len());
@@ -257,6 +307,10 @@ impl Backlogged {
                 continue;
             }
             read_upto = Some(stored.seq);
+            // Race: on disk, but its move has not said so yet. It will be revealed.
+            if self.reserved.contains(&stored.seq) {
+                continue;
+            }
             match late.iter().position(|entry| entry.seq == stored.seq) {
                 Some(index) => drop(late.swap_remove(index)),
                 None => paged.count = paged.count.saturating_sub(1),
@@ -269,10 +323,16 @@ impl Backlogged {
                 persistent: stored.persistent,
             });
         }
-        match read_upto {
-            Some(last) if last < paged.last => paged.first = last + 1,
+        let read_upto = read_upto.unwrap_or_else(|| {
+            // What was paged then is gone, but not what came meanwhile.
+            paged.count = paged.count.saturating_sub(count);
+            upto
+        });
+        if read_upto < paged.last {
+            paged.first = read_upto + 1;
+        } else {
             // Nothing more is there, whatever the count said.
-            Some(_) | None => self.paged = None,
+            self.paged = None;
         }
         for entry in entries {
             self.push_head(entry);
@@ -297,10 +357,68 @@ impl Backlogged {
                     self.head_bytes = self.head_bytes + entry.body.size() - before;
                 }
                 // The store no longer has it: it expired or was dropped there.
-                (Some(_), None) => drop(self.head.remove(index)),
+                (Some(entry), None) => {
+                    self.head_bytes = self.head_bytes.saturating_sub(entry.body.size());
+                    self.head.remove(index);
+                }
                 (None, _) => {}
             }
         }
+    }
+
+    /// A move has taken this place; it is filled by `reveal`.
+    pub fn reserve(&mut self, seq: Seq) {
+        self.reserved.insert(seq);
+    }
+
+    /// A move has been written.
+    pub fn reveal(&mut self, entry: Entry) {
+        self.reserved.remove(&entry.seq);
+        self.insert(entry);
+    }
+
+    /// Messages come back, in the order of their numbers. Many are merged in one go: one by one,
+    /// each would push half of the others aside.
+    pub fn take_back(&mut self, mut entries: Vec<Entry>) {
+        let in_front = match (self.head.front(), entries.last()) {
+            (Some(first), Some(last)) => last.seq < first.seq,
+            (None, _) | (_, None) => true,
+        };
+        let rest = match (&self.paged, self.tail.front()) {
+            (Some(paged), _) => entries.partition_point(|entry| entry.seq < paged.first),
+            (None, Some(first)) => entries.partition_point(|entry| entry.seq < first.seq),
+            (None, None) => entries.len(),
+        };
+        if in_front || rest < FEW {
+            // From the last to the first: each goes in front of the one before.
+            entries
+                .into_iter()
+                .rev()
+                .for_each(|entry| self.insert(entry));
+            return;
+        }
+        let behind = entries.split_off(rest);
+        self.head_bytes += entries.iter().map(|entry| entry.body.size()).sum::<u64>();
+        let mut merged = VecDeque::with_capacity(self.head.len() + entries.len());
+        let mut resident = std::mem::take(&mut self.head).into_iter().peekable();
+        for entry in entries {
+            while let Some(before) = resident.next_if(|other| other.seq < entry.seq) {
+                merged.push_back(before);
+            }
+            merged.push_back(entry);
+        }
+        merged.extend(resident);
+        self.head = merged;
+        behind.into_iter().for_each(|entry| self.insert(entry));
+    }
+
+    /// Behind a full head a message need not stay in memory, if nothing that lies on disk behind it
+    /// is in somebody's hands. (So it was never delivered, and no mark of that is lost.)
+    fn may_be_paged(&self, entry: &Entry) -> bool {
+        self.head_is_full()
+            && entry.stored
+            && entry.seq <= self.written
+            && entry.seq > self.delivered_upto
     }
 
     /// A message takes its place in the order again, or for the first time after a move.
@@ -308,8 +426,8 @@ impl Backlogged {
         let behind_head = self.head.back().is_none_or(|last| last.seq < entry.seq);
         if let Some(paged) = &mut self.paged {
             if entry.stored && entry.seq >= paged.first && entry.seq <= paged.last {
-                match &mut self.late {
-                    Some(late) => late.push(entry),
+                match &mut self.reading {
+                    Some(reading) => reading.late.push(entry),
                     None => paged.count += 1,
                 }
                 return;
@@ -324,6 +442,13 @@ impl Backlogged {
             let index = self.tail.partition_point(|other| other.seq < entry.seq);
             self.tail.insert(index, entry);
             return;
+        } else if behind_head && self.may_be_paged(&entry) {
+            self.paged = Some(Paged {
+                first: entry.seq,
+                last: entry.seq,
+                count: 1,
+            });
+            return;
         }
         self.head_bytes += entry.body.size();
         if self.head.front().is_none_or(|first| first.seq > entry.seq) {
@@ -336,8 +461,15 @@ impl Backlogged {
 
     pub fn clear(&mut self) -> Purged {
         let messages = self.len();
-        self.late = None;
-        let paged = self.paged.take().map(|paged| (paged.first, paged.last));
+        self.reading = None;
+        // Race: their rows are still there until the store has worked off the purge.
+        let paged = self.paged.as_ref().map(|paged| paged.last);
+        let resident = self.tail.back().or(self.head.back());
+        self.passed(resident.map(|entry| entry.seq).max(paged).unwrap_or(0));
+        let paged = match self.paged.take() {
+            Some(paged) => self.without_reserved(paged.first, paged.last),
+            None => Vec::new(),
+        };
         self.head_bytes = 0;
         let resident = self.head.drain(..).chain(self.tail.drain(..));
         let stored = resident
@@ -351,9 +483,29 @@ impl Backlogged {
         }
     }
 
+    fn without_reserved(&self, first: Seq, last: Seq) -> Vec<(Seq, Seq)> {
+        let inside = |seq: &&Seq| (first..=last).contains(*seq);
+        let mut reserved: Vec<Seq> = self.reserved.iter().filter(inside).copied().collect();
+        reserved.sort_unstable();
+        let begins = std::iter::once(first).chain(reserved.iter().map(|seq| seq + 1));
+        let ends = reserved.iter().map(|seq| seq - 1).chain([last]);
+        begins
+            .zip(ends)
+            .filter(|(first, last)| first <= last)
+            .collect()
+    }
+
     pub fn redelivered_in_store(&self) -> Vec<Seq> {
         let resident = self.head.iter().chain(self.tail.iter());
         let marked = resident.filter(|entry| entry.redelivered && entry.stored);
         marked.map(|entry| entry.seq).collect()
     }
 }
+
+#[cfg(test)]
+#[path = "backlog_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "backlog_model.rs"]
+mod model;

@@ -111,7 +111,10 @@ impl Queue {
         if state.backlog.is_empty() {
             while state.consumers.front().is_some() {
                 match state.offer_new(self.id, seq, publishing, stored, persistent, effects) {
-                    Offered::Taken => return accepted,
+                    Offered::Taken => {
+                        state.backlog.passed(seq);
+                        return accepted;
+                    }
                     Offered::Refused => {}
                 }
             }

@@ -144,29 +144,42 @@ impl Queue {
         if !purged.stored.is_empty() {
             self.store.remove(self.id, &purged.stored);
         }
-        if let Some((first, last)) = purged.paged {
+        for (first, last) in purged.paged {
             self.store.purge_range(self.id, first, last);
         }
         purged.messages
     }
 
-    /// Ends the queue. The caller has taken it out of the topology.
-    pub fn delete(&self) -> Deleted {
+    /// Ends the queue, unless it is in use or not empty where the caller asked for that. Its rows in
+    /// the store go with `forget`.
+    pub fn delete(&self, if_unused: bool, if_empty: bool) -> Result<Deleted, DeleteRefusal> {
         let mut state = self.state.lock();
+        // Under the lock: what is published or consumed from now on finds the queue deleted.
+        if if_unused && state.consumers.len() > 0 {
+            return Err(DeleteRefusal::InUse);
+        }
+        if if_empty && !state.backlog.is_empty() {
+            return Err(DeleteRefusal::NotEmpty);
+        }
         self.deleted.store(true, Ordering::Release);
         let messages = state.counts().ready;
         drop(state.backlog.clear());
         let consumers = state.consumers.take_all();
         let getters = std::mem::take(&mut state.getters);
         drop(state);
-        self.store.forget_queue(self.id);
         for tell in getters {
             tell();
         }
-        Deleted {
+        Ok(Deleted {
             messages,
             consumers,
-        }
+        })
+    }
+
+    /// Clears the rows of a deleted queue. Its definition must be gone before: a stop in between
+    /// must not bring back a queue that is half swept.
+    pub fn forget(&self) {
+        self.store.forget_queue(self.id);
     }
 
     /// At a clean stop: remembers which ready messages were delivered before.
@@ -178,7 +191,15 @@ impl Queue {
     }
 }
 
+/// Why a queue was not deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteRefusal {
+    InUse,
+    NotEmpty,
+}
+
 /// What a deleted queue leaves to do.
+#[derive(Default)]
 #[must_use]
 pub struct Deleted {
     pub messages: u64,

@@ -93,26 +93,26 @@ impl Queue {
     pub fn requeue(&self, mut returned: Vec<Returned>, effects: &mut Effects) {
         let mut state = self.state.lock();
         state.unacked = state.unacked.saturating_sub(returned.len() as u64);
-        // From the last to the first: each goes in front of the one before.
-        returned.sort_by_key(|message| std::cmp::Reverse(message.seq));
+        returned.sort_by_key(|message| message.seq);
+        let mut entries = Vec::with_capacity(returned.len());
         for message in returned {
             if let Some(key) = message.consumer {
                 state.consumers.acked(key);
-            }
-            if self.is_deleted() {
-                continue;
             }
             let stored = match message.place {
                 Place::Store(_) => true,
                 Place::Memory(_) => false,
             };
-            state.backlog.insert(Entry {
+            entries.push(Entry {
                 seq: message.seq,
                 body: Body::from_place(message.place, message.size),
                 redelivered: true,
                 stored,
                 persistent: message.persistent,
             });
+        }
+        if !self.is_deleted() {
+            state.backlog.take_back(entries);
         }
         self.drain(&mut state, effects);
     }
@@ -148,6 +148,7 @@ impl Queue {
             return None;
         }
         let seq = state.take_seq();
+        state.backlog.reserve(seq);
         Some(Reserved {
             seq,
             persistent: persistent && self.attributes.outlives_run(),
@@ -165,7 +166,7 @@ impl Queue {
         if self.is_deleted() {
             return;
         }
-        state.backlog.insert(Entry {
+        state.backlog.reveal(Entry {
             seq: reserved.seq,
             body: Body::Here(message),
             redelivered: false,

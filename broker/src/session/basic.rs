@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::access::Kind;
 use super::channel::ChannelConsumer;
-use super::{Flow, Phase, Session, Wait};
+use super::{Flow, Phase, Session, Wait, resume_from};
 use crate::amqp::reply::ReplyCode;
 use crate::amqp::{AMQPClass, basic, short_string, write};
 use crate::auth::Access;
@@ -107,11 +107,9 @@ impl Session {
 
     /// The channel's own prefetch has room again: every queue it consumes from is asked.
     pub(super) fn resume_channel(&mut self, number: u16, effects: &mut Effects) {
-        let Some(channel) = self.channels.get(&number) else {
-            return;
-        };
-        for consumer in channel.consumers.values() {
-            consumer.queue.deliver(Some(consumer.key), effects);
+        let first = self.next_turn();
+        if let Some(channel) = self.channels.get(&number) {
+            resume_from(first, channel.consumers.values(), effects);
         }
     }
 
@@ -125,6 +123,8 @@ impl Session {
         self.check_access(Access::Read, Kind::Queue, &name)?;
         let vhost = self.vhost()?;
         let queue = vhost.queue_for(&name, self.id)?;
+        // Before the first delivery can come back as an acknowledgement.
+        self.remember_queue(&queue);
         let Phase::Running(running) = &self.phase else {
             return Ok(Flow::Done);
         };
@@ -159,8 +159,6 @@ impl Session {
                     .write(|out, _| write::method(out, number, AMQPClass::Basic(ok)));
             }
         };
-        // Before the first delivery can come back as an acknowledgement.
-        self.queues.insert(queue.id, Arc::clone(&queue));
         match queue.consume(consumer, consume_ok, effects) {
             Ok(key) => {
                 channel
@@ -180,7 +178,7 @@ impl Session {
         let name = self.queue_name(number, get.queue.as_str())?;
         self.check_access(Access::Read, Kind::Queue, &name)?;
         let queue = self.vhost()?.queue_for(&name, self.id)?;
-        self.queues.insert(queue.id, Arc::clone(&queue));
+        self.remember_queue(&queue);
         self.try_get(PausedGet {
             channel: number,
             queue,
@@ -206,6 +204,8 @@ impl Session {
         let got = queue.get(&self.outbox, *channel, *no_ack, when_loaded);
         match (got, loaded) {
             (Got::Loading, Some(done)) => Ok(Flow::Wait(Wait::Loaded { done, get })),
+            // A small request with a large answer: one read may hold thousands of them.
+            (Got::Sent, _) if self.outbox.over_reply_bound() => Ok(Flow::Full),
             (Got::Sent, _) => Ok(Flow::Done),
             (Got::Empty | Got::Loading, _) => {
                 let empty = basic::AMQPMethod::GetEmpty(basic::GetEmpty {});

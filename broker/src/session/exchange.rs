@@ -84,7 +84,7 @@ impl Session {
         Ok(BindingRequest {
             source,
             destination,
-            routing_key,
+            routing_key: routing_key.into(),
             arguments,
         })
     }

@@ -32,7 +32,7 @@ use crate::outbox::Outbox;
 use crate::queue::{Effects, Queue};
 use crate::vhost::{Broker, Memo, Vhost};
 use access::AccessCache;
-use channel::Channel;
+use channel::{Channel, ChannelConsumer};
 use publish::Publisher;
 
 /// What a connection may ask for, from the configuration.
@@ -65,6 +65,8 @@ pub struct Session {
     exclusive: Vec<Arc<Queue>>,
     memo: Memo,
     publisher: Publisher,
+    /// Counts up: whose turn it is to be asked first.
+    turn: usize,
 }
 
 /// How far the connection has got.
@@ -95,6 +97,8 @@ pub enum Next {
     Read,
     /// Nothing of this connection goes on before this has happened.
     Wait(Wait),
+    /// Nothing of this connection goes on before what is in the outbox was written.
+    Full,
     /// Write what is in the outbox and close the socket.
     End,
 }
@@ -103,6 +107,8 @@ pub enum Next {
 enum Flow {
     Done,
     Wait(Wait),
+    /// The peer must take what it asked for before it may ask for more.
+    Full,
 }
 
 impl Session {
@@ -127,6 +133,7 @@ impl Session {
             exclusive: Vec::new(),
             memo: Memo::default(),
             publisher: Publisher::default(),
+            turn: 0,
         }
     }
 
@@ -140,6 +147,7 @@ impl Session {
                 Ok(Step::Used(length, Flow::Wait(wait))) => {
                     return (used + length, Next::Wait(wait));
                 }
+                Ok(Step::Used(length, Flow::Full)) => return (used + length, Next::Full),
                 Ok(Step::Incomplete) => return (used, Next::Read),
                 Ok(Step::End) => return (used, Next::End),
                 Err(refusal) => {
@@ -199,11 +207,25 @@ impl Session {
 
     /// Asks every queue this connection consumes from again: its socket has room.
     pub fn resume_consumers(&mut self, effects: &mut Effects) {
-        for channel in self.channels.values() {
-            for consumer in channel.consumers.values() {
-                consumer.queue.deliver(Some(consumer.key), effects);
-            }
+        let first = self.next_turn();
+        let channels = self.channels.values();
+        let consumers = channels.flat_map(|channel| channel.consumers.values());
+        resume_from(first, consumers, effects);
+    }
+
+    fn next_turn(&mut self) -> usize {
+        self.turn = self.turn.wrapping_add(1);
+        self.turn
+    }
+
+    /// Deliveries from this queue may come back. Queues that are gone are forgotten before the map
+    /// grows: a channel may live for months and use a queue for every request.
+    fn remember_queue(&mut self, queue: &Arc<Queue>) {
+        if self.queues.len() == self.queues.capacity() {
+            self.queues.retain(|_, known| !known.is_deleted());
+            self.queues.reserve(self.queues.len() + 1);
         }
+        self.queues.insert(queue.id, Arc::clone(queue));
     }
 
     /// Settles deliveries without acknowledgement whose bytes are in the socket now.
@@ -263,6 +285,20 @@ impl Session {
             | Phase::Closing
             | Phase::Ended => false,
         }
+    }
+}
+
+/// Asks the queues of these consumers again, each time another one first: the first may take all
+/// the room there is.
+fn resume_from<'a>(
+    first: usize,
+    consumers: impl Iterator<Item = &'a ChannelConsumer> + Clone,
+    effects: &mut Effects,
+) {
+    let count = consumers.clone().count();
+    let first = first.checked_rem(count).unwrap_or(0);
+    for consumer in consumers.cycle().skip(first).take(count) {
+        consumer.queue.deliver(Some(consumer.key), effects);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The queue class: declare, bind, unbind, purge, delete.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::access::Kind;
@@ -83,11 +84,15 @@ impl Session {
             // An empty name is not the queue declared last here, as RabbitMQ has it.
             (vhost.queue_for(&name, self.id)?, Saved::Nothing)
         } else {
-            if !name.is_empty() {
-                self.check_access(Access::Configure, Kind::Queue, &name)?;
-            }
+            let server_named = name.is_empty();
+            let name = match server_named {
+                true => self.broker.random_name("amq.gen-"),
+                false => name,
+            };
+            self.check_access(Access::Configure, Kind::Queue, &name)?;
             let request = QueueRequest {
                 name: &name,
+                server_named,
                 durable: declare.durable,
                 exclusive: declare.exclusive,
                 auto_delete: declare.auto_delete,
@@ -122,8 +127,11 @@ impl Session {
         arguments: Vec<u8>,
     ) -> Result<BindingRequest<'a>, Refusal> {
         let name = self.queue_name(number, queue)?;
-        // With neither a queue nor a key, the key is the queue's name: there is nothing to borrow
-        // it from but the request, so RabbitMQ's rule is kept for an empty key alone.
+        let routing_key = match (queue, routing_key) {
+            // With neither a queue nor a key, the key is the name of the queue declared last.
+            ("", "") => Cow::Owned(name.clone()),
+            (_, key) => Cow::Borrowed(key),
+        };
         not_default(source)?;
         self.check_access(Access::Write, Kind::Queue, &name)?;
         self.check_access(Access::Read, Kind::Exchange, source)?;

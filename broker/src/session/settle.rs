@@ -40,8 +40,9 @@ impl Session {
             return Ok(());
         };
         if requeue {
+            // What comes back is the next to go out, so here its queue is the first.
             self.requeue(nacked, effects);
-            self.resume_channel(number, effects);
+            self.resume_if_limited(number, effects);
         } else {
             self.settle(number, nacked, Settle::Rejected, effects);
         }
@@ -82,6 +83,7 @@ impl Session {
         how: Settle,
         effects: &mut Effects,
     ) {
+        self.resume_if_limited(number, effects);
         let one_queue = settled
             .windows(2)
             .all(|pair| matches!(pair, [a, b] if a.queue == b.queue));
@@ -96,6 +98,11 @@ impl Session {
                 queue.settle(group, how, effects);
             }
         }
+    }
+
+    /// The channel's own prefetch has room: its consumers take turns for it. Before the queue that
+    /// the acknowledged messages came from is asked, which would always be the first.
+    pub(super) fn resume_if_limited(&mut self, number: u16, effects: &mut Effects) {
         if self.outbox.channel_is_limited(number) {
             self.resume_channel(number, effects);
         }

@@ -138,7 +138,10 @@ impl Session {
         }
         for (settlement, unacked) in state.settled {
             match settlement {
-                Settlement::Requeue => self.requeue(unacked, effects),
+                Settlement::Requeue => {
+                    self.requeue(unacked, effects);
+                    self.resume_if_limited(number, effects);
+                }
                 Settlement::Ack | Settlement::Discard => {
                     let stored = unacked.iter().filter(|unacked| match unacked.place {
                         Place::Store(_) => true,

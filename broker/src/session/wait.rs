@@ -47,6 +47,7 @@ pub enum Resumed {
 
 impl Session {
     pub fn resume(&mut self, resumed: Resumed, effects: &mut Effects) -> Next {
+        let mut ids = (60, 70);
         let flow = match resumed {
             Resumed::Saved(Then::Reply { channel, method }) => {
                 self.outbox
@@ -54,7 +55,10 @@ impl Session {
                 Ok(Flow::Done)
             }
             Resumed::Saved(Then::Nothing) => Ok(Flow::Done),
-            Resumed::Answer(answer, publish) => self.publish_answered(answer, publish, effects),
+            Resumed::Answer(answer, publish) => {
+                ids = (60, 40);
+                self.publish_answered(answer, publish, effects)
+            }
             Resumed::Loaded(get) => self.get_again(get, effects),
             Resumed::StoreFailed => {
                 let text = "the broker's disk has failed";
@@ -66,8 +70,9 @@ impl Session {
         match flow {
             Ok(Flow::Done) => Next::Read,
             Ok(Flow::Wait(wait)) => Next::Wait(wait),
+            Ok(Flow::Full) => Next::Full,
             Err((channel, refusal)) => {
-                self.fail_on(channel, &refusal, (60, 40), effects);
+                self.fail_on(channel, &refusal, ids, effects);
                 Next::Read
             }
         }

@@ -1,6 +1,7 @@
 //! queue.bind, exchange.bind and their opposites: what a client may ask for, and what goes with a
 //! binding when it goes.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::definition::{Arguments, BindingDefinition, Definition};
@@ -14,7 +15,7 @@ use crate::store::DefinitionChange;
 pub struct BindingRequest<'a> {
     pub source: &'a str,
     pub destination: Destination,
-    pub routing_key: &'a str,
+    pub routing_key: Cow<'a, str>,
     pub arguments: Vec<u8>,
 }
 
@@ -22,7 +23,7 @@ impl BindingRequest<'_> {
     fn identity(&self) -> Identity {
         Identity {
             destination: self.destination.clone(),
-            routing_key: self.routing_key.to_owned(),
+            routing_key: self.routing_key.clone().into_owned(),
             arguments: self.arguments.clone(),
         }
     }

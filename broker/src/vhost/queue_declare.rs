@@ -9,11 +9,12 @@ use crate::amqp::reply::ReplyCode;
 use crate::amqp::table::{Table, Value};
 use crate::error::Refusal;
 use crate::names::{ConnectionId, Destination};
-use crate::queue::{Attributes, Deleted, Queue};
+use crate::queue::{Attributes, DeleteRefusal, Deleted, Queue};
 
 pub struct QueueRequest<'a> {
-    /// Empty: the broker makes up a name.
     pub name: &'a str,
+    /// The broker has made up the name, so it may be a reserved one.
+    pub server_named: bool,
     pub durable: bool,
     pub exclusive: bool,
     pub auto_delete: bool,
@@ -43,15 +44,12 @@ impl Vhost {
         connection: ConnectionId,
     ) -> Result<(Arc<Queue>, Saved), Refusal> {
         let _changing = self.changing.lock();
-        let name = match request.name {
-            "" => self.shared.random_name("amq.gen-"),
-            name if name.starts_with("amq.") => {
-                let text = format!("queue name '{name}' contains reserved prefix 'amq.*'");
-                return Err(Refusal::access(text));
-            }
-            name => name.to_owned(),
-        };
-        if let Some(queue) = self.queue(&name) {
+        let name = request.name;
+        if name.starts_with("amq.") && !request.server_named {
+            let text = format!("queue name '{name}' contains reserved prefix 'amq.*'");
+            return Err(Refusal::access(text));
+        }
+        if let Some(queue) = self.queue(name) {
             self.check_equivalent_queue(&queue, &request, connection)?;
             return Ok((queue, Saved::Nothing));
         }
@@ -62,7 +60,7 @@ impl Vhost {
             arguments: request.arguments,
         };
         let id = self.shared.home.store.next_queue_id();
-        let queue = self.apply_queue(id, &name, attributes, None, false);
+        let queue = self.apply_queue(id, name, attributes, None, false);
         let saved = match self.queue_row(&queue) {
             Some(row) => self.save(vec![row.put()]),
             None => Saved::Nothing,
@@ -169,16 +167,18 @@ impl Vhost {
         if_empty: bool,
     ) -> Result<(Deleted, Saved), Refusal> {
         let mut incoming = self.changing.lock();
-        let counts = queue.counts();
-        let (name, vhost) = (&queue.name, &self.name);
-        if if_unused && counts.consumers > 0 {
-            let text = format!("queue '{name}' in vhost '{vhost}' in use");
-            return Err(Refusal::precondition(text));
+        if queue.is_deleted() {
+            // Somebody was faster: what has this name now is another queue.
+            return Ok((Deleted::default(), Saved::Nothing));
         }
-        if if_empty && counts.ready > 0 {
-            let text = format!("queue '{name}' in vhost '{vhost}' not empty");
-            return Err(Refusal::precondition(text));
-        }
+        let deleted = queue.delete(if_unused, if_empty).map_err(|refusal| {
+            let what = match refusal {
+                DeleteRefusal::InUse => "in use",
+                DeleteRefusal::NotEmpty => "not empty",
+            };
+            let (name, vhost) = (&queue.name, &self.name);
+            Refusal::precondition(format!("queue '{name}' in vhost '{vhost}' {what}"))
+        })?;
         let mut changes = Vec::new();
         {
             let mut queues = self.queues.write();
@@ -190,11 +190,12 @@ impl Vhost {
             }
         }
         self.shared.registry.remove(queue.id);
-        let deleted = queue.delete();
         changes.extend(self.queue_row(queue).map(|row| row.remove()));
         let destination = Destination::Queue(queue.name.to_string());
         remove_bindings_to(self, &mut incoming, &destination, &mut changes);
-        Ok((deleted, self.save(changes)))
+        let saved = self.save(changes);
+        queue.forget();
+        Ok((deleted, saved))
     }
 }
 

@@ -274,6 +274,30 @@ async fn confirmed_messages_outlive_a_kill_under_load() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_is_done_when_the_client_hears_so() {
+    let mut broker = Broker::start(Options::default());
+    let channel = broker.channel().await;
+    channel.queue("q", durable()).await;
+    for round in 0..5 {
+        let channel = broker.connect().await.confirming().await;
+        publish_all(&channel, "q", &["a", "b", "c", "held"]).await;
+        let first = channel.get("q").await.expect("a message");
+        let purged = channel.queue_purge("q".into(), Default::default()).await;
+        // Killed between the answer and whatever else the broker has in mind.
+        broker.kill();
+        assert_eq!(purged.expect("queue.purge"), 3, "round {round}");
+        broker.restart();
+        let channel = broker.channel().await;
+        assert_eq!(text(&first.delivery), "a");
+        assert_eq!(
+            channel.drain("q").await,
+            ["a"],
+            "round {round}: only what was unacked"
+        );
+    }
+}
+
 async fn delayed_exchange(channel: &Channel) {
     let arguments = headers([("x-delayed-type", "direct")]);
     let declared =

@@ -78,9 +78,7 @@ impl File {
     }
 
     fn is_test_only(&self) -> bool {
-        self.tests
-            .iter()
-            .any(|range| *range == (0..self.code.len()))
+        self.tests.contains(&(0..self.code.len()))
     }
 
     /// Lines outside test code.
@@ -124,7 +122,7 @@ fn read(path: &Path, is_test: bool) -> File {
     let source = std::fs::read_to_string(path).expect("source");
     let code = code_of(&source);
     let tests = match is_test {
-        true => vec![0..code.len()],
+        true => std::iter::once(0..code.len()).collect(),
         false => test_code(&code),
     };
     let name = path.strip_prefix(source_folder()).expect("below src");

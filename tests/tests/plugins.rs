@@ -210,7 +210,8 @@ async fn odd_answers_of_a_plugin_are_taken_for_what_they_are() {
     faulty(&channel, "reject", "reject").await;
     let confirm = channel.confirmed("reject", "bad", b"x", persistent()).await;
     assert!(confirm.is_nack());
-    client.channel().await.publish("reject", "bad", b"x").await;
+    let plain = client.channel().await;
+    plain.publish("reject", "bad", b"x").await;
     let refused = client.refusal().await;
     refused.is(406, "PRECONDITION_FAILED - rejected on purpose");
     arrives(&channel, "reject", "good").await;

@@ -274,6 +274,58 @@ async fn confirmed_messages_outlive_a_kill_under_load() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_is_done_when_the_client_hears_so() {
+    let mut broker = Broker::start(Options::default());
+    let channel = broker.channel().await;
+    channel.queue("q", durable()).await;
+    for round in 0..5 {
+        let channel = broker.connect().await.confirming().await;
+        publish_all(&channel, "q", &["a", "b", "c", "held"]).await;
+        let first = channel.get("q").await.expect("a message");
+        let purged = channel.queue_purge("q".into(), Default::default()).await;
+        // Killed between the answer and whatever else the broker has in mind.
+        broker.kill();
+        assert_eq!(purged.expect("queue.purge"), 3, "round {round}");
+        broker.restart();
+        let channel = broker.channel().await;
+        assert_eq!(text(&first.delivery), "a");
+        assert_eq!(
+            channel.drain("q").await,
+            ["a"],
+            "round {round}: only what was unacked"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purged_backlog_on_disk_stays_purged_and_its_unacked_stay() {
+    const COUNT: u32 = 12_000;
+    let body = |number: u32| format!("{number:0600}").into_bytes();
+    for end in ENDS {
+        let mut broker = Broker::start(Options::default());
+        let channel = broker.connect().await.confirming().await;
+        channel.queue("q", durable()).await;
+        channel.fill("q", (0..COUNT).map(body)).await;
+        for _ in 0..2 {
+            assert!(channel.get("q").await.is_some());
+        }
+        let purged = channel.queue_purge("q".into(), Default::default()).await;
+        assert_eq!(purged.expect("queue.purge"), COUNT - 2);
+        // What is confirmed after the purge was written after it.
+        channel.fill("q", [body(COUNT)]).await;
+        drop(channel);
+        again(&mut broker, end);
+        let found = flagged(&broker.channel().await, "q").await;
+        let numbers: Vec<u32> = found
+            .iter()
+            .filter_map(|(text, _)| text.parse().ok())
+            .collect();
+        assert_eq!(numbers, [0, 1, COUNT], "after {end:?}");
+        assert!(found.iter().take(2).all(|(_, redelivered)| *redelivered));
+    }
+}
+
 async fn delayed_exchange(channel: &Channel) {
     let arguments = headers([("x-delayed-type", "direct")]);
     let declared =
@@ -313,6 +365,113 @@ async fn a_delayed_message_keeps_its_time_over_a_restart() {
         let late = Instant::now().saturating_duration_since(latest);
         assert!(late < Duration::from_millis(1500), "late by {late:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn held_messages_are_released_once_however_often_the_broker_dies() {
+    const COUNT: u32 = 300;
+    let mut broker = Broker::start(Options::default());
+    let channel = broker.connect().await.confirming().await;
+    delayed_exchange(&channel).await;
+    let mut last = None;
+    for number in 0..COUNT {
+        let body = number.to_string();
+        // Spread over the time in which the kills happen.
+        let properties = delayed(300 + 5 * number as i32);
+        let options = BasicPublishOptions::default();
+        let (exchange, key) = ("later".into(), "k".into());
+        let sent = channel.basic_publish(exchange, key, options, body.as_bytes(), properties);
+        last = Some(sent.await.expect("basic.publish"));
+    }
+    assert!(last.expect("one").await.expect("a confirm").is_ack());
+    for released in [1, COUNT / 3, 2 * COUNT / 3] {
+        let channel = broker.channel().await;
+        soon("some are released", DEADLINE, async || {
+            channel.count("q").await >= released
+        })
+        .await;
+        broker.kill();
+        broker.restart();
+    }
+    let channel = broker.channel().await;
+    soon("all are released", DEADLINE, async || {
+        channel.count("q").await >= COUNT
+    })
+    .await;
+    let mut found: Vec<u32> = Vec::new();
+    for body in channel.drain("q").await {
+        found.push(body.parse().expect("a number"));
+    }
+    found.sort_unstable();
+    assert!(found.iter().copied().eq(0..COUNT), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_is_whole_or_absent_after_a_kill() {
+    const COUNT: u32 = 400;
+    let mut broker = Broker::start(Options::default());
+    let channel = broker.connect().await.confirming().await;
+    for queue in ["in", "out"] {
+        channel.queue(queue, durable()).await;
+    }
+    for number in 0..COUNT {
+        // Some bodies are kept apart from the queue's rows.
+        let mut body = number.to_be_bytes().to_vec();
+        body.resize(if number % 10 == 0 { 40_000 } else { 100 }, 0);
+        channel.confirmed("", "in", &body, persistent()).await;
+    }
+    for round in 1..=3 {
+        let channel = broker.channel().await;
+        let (sender, mut commits) = tokio::sync::mpsc::unbounded_channel();
+        let mover = tokio::spawn(async move {
+            channel.tx_select().await.expect("tx.select");
+            let options = BasicGetOptions { no_ack: false };
+            while let Ok(Some(job)) = channel.basic_get("in".into(), options).await {
+                let body = &job.data;
+                let publish = BasicPublishOptions::default();
+                let sent =
+                    channel.basic_publish("".into(), "out".into(), publish, body, persistent());
+                let acked = BasicAckOptions { multiple: false };
+                if sent.await.is_err() || channel.basic_ack(job.delivery_tag, acked).await.is_err()
+                {
+                    return;
+                }
+                if channel.tx_commit().await.is_err() || sender.send(()).is_err() {
+                    return;
+                }
+            }
+        });
+        for _ in 0..50 {
+            commits.recv().await.expect("a commit");
+        }
+        broker.kill();
+        mover.await.expect("the mover");
+        let mut done = 50;
+        while commits.recv().await.is_some() {
+            done += 1;
+        }
+        broker.restart();
+        let channel = broker.channel().await;
+        let (left, moved) = (channel.count("in").await, channel.count("out").await);
+        assert_eq!(left + moved, COUNT, "round {round}");
+        assert!(
+            moved >= done,
+            "{done} commits of round {round}, {moved} moved"
+        );
+    }
+    let channel = broker.channel().await;
+    let mut found = Vec::new();
+    for queue in ["in", "out"] {
+        while let Some(message) = channel.get(queue).await {
+            let number = message.data.get(..4).and_then(|head| head.try_into().ok());
+            let number = u32::from_be_bytes(number.expect("a number"));
+            let size = if number % 10 == 0 { 40_000 } else { 100 };
+            assert_eq!(message.data.len(), size, "{number} in {queue}");
+            found.push(number);
+        }
+    }
+    found.sort_unstable();
+    assert!(found.iter().copied().eq(0..COUNT), "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -377,16 +536,12 @@ async fn a_backlog_larger_than_memory_holds_survives_and_is_read_in_order() {
     let mut broker = Broker::start(Options::default());
     let channel = broker.connect().await.confirming().await;
     channel.queue("q", durable()).await;
-    let mut last = None;
-    for number in 0..COUNT {
+    let bodies = (0..COUNT).map(|number| {
         let mut body = number.to_be_bytes().to_vec();
         body.resize(500, 0);
-        let options = BasicPublishOptions::default();
-        let sent = channel.basic_publish("".into(), "q".into(), options, &body, persistent());
-        last = Some(sent.await.expect("basic.publish"));
-    }
-    let last = last.expect("a publish").await.expect("a confirm");
-    assert!(last.is_ack());
+        body
+    });
+    channel.fill("q", bodies).await;
     soon("all is there", DEADLINE, async || {
         channel.count("q").await == COUNT
     })

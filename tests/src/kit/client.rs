@@ -281,6 +281,22 @@ impl Channel {
         Ok(confirm.expect("a confirm in time")?)
     }
 
+    /// Publishes all these persistently, at full speed, on a channel in confirm mode; returns when
+    /// each is confirmed.
+    pub async fn fill(&self, queue: &str, bodies: impl IntoIterator<Item = Vec<u8>>) {
+        let mut confirms = Vec::new();
+        for body in bodies {
+            let options = BasicPublishOptions::default();
+            let (exchange, key) = (short(""), short(queue));
+            let sent = self.basic_publish(exchange, key, options, &body, persistent());
+            confirms.push(sent.await.expect("basic.publish"));
+        }
+        for confirm in confirms {
+            let confirm = timeout(DEADLINE, confirm).await.expect("a confirm in time");
+            assert!(confirm.expect("a confirm").is_ack());
+        }
+    }
+
     /// basic.get that leaves the message unacked.
     pub async fn get(&self, queue: &str) -> Option<BasicGetMessage> {
         let options = BasicGetOptions { no_ack: false };

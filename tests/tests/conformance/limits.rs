@@ -44,26 +44,40 @@ async fn a_message_over_the_limit_is_refused_and_the_connection_lives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn low_memory_blocks_publishers_and_nobody_else() {
-    let broker = Broker::start(Options::default().set("limits.memory_high_watermark=1MiB"));
-    let consumer = broker.channel().await;
-    consumer.queue("q", durable()).await;
-    let mut publisher = Wire::open(broker.address(), 0).expect("a connection");
-    publisher.publish("q", b"one", 3).expect("basic.publish");
-    let blocked = publisher.expect(10, 60).expect("connection.blocked");
-    let expected = [&[0, 10, 0, 60, 13][..], b"low on memory"].concat();
-    assert_eq!(blocked.payload, expected);
-    // Who has not published goes on.
-    consumer.fence().await;
-    assert!(consumer.count("q").await <= 1);
-    consumer.drain("q").await;
+async fn low_memory_or_disk_blocks_publishers_and_nobody_else() {
+    let memory = "limits.memory_high_watermark=1MiB";
+    let disk = "limits.disk_free_limit=1000000TiB";
+    let cases = [
+        (vec![memory], "low on memory"),
+        (vec![disk], "low on disk"),
+        (vec![memory, disk], "low on memory & disk"),
+    ];
+    for (settings, reason) in cases {
+        let broker = Broker::start(settings.into_iter().fold(Options::default(), Options::set));
+        let consumer = broker.channel().await;
+        consumer.queue("q", durable()).await;
+        let mut publisher = Wire::open(broker.address(), 0).expect("a connection");
+        publisher.publish("q", b"one", 3).expect("basic.publish");
+        let blocked = publisher.expect(10, 60).expect("connection.blocked");
+        let text = [&[reason.len() as u8], reason.as_bytes()].concat();
+        assert_eq!(blocked.payload, [&[0, 10, 0, 60], &text[..]].concat());
+        // Who has not published goes on.
+        consumer.fence().await;
+        consumer.drain("q").await;
+        publisher
+            .publish("q", b"two", 3)
+            .expect("into the kernel's buffer");
+        consumer.fence().await;
+        assert_eq!(consumer.count("q").await, 0, "{reason}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_never_reads_costs_no_memory() {
     const BODY: usize = 16 * 1024;
     const COUNT: usize = (200 << 20) / BODY;
-    const ALLOWED: u64 = 100 << 20;
+    // Measured up to 600 MiB: the store's buffers level off at 95 MiB after the first 250.
+    const ALLOWED: u64 = 128 << 20;
     let broker = Broker::start(Options::default());
     let publisher = broker.connect().await.confirming().await;
     publisher.queue("q", durable()).await;

@@ -167,6 +167,38 @@ async fn large_unacked_messages_come_back_after_a_purge() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn purge_leaves_the_unacked_of_a_backlog_on_disk() {
+    // More than the broker keeps in memory of one queue.
+    const COUNT: u32 = 12_000;
+    let broker = Broker::start(Options::default());
+    let channel = broker.connect().await.confirming().await;
+    channel.queue("q", durable()).await;
+    let body = |number: u32| format!("{number:0600}").into_bytes();
+    channel.fill("q", (0..COUNT).map(body)).await;
+    let number_in = |delivery: &_| text(delivery).parse::<u32>().expect("a number");
+    let mut tags = Vec::new();
+    for number in 0..3 {
+        let message = channel.get("q").await.expect("a message");
+        assert_eq!(number_in(&message.delivery), number);
+        tags.push(message.delivery_tag);
+    }
+    let purged = channel.queue_purge("q".into(), Default::default()).await;
+    assert_eq!(purged.expect("queue.purge"), COUNT - 3);
+    assert_eq!(channel.count("q").await, 0);
+    channel.ack(tags[1], false).await;
+    channel.fill("q", [body(COUNT)]).await;
+    for tag in [tags[0], tags[2]] {
+        channel.requeue(tag, false).await;
+    }
+    for number in [0, 2, COUNT] {
+        let message = channel.get("q").await.expect("what was unacked comes back");
+        assert_eq!(number_in(&message.delivery), number);
+        assert_eq!(message.redelivered, number != COUNT);
+    }
+    assert!(channel.get("q").await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn delete_minds_consumers_and_messages_when_asked_to() {
     let broker = Broker::start(Options::default());
     let client = broker.connect().await;

@@ -60,6 +60,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 struct log {
     dev_t dev;
     ino_t ino;
+    mode_t type;
     int fd;
     uint64_t kept;
     pthread_mutex_t lock;
@@ -131,9 +132,10 @@ static int path_of(int fd, char *path) {
     return 1;
 }
 
-static struct log *known(dev_t dev, ino_t ino) {
-    for (struct log *log = logs[ino % BUCKETS]; log; log = log->next)
-        if (log->ino == ino && log->dev == dev) return log;
+static struct log *known(const struct stat *stat) {
+    mode_t type = stat->st_mode & S_IFMT;
+    for (struct log *log = logs[stat->st_ino % BUCKETS]; log; log = log->next)
+        if (log->ino == stat->st_ino && log->dev == stat->st_dev && log->type == type) return log;
     return NULL;
 }
 
@@ -141,12 +143,13 @@ static struct log *known(dev_t dev, ino_t ino) {
 // number of a removed file may come back, and then serves again.
 static struct log *log_of(const struct stat *stat) {
     pthread_mutex_lock(&logs_lock);
-    struct log *log = known(stat->st_dev, stat->st_ino);
+    struct log *log = known(stat);
     if (!log) {
         log = calloc(1, sizeof *log);
         if (!log) die("calloc");
         log->dev = stat->st_dev;
         log->ino = stat->st_ino;
+        log->type = stat->st_mode & S_IFMT;
         log->fd = -1;
         pthread_mutex_init(&log->lock, NULL);
         log->next = logs[log->ino % BUCKETS];
@@ -171,7 +174,7 @@ static struct log *ours(int fd, struct stat *stat) {
     struct log *found = NULL;
     if (fstat(fd, stat) == 0 && (S_ISREG(stat->st_mode) || S_ISDIR(stat->st_mode))) {
         pthread_mutex_lock(&logs_lock);
-        found = known(stat->st_dev, stat->st_ino);
+        found = known(stat);
         pthread_mutex_unlock(&logs_lock);
         char path[PATH_MAX];
         if (!found && path_of(fd, path) && is_below(path)) found = log_of(stat);

@@ -41,7 +41,9 @@ struct Job {
     /// Delivered and not acknowledged, and how many of them make the next batch.
     unacked: Vec<(usize, u64)>,
     batch: u64,
-    last_tag: u64,
+    /// Of the last delivery that has come whole; the next one may have only begun to come.
+    whole_tag: u64,
+    coming_tag: u64,
     redelivered: bool,
     body: Vec<u8>,
     left: u64,
@@ -68,7 +70,8 @@ impl Consumer {
             signs: Arc::clone(&signs),
             unacked: Vec::new(),
             batch: 1,
-            last_tag: 0,
+            whole_tag: 0,
+            coming_tag: 0,
             redelivered: false,
             body: Vec::new(),
             left: 0,
@@ -119,7 +122,7 @@ impl Job {
                 match frame.kind {
                     FrameKind::Method => match method::parse_deliver(frame.payload) {
                         Some(deliver) => {
-                            self.last_tag = deliver.delivery_tag;
+                            self.coming_tag = deliver.delivery_tag;
                             self.redelivered = deliver.redelivered;
                         }
                         None => other(frame.payload)?,
@@ -135,6 +138,7 @@ impl Job {
                         self.left = self.left.saturating_sub(frame.payload.len() as u64);
                         if self.left == 0 {
                             count += 1;
+                            self.whole_tag = self.coming_tag;
                             self.delivered(book, at, acks);
                         }
                     }
@@ -172,7 +176,7 @@ impl Job {
         for (publisher, number) in self.unacked.drain(..) {
             book.ack(self.queue, publisher, number);
         }
-        write::ack(acks, CHANNEL, self.last_tag, true);
+        write::ack(acks, CHANNEL, self.whole_tag, true);
     }
 }
 

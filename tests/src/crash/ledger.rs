@@ -49,6 +49,8 @@ pub struct Report {
     /// Never published, published to another queue, or not with this body.
     pub unexpected: u64,
     pub early: u64,
+    /// By how much, at worst.
+    pub early_by: Duration,
     pub nacked: u64,
 }
 
@@ -142,8 +144,10 @@ impl Ledger {
             self.counts.unexpected += 1;
             return;
         };
-        if at < attempt.published + attempt.delay {
+        let due = attempt.published + attempt.delay;
+        if at < due {
             self.counts.early += 1;
+            self.counts.early_by = self.counts.early_by.max(due - at);
         }
         let stream = &mut self.streams[queue][publisher];
         let place = number as usize;
@@ -340,5 +344,6 @@ mod tests {
         ledger.deliver(0, 0, 0, false, NOW + delay - Duration::from_micros(1));
         let report = ledger.report();
         assert_eq!((report.early, report.out_of_order), (1, 0));
+        assert_eq!(report.early_by, Duration::from_micros(1));
     }
 }

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{
-    Connection, Consumer, Ledger, Loss, Pace, Plan, Publisher, Random, Report, Shim, Taken, Target,
+    Connection, Consumer, Ended, Ledger, Loss, Pace, Plan, Publisher, Random, Report, Shim, Taken,
+    Target,
 };
 use crate::kit::{Broker, Options};
 
@@ -172,11 +173,9 @@ impl Run<'_> {
         std::thread::sleep(life);
         broker.kill();
         // What the broker had sent before its end is still read.
-        for publisher in publishers {
-            publisher.join();
-        }
-        for consumer in consumers {
-            consumer.join();
+        let publishers = publishers.into_iter().map(Publisher::join);
+        for ended in publishers.chain(consumers.into_iter().map(Consumer::join)) {
+            without_close(&ended);
         }
         ledger.with(|ledger| ledger.next_round());
         life
@@ -204,9 +203,14 @@ impl Run<'_> {
         drain(&consumers, ledger, self.kind);
         for consumer in consumers {
             consumer.stop();
-            consumer.join();
+            without_close(&consumer.join());
         }
     }
+}
+
+/// Nobody here does anything a broker may object to.
+fn without_close(ended: &Ended) {
+    assert!(!matches!(ended, Ended::Closed { .. }), "{ended}");
 }
 
 /// Until all that was confirmed has come and nothing more comes.

@@ -237,7 +237,10 @@ impl Route {
     ) -> Step {
         match answer.decision {
             Decision::Hold { until } => {
-                self.holds.push((Arc::clone(exchange), until));
+                // Reckoned from a clock that rounds down to the millisecond: without one more, what
+                // was published late in its millisecond would leave before its delay is over.
+                let due = until.saturating_add(1);
+                self.holds.push((Arc::clone(exchange), due));
                 return Step::Done;
             }
             Decision::Reject(text) => return Step::Rejected(text),

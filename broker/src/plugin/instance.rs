@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::breaker::{Admission, Breaker};
+use super::declared::Declared;
 use super::fault::{CallFault, FaultKind};
 use super::lane::{Done, Job, Reply};
 use super::live::Live;
 use super::one_plugin::Plugin;
 use super::pace::Pace;
+use super::status::Counts;
 use crate::message::Message;
 use crate::names::Slot;
 use crate::vhost::exchange_type::{
@@ -32,7 +34,8 @@ pub(super) struct Instance {
     opening: OwnedOpening,
     seat: Mutex<Seat>,
     /// As of the last open, bind or unbind. Reads are held against exactly this.
-    inputs: RwLock<Inputs>,
+    inputs: Declared,
+    counts: Arc<Counts>,
     /// Calls are slow: workers do not even try.
     slow: AtomicBool,
     live: AtomicBool,
@@ -104,7 +107,8 @@ impl Instance {
                 handed_over: 0,
                 undeclared_logged: false,
             }),
-            inputs: RwLock::new(inputs),
+            inputs: Declared::new(inputs),
+            counts: plugin.tallies.enrol(),
             slow: AtomicBool::new(false),
             live: AtomicBool::new(true),
             last_used: AtomicU64::new(plugin.loaded.ticker.ticks()),
@@ -209,30 +213,45 @@ impl Instance {
         table: &dyn BindingTable,
         thread: Thread,
     ) -> Result<Answer, Failure> {
-        let live = match &mut seat.live {
-            Some(live) => live,
-            None => {
-                if thread == Thread::Worker && seat.pace.rebuild_is_slow(table.len()) {
-                    return Err(Failure::NotHere);
-                }
-                self.rebuild(seat, table, None).map_err(Failure::Fault)?.0
+        if seat.live.is_none() {
+            if thread == Thread::Worker && seat.pace.rebuild_is_slow(table.len()) {
+                return Err(Failure::NotHere);
             }
+            self.rebuild(seat, table, None).map_err(Failure::Fault)?;
+        }
+        let Seat {
+            live: Some(live),
+            pace,
+            undeclared_logged,
+            ..
+        } = seat
+        else {
+            return Err(Failure::NotHere);
         };
-        let begun = Instant::now();
+        let ticker = &self.plugin.loaded.ticker;
+        let timed = thread == Thread::Lane || pace.is_next_timed();
+        let begun = timed.then(Instant::now);
+        let before = ticker.ticks();
         let answer = live.decide(call);
-        let took = begun.elapsed();
+        let took = match begun {
+            Some(begun) => begun.elapsed(),
+            None => pace.guess(ticker.ticks().saturating_sub(before)),
+        };
         if let Some(field) = live.undeclared()
-            && !seat.undeclared_logged
+            && !*undeclared_logged
         {
-            seat.undeclared_logged = true;
+            *undeclared_logged = true;
             self.log_undeclared(field.name());
         }
         match &answer {
-            Err(fault) if fault.kind == FaultKind::Timeout => seat.pace.timed_out(took),
-            Ok(_) | Err(_) => seat.pace.called(took),
+            Err(fault) if fault.kind == FaultKind::Timeout => {
+                pace.timed_out(took.max(self.plugin.loaded.limits.route_timeout));
+            }
+            Ok(_) | Err(_) if timed => pace.called(took),
+            Ok(_) | Err(_) => {}
         }
-        self.plugin.tallies.called(took);
-        let slow = seat.pace.calls_are_slow();
+        self.counts.called(took);
+        let slow = pace.calls_are_slow();
         if slow != self.slow.load(Ordering::Relaxed) {
             self.slow.store(slow, Ordering::Relaxed);
         }
@@ -273,7 +292,7 @@ impl Instance {
         if let Some(fault) = fault {
             return Err(fault);
         }
-        live.declare(self.inputs.read().clone());
+        live.declare(self.inputs.get());
         let took = begun.elapsed();
         seat.pace.rebuilt(took.saturating_sub(opened), bindings);
         self.plugin.tallies.rebuilt(took);
@@ -321,7 +340,7 @@ impl Instance {
 
     fn publish(&self, live: &mut Live, inputs: Inputs) {
         live.declare(inputs.clone());
-        *self.inputs.write() = inputs;
+        self.inputs.set(inputs);
     }
 
     fn used(&self) {
@@ -466,7 +485,7 @@ impl ExchangeInstance for Instance {
     }
 
     fn inputs(&self) -> Inputs {
-        self.inputs.read().clone()
+        self.inputs.get()
     }
 
     fn route(&self, call: Call<'_>, table: &dyn BindingTable) -> Routing {
@@ -502,6 +521,7 @@ impl ExchangeInstance for Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
+        self.plugin.tallies.retire(&self.counts);
         if !self.seat.get_mut().breaker.is_closed() {
             self.plugin
                 .tallies

@@ -9,6 +9,7 @@ mod cache;
 mod check;
 mod component;
 mod deadline;
+mod declared;
 mod engine;
 mod fault;
 mod host;

@@ -1,7 +1,10 @@
 //! What is counted about a plugin, and how it is shown. Decides nothing.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::fault::FaultKind;
 
@@ -47,6 +50,7 @@ pub struct PluginStatus {
     pub faults: Vec<(FaultKind, u64)>,
     pub rebuilds: u64,
     pub longest_rebuild: Duration,
+    /// Of all calls. Most of the fast ones are not timed but taken for the average.
     pub time: Duration,
     pub longest_call: Duration,
     pub open_breakers: usize,
@@ -59,9 +63,7 @@ pub struct PluginStatus {
 /// Shared by all exchanges of one plugin.
 #[derive(Default)]
 pub(super) struct Tallies {
-    calls: AtomicU64,
-    nanos: AtomicU64,
-    longest_call: AtomicU64,
+    calls: Mutex<Calls>,
     faults: [AtomicU64; FaultKind::ALL.len()],
     rebuilds: AtomicU64,
     longest_rebuild: AtomicU64,
@@ -69,14 +71,77 @@ pub(super) struct Tallies {
     pub evictions: AtomicU64,
 }
 
-impl Tallies {
+/// Calls are counted by each exchange for itself: what all of them counted in one place, all
+/// workers would write to.
+#[derive(Default)]
+struct Calls {
+    of_exchanges: Vec<Arc<Counts>>,
+    /// Of exchanges that are gone.
+    before: Sum,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    calls: u64,
+    nanos: u64,
+    longest: u64,
+}
+
+impl Sum {
+    fn add(&mut self, counts: &Counts) {
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        self.calls += get(&counts.calls);
+        self.nanos += get(&counts.nanos);
+        self.longest = self.longest.max(get(&counts.longest));
+    }
+}
+
+/// One exchange's calls.
+#[derive(Default)]
+pub(super) struct Counts {
+    calls: AtomicU64,
+    nanos: AtomicU64,
+    longest: AtomicU64,
+}
+
+impl Counts {
+    /// Callers hold the exchange's seat: nobody else writes, so no addition needs to be atomic.
     pub fn called(&self, took: Duration) {
         let nanos = nanos(took);
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        self.nanos.fetch_add(nanos, Ordering::Relaxed);
-        if nanos > self.longest_call.load(Ordering::Relaxed) {
-            self.longest_call.fetch_max(nanos, Ordering::Relaxed);
+        let add = |count: &AtomicU64, more: u64| {
+            count.store(
+                count.load(Ordering::Relaxed).wrapping_add(more),
+                Ordering::Relaxed,
+            );
+        };
+        add(&self.calls, 1);
+        add(&self.nanos, nanos);
+        if nanos > self.longest.load(Ordering::Relaxed) {
+            self.longest.store(nanos, Ordering::Relaxed);
         }
+    }
+}
+
+impl Tallies {
+    pub fn enrol(&self) -> Arc<Counts> {
+        let counts = Arc::new(Counts::default());
+        self.calls.lock().of_exchanges.push(Arc::clone(&counts));
+        counts
+    }
+
+    pub fn retire(&self, counts: &Arc<Counts>) {
+        let mut calls = self.calls.lock();
+        calls
+            .of_exchanges
+            .retain(|other| !Arc::ptr_eq(other, counts));
+        calls.before.add(counts);
+    }
+
+    fn sum(&self) -> Sum {
+        let calls = self.calls.lock();
+        let mut sum = calls.before;
+        calls.of_exchanges.iter().for_each(|counts| sum.add(counts));
+        sum
     }
 
     pub fn faulted(&self, kind: FaultKind) {
@@ -96,9 +161,10 @@ impl Tallies {
     /// Everything that `status` can tell by counting.
     pub fn fill(&self, status: &mut PluginStatus) {
         let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        status.calls = get(&self.calls);
-        status.time = Duration::from_nanos(get(&self.nanos));
-        status.longest_call = Duration::from_nanos(get(&self.longest_call));
+        let sum = self.sum();
+        status.calls = sum.calls;
+        status.time = Duration::from_nanos(sum.nanos);
+        status.longest_call = Duration::from_nanos(sum.longest);
         status.rebuilds = get(&self.rebuilds);
         status.longest_rebuild = Duration::from_nanos(get(&self.longest_rebuild));
         status.evictions = get(&self.evictions);

@@ -166,13 +166,15 @@ impl Route {
             let text = format!("exchange '{}' has no enabled type", exchange.name);
             return Step::Fault(Fault(text));
         };
-        let question = match moment {
-            Moment::Publish => memo.question(exchange.id, stage, &instance.inputs(), &message),
-            // What is asked at its due time is asked once.
-            Moment::Due => None,
-        };
         for attempt in 1..=TRIES {
+            // Before the inputs too: an answer must not be remembered by fewer of them than it
+            // depends on under a generation that is newer than they are.
             let generation = exchange.generation();
+            let question = match moment {
+                Moment::Publish => memo.question(exchange.id, stage, &instance.inputs(), &message),
+                // What is asked at its due time is asked once.
+                Moment::Due => None,
+            };
             if let Some(remembered) =
                 question.and_then(|question| memo.recall(question, generation))
             {

@@ -77,6 +77,7 @@ fn open(folder: &Path) -> (Arc<PluginHost>, Arc<Vhost>) {
     let (store, recovered) = Store::open(options, clock.clone()).expect("a store");
     let parts = Parts {
         store,
+        pressure: Arc::default(),
         types: host.clone(),
         clock,
         entropy: Arc::new(SystemEntropy),
@@ -370,6 +371,7 @@ fn declare(vhost: &Vhost, type_name: &str, patterns: &[String]) -> Arc<Exchange>
         let queue = format!("{name}-{number}");
         let request = QueueRequest {
             name: &queue,
+            server_named: false,
             durable: false,
             exclusive: false,
             auto_delete: false,
@@ -383,7 +385,7 @@ fn declare(vhost: &Vhost, type_name: &str, patterns: &[String]) -> Arc<Exchange>
         let request = BindingRequest {
             source: &name,
             destination: Destination::Queue(queue),
-            routing_key,
+            routing_key: routing_key.into(),
             arguments: Vec::new(),
         };
         drop(vhost.bind(&request).expect("bound"));

@@ -34,7 +34,7 @@ struct Run {
 }
 
 impl Confirms {
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.last += 1;
         self.open.push_back(Fate::Open);
         self.last

@@ -412,7 +412,7 @@ impl Outbox {
             .get_mut(usize::from(channel))
             .and_then(Option::as_mut);
         out.and_then(|out| out.confirms.as_mut())
-            .map_or(0, Confirms::next)
+            .map_or(0, Confirms::number)
     }
 
     /// Settles publishes; the frames are written with the next batch. True: wake the owner.

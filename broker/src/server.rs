@@ -145,7 +145,8 @@ fn report(reports: &[LoadReport]) {
         match &report.outcome {
             Outcome::Loaded => tracing::debug!(plugin, types, "plugin loaded"),
             Outcome::Disabled => tracing::info!(plugin, "plugin is disabled"),
-            Outcome::Refused(reason) => tracing::error!(plugin, reason, "plugin was refused"),
+            // The host has said so, with the reason.
+            Outcome::Refused(_) => {}
         }
     }
 }

@@ -68,8 +68,9 @@ impl Breaker {
                 let recent = |at: &Millis| now.saturating_sub(*at) < STRIKE_WINDOW;
                 let kept = strikes.into_iter().flatten().filter(recent);
                 let mut next = [None; STRIKES - 1];
-                for (count, at) in kept.chain(std::iter::once(now)).enumerate() {
-                    match next.get_mut(count) {
+                let mut places = next.iter_mut();
+                for at in kept.chain(std::iter::once(now)) {
+                    match places.next() {
                         Some(place) => *place = Some(at),
                         None => {
                             *self = Breaker::open(now, FIRST_PAUSE);

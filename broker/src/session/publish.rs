@@ -49,6 +49,14 @@ pub struct PausedPublish {
     waiting: Waiting,
 }
 
+/// Content that lies whole in the read buffer.
+struct WholeContent<'a> {
+    properties: &'a [u8],
+    body: &'a [u8],
+    /// On the wire, frames included.
+    length: usize,
+}
+
 /// What belongs to a publish besides the message.
 #[derive(Clone, Copy)]
 struct Terms {
@@ -67,7 +75,12 @@ impl Session {
         after: &[u8],
         effects: &mut Effects,
     ) -> Result<(usize, Flow), Refusal> {
-        if let Some((properties, body, length)) = self.whole_content(number, after)? {
+        if let Some(content) = self.whole_content(number, after)? {
+            let WholeContent {
+                properties,
+                body,
+                length,
+            } = content;
             let start = (publish.mandatory, publish.immediate);
             let exchange = publish.exchange;
             let key = publish.routing_key;
@@ -91,7 +104,7 @@ impl Session {
         &self,
         number: u16,
         after: &'a [u8],
-    ) -> Result<Option<(&'a [u8], &'a [u8], usize)>, Refusal> {
+    ) -> Result<Option<WholeContent<'a>>, Refusal> {
         let Ok(Cut::Frame { frame, length }) = frame::cut(after, self.frame_max) else {
             return Ok(None);
         };
@@ -102,7 +115,12 @@ impl Session {
             .map_err(|error| Refusal::connection(error.code(), error.text()))?;
         check_class(header.class_id)?;
         if header.body_size == 0 {
-            return Ok(Some((header.properties, &[], length)));
+            let (properties, body) = (header.properties, [].as_slice());
+            return Ok(Some(WholeContent {
+                properties,
+                body,
+                length,
+            }));
         }
         let rest = after.get(length..).unwrap_or_default();
         match frame::cut(rest, self.frame_max) {
@@ -113,11 +131,11 @@ impl Session {
                 && frame.channel == number
                 && frame.payload.len() as u64 == header.body_size =>
             {
-                Ok(Some((
-                    header.properties,
-                    frame.payload,
-                    length + body_length,
-                )))
+                Ok(Some(WholeContent {
+                    properties: header.properties,
+                    body: frame.payload,
+                    length: length + body_length,
+                }))
             }
             Ok(Cut::Frame { .. } | Cut::Incomplete) | Err(_) => Ok(None),
         }

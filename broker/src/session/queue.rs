@@ -54,7 +54,9 @@ impl Session {
                 let queue = self.vhost()?.queue_for(&name, self.id)?;
                 let message_count = count(queue.purge());
                 let ok = AMQPMethod::PurgeOk(queue::PurgeOk { message_count });
-                Ok(self.reply_saved(number, Saved::Nothing, purge.nowait, AMQPClass::Queue(ok)))
+                // A purge that the client has heard of is not undone by a crash.
+                let saved = self.vhost()?.purge_saved(&queue);
+                Ok(self.reply_saved(number, saved, purge.nowait, AMQPClass::Queue(ok)))
             }
             AMQPMethod::Delete(delete) => self.queue_delete(number, delete, effects),
             AMQPMethod::DeclareOk(_)

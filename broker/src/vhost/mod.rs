@@ -84,6 +84,15 @@ impl Vhost {
         if definitions.is_empty() {
             return Saved::Nothing;
         }
+        self.commit(definitions)
+    }
+
+    /// Everything that stands in the store's mailbox now, synced.
+    fn after_all_before(&self) -> Saved {
+        self.commit(Vec::new())
+    }
+
+    fn commit(&self, definitions: Vec<DefinitionChange>) -> Saved {
         let (done, saved) = oneshot::channel();
         self.shared.home.store.commit(Move {
             definitions,

@@ -160,6 +160,15 @@ impl Vhost {
         Ok(())
     }
 
+    /// When a purge of this queue, already in the store's mailbox, is on disk.
+    pub fn purge_saved(&self, queue: &Queue) -> Saved {
+        if queue.attributes.outlives_run() {
+            self.after_all_before()
+        } else {
+            Saved::Nothing
+        }
+    }
+
     pub fn delete_queue(
         &self,
         queue: &Arc<Queue>,

@@ -102,7 +102,7 @@ fn publish(broker: &Broker, count: u64) -> Duration {
         for number in sent..sent + room {
             body[..8].copy_from_slice(&number.to_be_bytes());
             for chunk in body[8..].chunks_mut(8) {
-                let octets = random.next().to_be_bytes();
+                let octets = random.draw().to_be_bytes();
                 chunk.copy_from_slice(&octets[..chunk.len()]);
             }
             write::publish(&mut out, 131_072, 1, "", QUEUE, false, &list, &body);

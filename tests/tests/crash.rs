@@ -195,7 +195,7 @@ fn a_disk_that_fails_confirms_nothing_and_ends_the_broker() {
             name: "EIO",
             kind: Kind::Routed,
             rounds: 0,
-            seed: random.next(),
+            seed: random.draw(),
             shim: None,
         };
         run.drain(&broker, &ledger, &mut random);

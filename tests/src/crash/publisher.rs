@@ -132,7 +132,7 @@ impl Job {
     fn write(mut self, mut stream: TcpStream) {
         let mut filler = vec![0; 64 << 10];
         for octet in &mut filler {
-            *octet = self.random.next() as u8;
+            *octet = self.random.draw() as u8;
         }
         let mut out = Vec::new();
         let mut sent = 0;

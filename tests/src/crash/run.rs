@@ -160,6 +160,7 @@ impl Run<'_> {
         random: &mut Random,
     ) -> Duration {
         let life = Duration::from_millis(random.within(30..1200));
+        let nacked = ledger.with(|ledger| ledger.report().nacked);
         let plan = self.kind.plan(random.within(100..501));
         let address = broker.address().to_owned();
         let pace = Pace::Batches(random.within(20..200));
@@ -176,6 +177,11 @@ impl Run<'_> {
         let publishers = publishers.into_iter().map(Publisher::join);
         for ended in publishers.chain(consumers.into_iter().map(Consumer::join)) {
             without_close(&ended);
+        }
+        if ledger.with(|ledger| ledger.report().nacked) > nacked {
+            let log = broker.log_lines().into_iter();
+            let words = log.filter(|line| line.contains("WARN") || line.contains("ERROR"));
+            println!("refused: {:#?}", words.take(12).collect::<Vec<_>>());
         }
         ledger.with(|ledger| ledger.next_round());
         life

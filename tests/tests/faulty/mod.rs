@@ -10,10 +10,15 @@ use std::time::{Duration, Instant};
 use lapin::Confirmation;
 use lapin::options::{BasicPublishOptions, ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
+use tokio::task::JoinHandle;
 use warren_tests::kit::{Broker, Channel, Options, fixture, headers, transient};
 
 /// With these components of `tests/fixtures` in its plugin folder.
 pub fn broker(names: &[&str]) -> Broker {
+    broker_with(names, &[])
+}
+
+pub fn broker_with(names: &[&str], settings: &[&str]) -> Broker {
     let plugins = tempfile::tempdir().expect("a temporary folder").keep();
     for name in names {
         let file = format!("{name}.wasm");
@@ -28,7 +33,11 @@ pub fn broker(names: &[&str]) -> Broker {
         env: vec![log],
         ..Options::default()
     };
-    Broker::start(options.set("plugins.fault.enabled=true"))
+    let settings = settings
+        .iter()
+        .copied()
+        .chain(["plugins.fault.enabled=true"]);
+    Broker::start(settings.fold(options, Options::set))
 }
 
 /// Fails for the routing key `bad` alone.
@@ -148,27 +157,21 @@ pub struct Sample {
 /// A thousand messages a second through a topic exchange to a consumer on another connection.
 pub struct Probe {
     latencies: Arc<Mutex<Vec<u64>>>,
-    stop: Arc<AtomicBool>,
+    tasks: [JoinHandle<()>; 2],
 }
 
 impl Probe {
     pub async fn start(broker: &Broker) -> Probe {
         let channel = topic(broker, "probe").await;
         let mut deliveries = broker.channel().await.consume_no_ack("probe").await;
-        let (latencies, stop) = (
-            Arc::new(Mutex::new(Vec::new())),
-            Arc::new(AtomicBool::new(false)),
-        );
-        let probe = Probe {
-            latencies: Arc::clone(&latencies),
-            stop: Arc::clone(&stop),
-        };
+        let latencies = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&latencies);
         let epoch = Instant::now();
-        tokio::spawn(async move {
+        let publisher = tokio::spawn(async move {
             let mut interval = tokio::time::interval(Duration::from_millis(1));
             interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
             let mut number = 0u64;
-            while !stop.load(Ordering::Relaxed) {
+            loop {
                 interval.tick().await;
                 number += 1;
                 let body = (epoch.elapsed().as_nanos() as u64).to_be_bytes();
@@ -176,14 +179,25 @@ impl Probe {
                 channel.publish("probe", &key, &body).await;
             }
         });
-        tokio::spawn(async move {
+        let consumer = tokio::spawn(async move {
             while let Some(delivery) = deliveries.next_or_end().await {
                 let sent: [u8; 8] = delivery.data.as_slice().try_into().expect("eight octets");
                 let took = epoch.elapsed().as_nanos() as u64 - u64::from_be_bytes(sent);
-                latencies.lock().expect("not poisoned").push(took / 1000);
+                seen.lock().expect("not poisoned").push(took / 1000);
             }
         });
-        probe
+        Probe {
+            latencies,
+            tasks: [publisher, consumer],
+        }
+    }
+
+    /// Before the broker ends: its publisher would miss it.
+    pub async fn stop(self) {
+        for task in self.tasks {
+            task.abort();
+            assert!(task.await.is_err_and(|error| error.is_cancelled()));
+        }
     }
 
     pub fn reset(&self) {
@@ -206,12 +220,6 @@ impl Probe {
             p99: at(99),
             max: sorted.last().copied().unwrap_or_default(),
         }
-    }
-}
-
-impl Drop for Probe {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
     }
 }
 
@@ -259,6 +267,21 @@ pub async fn neighbours(broker: &Broker, probe: &Probe, time: Duration) -> Sampl
         rate,
         ..probe.sample()
     }
+}
+
+/// What a busy loop costs everybody on this machine, wherever it runs.
+pub async fn beside_a_busy_thread<T>(work: impl Future<Output = T>) -> T {
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let busy = std::thread::spawn(move || {
+        while !stopped.load(Ordering::Relaxed) {
+            std::hint::spin_loop();
+        }
+    });
+    let done = work.await;
+    stop.store(true, Ordering::Relaxed);
+    busy.join().expect("the busy thread");
+    done
 }
 
 pub fn median(mut values: Vec<f64>) -> f64 {

@@ -296,6 +296,13 @@ impl Instance {
         let took = begun.elapsed();
         seat.pace.rebuilt(took.saturating_sub(opened), bindings);
         self.plugin.tallies.rebuilt(took);
+        tracing::debug!(
+            plugin = self.plugin.name,
+            exchange = &*self.opening.exchange,
+            bindings,
+            ?took,
+            "rebuilt"
+        );
         if let Some(me) = self.me.upgrade() {
             self.plugin.make_room(&me);
         }

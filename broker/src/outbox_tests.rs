@@ -9,7 +9,7 @@ fn outbox() -> Outbox {
 }
 
 fn message(length: usize) -> Message {
-    Message::from_parts(Arc::from("x"), 0, 0, vec![0; length]).unwrap()
+    Message::from_parts(Arc::from("x"), 0, 0, vec![0; length]).expect("lengths fit")
 }
 
 fn deliver_as(outbox: &Outbox, channel: u16, seq: Seq, no_ack: bool, length: usize) -> Delivered {
@@ -70,8 +70,8 @@ fn tags_count_per_channel_and_name_what_was_delivered_under_them() {
 fn a_rollback_puts_acknowledgements_back_under_their_tags() {
     let outbox = outbox();
     (1..=4).for_each(|seq| assert!(deliver(&outbox, seq)));
-    let third = outbox.take_unacked(1, 3, false).unwrap();
-    let first = outbox.take_unacked(1, 1, false).unwrap();
+    let third = outbox.take_unacked(1, 3, false).expect("a known tag");
+    let first = outbox.take_unacked(1, 1, false).expect("a known tag");
     outbox.put_back_unacked(1, third.into_iter().chain(first).collect());
     assert_eq!(acked(&outbox, 4, true), Some(vec![1, 2, 3, 4]));
 }

@@ -198,15 +198,18 @@ mod tests {
     #[test]
     fn consumers_are_served_in_turn() {
         let mut consumers = Consumers::default();
-        let keys = [0, 0, 0].map(|prefetch| consumers.add(consumer(prefetch)).unwrap());
-        let served: Vec<_> = (0..6).map(|_| serve(&mut consumers).unwrap()).collect();
+        let keys =
+            [0, 0, 0].map(|prefetch| consumers.add(consumer(prefetch)).expect("not refused"));
+        let served: Vec<_> = (0..6)
+            .map(|_| serve(&mut consumers).expect("somebody has credit"))
+            .collect();
         assert_eq!(served, [keys, keys].concat());
     }
 
     #[test]
     fn a_consumer_gets_its_prefetch_and_one_more_for_each_acknowledgement() {
         let mut consumers = Consumers::default();
-        let key = consumers.add(consumer(2)).unwrap();
+        let key = consumers.add(consumer(2)).expect("not refused");
         assert_eq!(serve(&mut consumers), Some(key));
         assert_eq!(serve(&mut consumers), Some(key));
         assert_eq!(serve(&mut consumers), None);
@@ -221,8 +224,8 @@ mod tests {
     #[test]
     fn a_parked_consumer_leaves_the_turn_to_others_until_it_is_resumed() {
         let mut consumers = Consumers::default();
-        let first = consumers.add(consumer(0)).unwrap();
-        let second = consumers.add(consumer(0)).unwrap();
+        let first = consumers.add(consumer(0)).expect("not refused");
+        let second = consumers.add(consumer(0)).expect("not refused");
         consumers.park();
         assert_eq!(serve(&mut consumers), Some(second));
         assert_eq!(serve(&mut consumers), Some(second));
@@ -236,10 +239,10 @@ mod tests {
     #[test]
     fn an_acknowledgement_for_a_cancelled_consumer_gives_no_credit_to_its_successor() {
         let mut consumers = Consumers::default();
-        let old = consumers.add(consumer(1)).unwrap();
+        let old = consumers.add(consumer(1)).expect("not refused");
         serve(&mut consumers);
         assert!(consumers.remove(old).is_some());
-        let new = consumers.add(consumer(1)).unwrap();
+        let new = consumers.add(consumer(1)).expect("not refused");
         assert_eq!((new.slot, consumers.len()), (old.slot, 1));
         assert_eq!(serve(&mut consumers), Some(new));
         consumers.acked(old);
@@ -251,8 +254,8 @@ mod tests {
     #[test]
     fn a_consumer_cancelled_in_its_turn_does_not_stop_the_others() {
         let mut consumers = Consumers::default();
-        let first = consumers.add(consumer(0)).unwrap();
-        let second = consumers.add(consumer(0)).unwrap();
+        let first = consumers.add(consumer(0)).expect("not refused");
+        let second = consumers.add(consumer(0)).expect("not refused");
         consumers.remove(first);
         assert_eq!(serve(&mut consumers), Some(second));
     }
@@ -260,11 +263,11 @@ mod tests {
     #[test]
     fn exclusive_use_is_refused_where_somebody_consumes_and_ends_with_its_consumer() {
         let mut consumers = Consumers::default();
-        let key = consumers.add(consumer(0)).unwrap();
+        let key = consumers.add(consumer(0)).expect("not refused");
         let refused = Err(ConsumeRefusal::ExclusiveUse);
         assert_eq!(consumers.add(exclusive()), refused);
         consumers.remove(key);
-        let key = consumers.add(exclusive()).unwrap();
+        let key = consumers.add(exclusive()).expect("not refused");
         assert_eq!(consumers.add(consumer(0)), refused);
         consumers.remove(key);
         assert!(consumers.add(consumer(0)).is_ok());

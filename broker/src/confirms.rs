@@ -93,3 +93,77 @@ impl Confirms {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHANNEL: u16 = 7;
+
+    fn after(count: u64) -> Confirms {
+        let mut confirms = Confirms::default();
+        (1..=count).for_each(|publish| assert_eq!(confirms.next(), publish));
+        confirms
+    }
+
+    fn written(confirms: &mut Confirms) -> Vec<u8> {
+        let mut out = Vec::new();
+        confirms.write(CHANNEL, &mut out);
+        out
+    }
+
+    fn frames(expected: &[(u64, bool, bool)]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (upto, multiple, acked) in expected {
+            match acked {
+                true => write::ack(&mut out, CHANNEL, *upto, *multiple),
+                false => write::nack(&mut out, CHANNEL, *upto, *multiple, false),
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn neighbours_share_one_frame_and_one_alone_is_not_multiple() {
+        let mut confirms = after(4);
+        assert!(!confirms.has_news());
+        (1..=3).for_each(|publish| confirms.resolve(publish, true));
+        assert_eq!(written(&mut confirms), frames(&[(3, true, true)]));
+        confirms.resolve(4, true);
+        assert_eq!(written(&mut confirms), frames(&[(4, false, true)]));
+        assert!(!confirms.has_news());
+    }
+
+    #[test]
+    fn a_confirm_waits_for_those_before_it() {
+        let mut confirms = after(3);
+        confirms.resolve(3, true);
+        confirms.resolve(2, true);
+        assert!(!confirms.has_news());
+        confirms.resolve(1, true);
+        assert_eq!(written(&mut confirms), frames(&[(3, true, true)]));
+    }
+
+    #[test]
+    fn a_nack_speaks_for_no_acked_publish() {
+        let mut confirms = after(5);
+        for (publish, ok) in [(5, true), (4, false), (3, false), (2, true), (1, true)] {
+            confirms.resolve(publish, ok);
+        }
+        let expected = [(2, true, true), (4, true, false), (5, false, true)];
+        assert_eq!(written(&mut confirms), frames(&expected));
+    }
+
+    #[test]
+    fn a_publish_is_confirmed_once_and_an_unknown_one_never() {
+        let mut confirms = after(2);
+        confirms.resolve(1, true);
+        confirms.resolve(1, false);
+        confirms.resolve(0, true);
+        confirms.resolve(3, true);
+        assert_eq!(written(&mut confirms), frames(&[(1, false, true)]));
+        assert_eq!(confirms.next(), 3);
+        confirms.resolve(2, true);
+        assert_eq!(written(&mut confirms), frames(&[(2, false, true)]));
+    }
+}

@@ -529,3 +529,7 @@ impl State {
         !std::mem::replace(&mut self.woken, true)
     }
 }
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

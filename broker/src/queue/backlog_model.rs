@@ -268,7 +268,7 @@ impl World {
     }
 
     fn deliver(&mut self) {
-        let entry = self.backlog.pop().unwrap();
+        let entry = self.backlog.pop().expect("a message");
         let seq = entry.seq;
         assert_eq!(self.ready.first(), Some(&seq), "out of order");
         self.ready.remove(&seq);
@@ -281,7 +281,7 @@ impl World {
 
     fn ack(&mut self) {
         if let Some(seq) = self.some_unacked() {
-            let held = self.unacked.remove(&seq).unwrap();
+            let held = self.unacked.remove(&seq).expect("held");
             if held.in_memory.is_none() {
                 self.mailbox.push_back(Item::Remove(seq));
             }
@@ -300,7 +300,7 @@ impl World {
             let Some(seq) = self.some_unacked() else {
                 break;
             };
-            let held = self.unacked.remove(&seq).unwrap();
+            let held = self.unacked.remove(&seq).expect("held");
             let is_written = self.rows.contains_key(&seq);
             let stored = held.in_memory.is_none();
             let body = match (held.in_memory, held.message.upgrade()) {

@@ -10,7 +10,7 @@ pub(super) fn small() -> Arc<Message> {
 }
 
 fn message(length: usize) -> Arc<Message> {
-    Arc::new(Message::from_parts(Arc::from("x"), 0, 0, vec![0; length]).unwrap())
+    Arc::new(Message::from_parts(Arc::from("x"), 0, 0, vec![0; length]).expect("lengths fit"))
 }
 
 pub(super) fn entry(seq: Seq, message: &Arc<Message>) -> Entry {
@@ -77,7 +77,7 @@ fn what_does_not_fit_the_head_leaves_memory_once_it_is_written() {
     backlog.written(7);
     assert_eq!(backlog.len(), 10);
     assert_eq!((backlog.head.len(), backlog.tail.len()), (4, 3));
-    let paged = backlog.paged.as_ref().unwrap();
+    let paged = backlog.paged.as_ref().expect("a paged part");
     assert_eq!((paged.first, paged.last, paged.count), (5, 7, 3));
 }
 
@@ -279,7 +279,7 @@ fn an_empty_head_gives_back_what_a_burst_took() {
 #[test]
 fn a_clean_stop_knows_which_messages_were_delivered_before() {
     let mut backlog = pushed(1..=3);
-    let first = backlog.pop().unwrap();
+    let first = backlog.pop().expect("a message");
     backlog.insert(Entry {
         redelivered: true,
         ..first

@@ -162,3 +162,114 @@ impl Consumers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn consumer(prefetch: u32) -> Consumer {
+        Consumer {
+            tag: Arc::from("c"),
+            channel: 1,
+            outbox: Arc::default(),
+            no_ack: false,
+            exclusive: false,
+            prefetch,
+            cancel_notify: false,
+        }
+    }
+
+    fn exclusive() -> Consumer {
+        Consumer {
+            exclusive: true,
+            ..consumer(0)
+        }
+    }
+
+    /// Hands one message to whose turn it is.
+    fn serve(consumers: &mut Consumers) -> Option<ConsumerKey> {
+        let member = consumers.front()?;
+        member.delivered();
+        let key = member.key;
+        consumers.served();
+        Some(key)
+    }
+
+    #[test]
+    fn consumers_are_served_in_turn() {
+        let mut consumers = Consumers::default();
+        let keys =
+            [0, 0, 0].map(|prefetch| consumers.add(consumer(prefetch)).expect("not refused"));
+        let served: Vec<_> = (0..6)
+            .map(|_| serve(&mut consumers).expect("somebody has credit"))
+            .collect();
+        assert_eq!(served, [keys, keys].concat());
+    }
+
+    #[test]
+    fn a_consumer_gets_its_prefetch_and_one_more_for_each_acknowledgement() {
+        let mut consumers = Consumers::default();
+        let key = consumers.add(consumer(2)).expect("not refused");
+        assert_eq!(serve(&mut consumers), Some(key));
+        assert_eq!(serve(&mut consumers), Some(key));
+        assert_eq!(serve(&mut consumers), None);
+        // A socket with room gives no credit.
+        consumers.resume(key);
+        assert_eq!(serve(&mut consumers), None);
+        consumers.acked(key);
+        assert_eq!(serve(&mut consumers), Some(key));
+        assert_eq!(serve(&mut consumers), None);
+    }
+
+    #[test]
+    fn a_parked_consumer_leaves_the_turn_to_others_until_it_is_resumed() {
+        let mut consumers = Consumers::default();
+        let first = consumers.add(consumer(0)).expect("not refused");
+        let second = consumers.add(consumer(0)).expect("not refused");
+        consumers.park();
+        assert_eq!(serve(&mut consumers), Some(second));
+        assert_eq!(serve(&mut consumers), Some(second));
+        consumers.resume(first);
+        consumers.resume(first);
+        assert_eq!(serve(&mut consumers), Some(second));
+        assert_eq!(serve(&mut consumers), Some(first));
+        assert_eq!(serve(&mut consumers), Some(second));
+    }
+
+    #[test]
+    fn an_acknowledgement_for_a_cancelled_consumer_gives_no_credit_to_its_successor() {
+        let mut consumers = Consumers::default();
+        let old = consumers.add(consumer(1)).expect("not refused");
+        serve(&mut consumers);
+        assert!(consumers.remove(old).is_some());
+        let new = consumers.add(consumer(1)).expect("not refused");
+        assert_eq!((new.slot, consumers.len()), (old.slot, 1));
+        assert_eq!(serve(&mut consumers), Some(new));
+        consumers.acked(old);
+        assert_eq!(serve(&mut consumers), None);
+        assert!(consumers.remove(old).is_none());
+        assert_eq!(consumers.len(), 1);
+    }
+
+    #[test]
+    fn a_consumer_cancelled_in_its_turn_does_not_stop_the_others() {
+        let mut consumers = Consumers::default();
+        let first = consumers.add(consumer(0)).expect("not refused");
+        let second = consumers.add(consumer(0)).expect("not refused");
+        consumers.remove(first);
+        assert_eq!(serve(&mut consumers), Some(second));
+    }
+
+    #[test]
+    fn exclusive_use_is_refused_where_somebody_consumes_and_ends_with_its_consumer() {
+        let mut consumers = Consumers::default();
+        let key = consumers.add(consumer(0)).expect("not refused");
+        let refused = Err(ConsumeRefusal::ExclusiveUse);
+        assert_eq!(consumers.add(exclusive()), refused);
+        consumers.remove(key);
+        let key = consumers.add(exclusive()).expect("not refused");
+        assert_eq!(consumers.add(consumer(0)), refused);
+        consumers.remove(key);
+        assert!(consumers.add(consumer(0)).is_ok());
+    }
+}

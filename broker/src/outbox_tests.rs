@@ -1,0 +1,185 @@
+use super::*;
+
+const QUEUE: QueueId = QueueId(1);
+
+fn outbox() -> Outbox {
+    let outbox = Outbox::new();
+    outbox.open_channel(1, 1);
+    outbox
+}
+
+fn message(length: usize) -> Message {
+    Message::from_parts(Arc::from("x"), 0, 0, vec![0; length]).expect("lengths fit")
+}
+
+fn deliver_as(outbox: &Outbox, channel: u16, seq: Seq, no_ack: bool, length: usize) -> Delivered {
+    let message = message(length);
+    outbox.deliver(Delivery {
+        channel,
+        consumer_tag: "c",
+        consumer: ConsumerKey { slot: 0, serial: 1 },
+        no_ack,
+        redelivered: false,
+        message: message.view(),
+        queue: QUEUE,
+        seq,
+        place: Some(Place::Store(Weak::new())),
+        persistent: true,
+    })
+}
+
+fn deliver(outbox: &Outbox, seq: Seq) -> bool {
+    matches!(deliver_as(outbox, 1, seq, false, 10), Delivered::Yes { .. })
+}
+
+fn get(outbox: &Outbox, seq: Seq) {
+    let place = Some(Place::Store(Weak::new()));
+    let message = message(10);
+    outbox.get_ok(1, message.view(), false, 0, QUEUE, seq, true, place);
+}
+
+fn take(outbox: &Outbox) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    outbox.take(&mut bytes);
+    bytes
+}
+
+fn seqs(unacked: impl IntoIterator<Item = Unacked>) -> Vec<Seq> {
+    unacked.into_iter().map(|unacked| unacked.seq).collect()
+}
+
+fn acked(outbox: &Outbox, tag: u64, multiple: bool) -> Option<Vec<Seq>> {
+    outbox.take_unacked(1, tag, multiple).map(seqs)
+}
+
+#[test]
+fn tags_count_per_channel_and_name_what_was_delivered_under_them() {
+    let outbox = outbox();
+    (10..16).for_each(|seq| assert!(deliver(&outbox, seq)));
+    assert_eq!(acked(&outbox, 3, false), Some(vec![12]));
+    assert_eq!(acked(&outbox, 3, false), None);
+    assert_eq!(acked(&outbox, 3, true), None);
+    assert_eq!(acked(&outbox, 4, true), Some(vec![10, 11, 13]));
+    assert_eq!(acked(&outbox, 0, false), None);
+    assert_eq!(acked(&outbox, 7, true), None);
+    assert_eq!(acked(&outbox, 0, true), Some(vec![14, 15]));
+    assert_eq!(acked(&outbox, 0, true), Some(vec![]));
+}
+
+#[test]
+fn a_rollback_puts_acknowledgements_back_under_their_tags() {
+    let outbox = outbox();
+    (1..=4).for_each(|seq| assert!(deliver(&outbox, seq)));
+    let third = outbox.take_unacked(1, 3, false).expect("a known tag");
+    let first = outbox.take_unacked(1, 1, false).expect("a known tag");
+    outbox.put_back_unacked(1, third.into_iter().chain(first).collect());
+    assert_eq!(acked(&outbox, 4, true), Some(vec![1, 2, 3, 4]));
+}
+
+#[test]
+fn a_channels_own_prefetch_counts_all_its_consumers_but_not_basic_get() {
+    let outbox = outbox();
+    outbox.set_prefetch(1, 2);
+    get(&outbox, 1);
+    assert!(deliver(&outbox, 2) && deliver(&outbox, 3));
+    let refused = deliver_as(&outbox, 1, 4, false, 10);
+    assert!(matches!(refused, Delivered::NoCredit));
+    // Without acknowledgements there is nothing to count.
+    let no_ack = deliver_as(&outbox, 1, 5, true, 10);
+    assert!(matches!(no_ack, Delivered::Yes { .. }));
+    acked(&outbox, 1, false);
+    assert!(!deliver(&outbox, 4));
+    acked(&outbox, 2, false);
+    assert!(deliver(&outbox, 4));
+    assert_eq!(outbox.take_all_unacked(1).len(), 2);
+    assert!(deliver(&outbox, 3) && deliver(&outbox, 4) && !deliver(&outbox, 6));
+}
+
+#[test]
+fn a_full_outbox_refuses_until_its_bytes_are_in_the_socket() {
+    let outbox = outbox();
+    assert!(matches!(
+        deliver_as(&outbox, 1, 1, false, OUTBOX_BYTES),
+        Delivered::Yes { wake: true }
+    ));
+    assert!(matches!(
+        deliver_as(&outbox, 1, 2, false, 1),
+        Delivered::Full
+    ));
+    take(&outbox);
+    assert!(!outbox.flushed(1).refused);
+    assert!(outbox.flushed(0).refused);
+    assert!(!outbox.flushed(0).refused);
+    assert!(deliver(&outbox, 2));
+}
+
+#[test]
+fn a_delivery_without_acknowledgement_is_settled_when_its_last_byte_is_sent() {
+    let outbox = outbox();
+    deliver_as(&outbox, 1, 1, true, 100);
+    let first = take(&outbox).len();
+    deliver_as(&outbox, 1, 2, true, 100);
+    let sent = |remaining| {
+        let sent = outbox.flushed(remaining).sent;
+        sent.iter().map(|unsent| unsent.seq).collect::<Vec<_>>()
+    };
+    assert!(sent(first).is_empty());
+    assert!(sent(1).is_empty());
+    assert_eq!(sent(0), [1]);
+    take(&outbox);
+    let lost = outbox.close();
+    assert_eq!(
+        lost.iter().map(|unsent| unsent.seq).collect::<Vec<_>>(),
+        [2]
+    );
+    assert!(matches!(
+        deliver_as(&outbox, 1, 3, true, 1),
+        Delivered::Gone
+    ));
+}
+
+#[test]
+fn a_channel_opened_again_knows_nothing_of_the_one_before() {
+    let outbox = outbox();
+    outbox.start_confirms(1);
+    let publish = outbox.next_publish(1);
+    assert!(deliver(&outbox, 1));
+    assert_eq!(seqs(outbox.close_channel(1)), [1]);
+    assert!(!deliver(&outbox, 2));
+    outbox.open_channel(1, 2);
+    outbox.start_confirms(1);
+    assert_eq!(outbox.next_publish(1), publish);
+    take(&outbox);
+    assert!(!outbox.resolve(1, Some(1), &[publish], true));
+    assert!(outbox.is_empty());
+    outbox.resolve(1, Some(2), &[publish], true);
+    let mut ack = Vec::new();
+    write::ack(&mut ack, 1, publish, false);
+    assert_eq!(take(&outbox), ack);
+    assert!(deliver(&outbox, 3));
+    assert_eq!(acked(&outbox, 1, false), Some(vec![3]));
+}
+
+#[test]
+fn a_return_goes_out_before_the_confirm_of_its_publish() {
+    let outbox = outbox();
+    outbox.start_confirms(1);
+    let publish = outbox.next_publish(1);
+    outbox.write(|out, _| out.extend_from_slice(b"return"));
+    outbox.resolve(1, None, &[publish], true);
+    let bytes = take(&outbox);
+    assert!(bytes.starts_with(b"return") && bytes.len() > 6);
+}
+
+#[test]
+fn the_owner_is_woken_once_for_all_that_comes_between_two_writes() {
+    let outbox = outbox();
+    let wake = |seq| match deliver_as(&outbox, 1, seq, false, 1) {
+        Delivered::Yes { wake } => wake,
+        Delivered::Full | Delivered::NoCredit | Delivered::Gone => panic!("refused"),
+    };
+    assert!(wake(1));
+    assert!(!wake(2));
+    take(&outbox);
+    assert!(wake(3));
+}

@@ -102,7 +102,7 @@ mod tests {
 
     fn after(count: u64) -> Confirms {
         let mut confirms = Confirms::default();
-        (1..=count).for_each(|publish| assert_eq!(confirms.next(), publish));
+        (1..=count).for_each(|publish| assert_eq!(confirms.number(), publish));
         confirms
     }
 
@@ -162,7 +162,7 @@ mod tests {
         confirms.resolve(0, true);
         confirms.resolve(3, true);
         assert_eq!(written(&mut confirms), frames(&[(1, false, true)]));
-        assert_eq!(confirms.next(), 3);
+        assert_eq!(confirms.number(), 3);
         confirms.resolve(2, true);
         assert_eq!(written(&mut confirms), frames(&[(2, false, true)]));
     }

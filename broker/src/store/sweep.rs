@@ -14,7 +14,7 @@ use super::bodies::Bodies;
 use super::coding::{Cursor, put_number};
 use super::disk::Disk;
 use super::error::StoreError;
-use super::layout::{pack_key, purge_key, read_pack_key};
+use super::layout::{PACK_SPAN, pack_key, purge_key, read_pack_key};
 use super::rows::Rows;
 
 /// Packs of one step: with 32 KiB each this bounds what a batch waits for a sweep.
@@ -60,12 +60,13 @@ impl Purge {
         self.ranges.push((first, last));
     }
 
-    fn first(&self) -> Seq {
-        self.ranges
-            .iter()
-            .map(|(first, _)| *first)
+    /// Where to begin: a pack that starts before the first range may reach into it.
+    fn start(&self) -> Seq {
+        let firsts = self.ranges.iter().map(|(first, _)| *first);
+        firsts
             .min()
             .unwrap_or(Seq::MAX)
+            .saturating_sub(PACK_SPAN - 1)
     }
 
     fn last(&self) -> Seq {
@@ -138,7 +139,7 @@ impl Sweeps {
     pub(super) fn purge(&mut self, queue: QueueId, first: Seq, last: Seq) {
         let job = self.job(queue);
         job.purge.add(first, last);
-        job.cursor = job.purge.first();
+        job.cursor = job.purge.start();
         if !job.forget {
             self.unwritten.push(queue);
         }
@@ -151,7 +152,7 @@ impl Sweeps {
     /// A purge that an earlier run did not finish: its row is there already.
     pub(super) fn resume(&mut self, queue: QueueId, purge: Purge) {
         let job = self.job(queue);
-        job.cursor = purge.first();
+        job.cursor = purge.start();
         job.purge = purge;
     }
 

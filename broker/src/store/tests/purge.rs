@@ -89,3 +89,19 @@ fn a_deleted_queue_is_swept_now_or_by_the_next_run() {
     assert!(again.load_all(OTHER).is_empty());
     assert_eq!(again.load_all(Q).len() as u64, MANY);
 }
+
+#[test]
+fn a_purge_that_begins_inside_a_pack_takes_its_part_of_it() {
+    let folder = Folder::new();
+    let run = Run::waiting(StoreOptions::new(folder.path()));
+    for seq in 1..=10 {
+        run.append(Q, seq, &[5; 100]);
+    }
+    run.begin();
+    run.settle_down();
+    run.store.purge_range(Q, 5, 10);
+    run.settle_down();
+    wait_until_swept(&run, 1);
+    let left: Vec<Seq> = run.load_all(Q).iter().map(|(seq, _)| *seq).collect();
+    assert_eq!(left, [1, 2, 3, 4]);
+}

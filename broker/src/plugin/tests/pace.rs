@@ -39,6 +39,8 @@ fn most_calls_of_a_fast_type_are_not_timed_until_one_was_long() {
             .count()
     };
     assert_eq!(timed(&mut pace, 0), 10);
+    assert!(pace.is_next_timed(), "ten rounds of eight are over");
+    pace.called(FAST);
     assert!(!pace.is_next_timed());
     assert_eq!(pace.guess(5), Duration::from_millis(4), "at least");
     assert!(pace.is_next_timed());

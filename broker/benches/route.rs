@@ -417,7 +417,7 @@ fn patterns(type_name: &str, count: usize) -> Vec<String> {
         };
         if type_name != "topic" {
             whole.clone()
-        } else if number % wide == 0 {
+        } else if number.is_multiple_of(wide) {
             format!("{region}.#")
         } else {
             match number % 20 {

@@ -24,6 +24,45 @@ fn a_few_lost_time_slices_do_not_make_a_fast_type_slow() {
 }
 
 #[test]
+fn most_calls_of_a_fast_type_are_not_timed_until_one_was_long() {
+    let mut pace = Pace::default();
+    let timed = |pace: &mut Pace, ticks| {
+        (0..80)
+            .filter(|_| {
+                let timed = pace.is_next_timed();
+                match timed {
+                    true => pace.called(FAST),
+                    false => assert_eq!(pace.guess(ticks), FAST),
+                }
+                timed
+            })
+            .count()
+    };
+    assert_eq!(timed(&mut pace, 0), 10);
+    assert!(pace.is_next_timed(), "ten rounds of eight are over");
+    pace.called(FAST);
+    assert!(!pace.is_next_timed());
+    assert_eq!(pace.guess(5), Duration::from_millis(4), "at least");
+    assert!(pace.is_next_timed());
+    pace.called(FAST);
+    assert!(timed(&mut pace, 0) > 30);
+    assert_eq!(timed(&mut pace, 0), 10);
+}
+
+#[test]
+fn a_type_that_turns_slow_is_noticed_though_it_is_not_timed() {
+    let mut pace = fast();
+    let calls = (1..1000).find(|_| {
+        match pace.is_next_timed() {
+            true => pace.called(Duration::from_millis(4)),
+            false => drop(pace.guess(4)),
+        }
+        pace.calls_are_slow()
+    });
+    assert!(calls.is_some_and(|calls| calls < 10), "{calls:?}");
+}
+
+#[test]
 fn steady_slowness_does_and_steady_speed_ends_it() {
     let mut pace = fast();
     let calls = (1..1000).find(|_| {

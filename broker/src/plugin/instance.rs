@@ -73,6 +73,14 @@ enum Failure {
     Fault(CallFault),
 }
 
+/// Faults that take milliseconds to come to: trying again would hold up the worker as long again.
+fn is_slow(kind: FaultKind) -> bool {
+    match kind {
+        FaultKind::Timeout | FaultKind::Memory | FaultKind::ResultTooLarge => true,
+        FaultKind::Trap | FaultKind::Stack | FaultKind::BadAnswer => false,
+    }
+}
+
 impl Instance {
     /// The instance and its inner type.
     pub fn open(
@@ -196,10 +204,8 @@ impl Instance {
             if self.strike(seat, &fault) || attempts == 0 {
                 return Routing::Fault(Fault(self.plugin.fault_text(&fault)));
             }
-            let worker = thread == Thread::Worker;
-            if worker
-                && (fault.kind == FaultKind::Timeout || seat.pace.rebuild_is_slow(table.len()))
-            {
+            let slow = is_slow(fault.kind) || seat.pace.rebuild_is_slow(table.len());
+            if thread == Thread::Worker && slow {
                 seat.handed_over = seat.handed_over.saturating_add(1);
                 return Routing::Later;
             }

@@ -319,7 +319,10 @@ impl Session {
                     "exchange '{}' could not route the message",
                     message.exchange
                 );
-                return self.not_taken(terms, Refusal::internal(&what, &reason));
+                // The host has said so once a fault; the client sets how often it tries again.
+                tracing::debug!(reason, "{what}");
+                let refusal = Refusal::channel(ReplyCode::InternalError, what);
+                return self.not_taken(terms, refusal);
             }
             Step::Later(_) => return Ok(()),
         }

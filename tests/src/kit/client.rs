@@ -215,6 +215,18 @@ impl Channel {
         Ok(declared.await?)
     }
 
+    /// Whether the broker answers a (passive) declare, however it refuses.
+    pub async fn has_exchange(&self, name: &str, options: ExchangeDeclareOptions) -> bool {
+        let kind = lapin::ExchangeKind::Direct;
+        let declared = self.exchange_declare(short(name), kind, options, FieldTable::default());
+        declared.await.is_ok()
+    }
+
+    /// The next refusal that closes this channel or its connection.
+    pub async fn refusal(&self) -> Refused {
+        self.client.refusal().await
+    }
+
     pub async fn bind(&self, queue: &str, exchange: &str, key: &str) {
         let bound = self.try_bind(queue, exchange, key, FieldTable::default());
         bound.await.expect("queue.bind");

@@ -109,10 +109,13 @@ impl Faulty {
             passive: true,
             ..ExchangeDeclareOptions::default()
         };
-        let asked = channel.try_exchange("amq.direct", "direct", options, FieldTable::default());
-        match asked.await {
-            Ok(()) => Outcome::Nothing,
-            Err(refused) => Outcome::Closed(refused.code, refused.text),
+        // By the time it is asked, the client may already know that the channel is closed.
+        match channel.has_exchange("amq.direct", options).await {
+            true => Outcome::Nothing,
+            false => {
+                let refused = channel.refusal().await;
+                Outcome::Closed(refused.code, refused.text)
+            }
         }
     }
 

@@ -232,40 +232,8 @@ impl Outbox {
             message.properties,
             message.body,
         );
-        let size = message.body.len() as u32;
-        let Delivery {
-            queue,
-            seq,
-            persistent,
-            ..
-        } = delivery;
-        match delivery.place {
-            Some(place) if delivery.no_ack => {
-                let position = state.taken + state.bytes.len() as u64;
-                state.unsent.push_back(Unsent {
-                    position,
-                    queue,
-                    seq,
-                    place,
-                    size,
-                    persistent,
-                });
-            }
-            Some(place) => {
-                channel.prefetch_used += 1;
-                let consumer = Some(delivery.consumer);
-                channel.unacked.push_back(Unacked {
-                    tag,
-                    queue,
-                    seq,
-                    consumer,
-                    place,
-                    size,
-                    persistent,
-                });
-            }
-            None => {}
-        }
+        let position = state.taken + state.bytes.len() as u64;
+        state.unsent.extend(channel.keep(tag, delivery, position));
         Delivered::Yes {
             wake: state.needs_wake(),
         }
@@ -524,6 +492,41 @@ impl Outbox {
     }
 }
 
+impl ChannelOut {
+    /// Remembers a delivery until it is acknowledged, or gives back what is settled once it is sent.
+    fn keep(&mut self, tag: u64, delivery: Delivery<'_>, position: u64) -> Option<Unsent> {
+        let Delivery {
+            queue,
+            seq,
+            persistent,
+            ..
+        } = delivery;
+        let size = delivery.message.body.len() as u32;
+        let place = delivery.place?;
+        if delivery.no_ack {
+            return Some(Unsent {
+                position,
+                queue,
+                seq,
+                place,
+                size,
+                persistent,
+            });
+        }
+        self.prefetch_used += 1;
+        self.unacked.push_back(Unacked {
+            tag,
+            queue,
+            seq,
+            consumer: Some(delivery.consumer),
+            place,
+            size,
+            persistent,
+        });
+        None
+    }
+}
+
 impl State {
     fn needs_wake(&mut self) -> bool {
         !std::mem::replace(&mut self.woken, true)
@@ -531,5 +534,4 @@ impl State {
 }
 
 #[cfg(test)]
-#[path = "outbox_tests.rs"]
 mod tests;

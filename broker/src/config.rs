@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::amqp::frame::FRAME_MIN_SIZE;
+use crate::plugin::PluginSettings;
 
 pub use definitions::{Password, Permission, User, Vhost};
 use section::{Problems, Section};
@@ -40,7 +41,8 @@ pub struct Config {
     pub management: Listener,
     pub prometheus: Listener,
     pub limits: Limits,
-    pub plugins: BTreeMap<String, Plugin>,
+    /// One for each `[plugins.<name>]`.
+    pub plugins: BTreeMap<String, PluginSettings>,
     /// Used only while the store is empty, as are users and permissions.
     pub vhosts: Vec<Vhost>,
     pub users: Vec<User>,
@@ -90,37 +92,6 @@ impl Watermark {
         match self {
             Watermark::Fraction(fraction) => (total as f64 * fraction) as u64,
             Watermark::Bytes(bytes) => bytes,
-        }
-    }
-}
-
-/// One `[plugins.<name>]`. `None` is the plugin host's default.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Plugin {
-    pub enabled: bool,
-    pub memory: Option<u64>,
-    pub route_timeout: Option<Duration>,
-    pub bind_timeout: Option<Duration>,
-    pub result_bytes: Option<u64>,
-    pub stack: Option<u64>,
-    pub max_instances: Option<u32>,
-    pub grants: Vec<String>,
-    /// Handed to the plugin as it is; null when there is none.
-    pub config: serde_json::Value,
-}
-
-impl Default for Plugin {
-    fn default() -> Self {
-        Plugin {
-            enabled: true,
-            memory: None,
-            route_timeout: None,
-            bind_timeout: None,
-            result_bytes: None,
-            stack: None,
-            max_instances: None,
-            grants: Vec::new(),
-            config: serde_json::Value::Null,
         }
     }
 }
@@ -255,8 +226,8 @@ impl Config {
         });
         root.section("limits", |section| self.limits.read(section));
         root.named("plugins", |name, section| {
-            let mut plugin = Plugin::default();
-            plugin.read(section);
+            let mut plugin = PluginSettings::default();
+            read_plugin(&mut plugin, section);
             self.plugins.insert(name.to_owned(), plugin);
         });
     }
@@ -318,30 +289,28 @@ impl Limits {
     }
 }
 
-impl Plugin {
-    fn read(&mut self, section: &mut Section<'_>) {
-        section.read("enabled", &mut self.enabled, values::boolean);
-        section.read("memory", &mut self.memory, |node| {
-            values::bytes(node).map(Some)
-        });
-        section.read("route_timeout", &mut self.route_timeout, |node| {
-            values::duration(node).map(Some)
-        });
-        section.read("bind_timeout", &mut self.bind_timeout, |node| {
-            values::duration(node).map(Some)
-        });
-        section.read("result_bytes", &mut self.result_bytes, |node| {
-            values::bytes(node).map(Some)
-        });
-        section.read("stack", &mut self.stack, |node| {
-            values::bytes(node).map(Some)
-        });
-        section.read("max_instances", &mut self.max_instances, |node| {
-            values::number(node).map(Some)
-        });
-        section.read("grants", &mut self.grants, values::texts);
-        section.read("config", &mut self.config, |node| Ok(node.to_json()));
-    }
+fn read_plugin(plugin: &mut PluginSettings, section: &mut Section<'_>) {
+    section.read("enabled", &mut plugin.enabled, values::boolean);
+    section.read("memory", &mut plugin.memory, |node| {
+        values::bytes(node).map(Some)
+    });
+    section.read("route_timeout", &mut plugin.route_timeout, |node| {
+        values::duration(node).map(Some)
+    });
+    section.read("bind_timeout", &mut plugin.bind_timeout, |node| {
+        values::duration(node).map(Some)
+    });
+    section.read("result_bytes", &mut plugin.result_bytes, |node| {
+        values::bytes(node).map(Some)
+    });
+    section.read("stack", &mut plugin.stack, |node| {
+        values::number_of_bytes(node).map(Some)
+    });
+    section.read("max_instances", &mut plugin.max_instances, |node| {
+        values::number(node).map(Some)
+    });
+    section.read("grants", &mut plugin.grants, values::texts);
+    section.read("config", &mut plugin.config, |node| Ok(node.to_json()));
 }
 
 #[cfg(test)]

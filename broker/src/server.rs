@@ -16,9 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::clock::{Clock, SystemClock, SystemEntropy};
 use crate::config::Config;
 use crate::net::{Acceptor, Gate};
-use crate::plugin::{
-    BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOptions, PluginSettings,
-};
+use crate::plugin::{BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOptions};
 use crate::queue::Pressure;
 use crate::session;
 use crate::store::{Store, StoreOptions};
@@ -43,23 +41,9 @@ pub fn serve(config: &Config) -> anyhow::Result<ExitCode> {
 
 /// The plugins that a broker with this configuration has.
 pub fn load_plugins(config: &Config) -> (Arc<PluginHost>, Vec<LoadReport>) {
-    let plugins = config.plugins.iter().map(|(name, plugin)| {
-        let settings = PluginSettings {
-            enabled: plugin.enabled,
-            memory: plugin.memory,
-            route_timeout: plugin.route_timeout,
-            bind_timeout: plugin.bind_timeout,
-            result_bytes: plugin.result_bytes,
-            stack: plugin.stack.map(|bytes| bytes as usize),
-            max_instances: plugin.max_instances.map(|count| count as usize),
-            grants: plugin.grants.clone(),
-            config: plugin.config.clone(),
-        };
-        (name.clone(), settings)
-    });
     let options = PluginOptions {
         cache_dir: config.data_dir.join("plugin-cache"),
-        plugins: plugins.collect(),
+        plugins: config.plugins.clone(),
         defaults: Limits::default(),
     };
     let directory = config.plugins_dir.as_path();

@@ -132,7 +132,7 @@ fn every_key_is_read() {
 fn a_plugins_table_is_read_and_its_config_handed_on_as_it_is() {
     let config = file(EVERYTHING).expect("all of it is known");
     assert!(!config.plugins["topic"].enabled);
-    let geo = Plugin {
+    let geo = PluginSettings {
         enabled: true,
         memory: Some(16 << 20),
         route_timeout: Some(Duration::from_millis(5)),
@@ -302,7 +302,7 @@ fn every_plugin_key_has_a_variable() {
         let config = variable(&name, value).expect(&name);
         assert_ne!(
             config.plugins["delayed-message"],
-            Plugin::default(),
+            PluginSettings::default(),
             "{name}"
         );
         assert!(config.unknown_variables.is_empty());

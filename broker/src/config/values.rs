@@ -68,6 +68,14 @@ pub fn bytes(node: &Node) -> Parsed<u64> {
     }
 }
 
+/// A size in this machine's own width.
+pub fn number_of_bytes(node: &Node) -> Parsed<usize> {
+    match usize::try_from(bytes(node)?) {
+        Ok(bytes) => Ok(bytes),
+        Err(_) => expected("a size that this machine can address", node),
+    }
+}
+
 pub fn bytes_u32(node: &Node) -> Parsed<u32> {
     match u32::try_from(bytes(node)?) {
         Ok(bytes) => Ok(bytes),

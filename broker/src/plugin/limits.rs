@@ -90,7 +90,7 @@ impl Limits {
 }
 
 /// One `[plugins.<name>]` table. `None` is the default of `PluginOptions::defaults`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PluginSettings {
     pub enabled: bool,
     pub memory: Option<u64>,

@@ -180,7 +180,6 @@ async fn three_strikes_open_the_breaker_and_a_good_call_closes_it() {
     // Open: a message that would fare well is not tried either.
     let confirm = channel.confirmed("x", "good", b"x", persistent()).await;
     assert!(confirm.is_nack());
-    broker.logs("circuit open after repeated faults");
     arrives(&channel, "neighbour", "k").await;
     soon("the breaker closes", DEADLINE, async || {
         let confirm = channel.confirmed("x", "good", b"x", persistent()).await;

@@ -3,6 +3,7 @@
 
 mod alarms;
 mod events;
+mod queue_clock;
 mod users;
 
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ use crate::clock::{Clock, SystemClock, SystemEntropy};
 use crate::config::Config;
 use crate::net::{Acceptor, Gate};
 use crate::plugin::{BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOptions};
-use crate::queue::Pressure;
+use crate::queue::{Pressure, Schedule};
 use crate::session;
 use crate::store::{Store, StoreOptions};
 use crate::vhost::{Broker, Parts};
@@ -63,11 +64,13 @@ async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
         .map(|vhost| vhost.name.clone())
         .collect();
     let pressure = Arc::new(Pressure::default());
+    let schedule = Arc::new(Schedule::default());
     let parts = Parts {
         store: store.clone(),
         pressure: Arc::clone(&pressure),
+        schedule: Arc::clone(&schedule),
         types: Arc::clone(&host) as Arc<dyn crate::vhost::exchange_type::ExchangeTypes>,
-        clock,
+        clock: Arc::clone(&clock),
         entropy: Arc::new(SystemEntropy),
     };
     let broker = Broker::recover(parts, recovered, &vhosts)?;
@@ -76,6 +79,8 @@ async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
         broker: Arc::clone(&broker),
         gate: Arc::clone(&gate),
     }))?;
+    broker.begin();
+    tokio::spawn(queue_clock::run(schedule, Arc::clone(&broker), clock));
     let acceptor = Acceptor {
         broker: Arc::clone(&broker),
         users: Arc::new(users),

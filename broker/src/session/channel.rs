@@ -23,6 +23,7 @@ pub(super) struct Channel {
     pub prefetch: u32,
     /// What an empty queue name means: the queue declared last.
     pub last_queue: Option<String>,
+    pub reply: Option<ReplyConsumer>,
     pub incarnation: u64,
     stage: Stage,
 }
@@ -38,6 +39,13 @@ enum Stage {
     Open,
     /// We have sent channel.close: everything but close-ok is ignored.
     Closing,
+}
+
+/// Consumes replies that come without a queue.
+pub(super) struct ReplyConsumer {
+    pub tag: String,
+    /// What others reply to.
+    pub name: String,
 }
 
 pub(super) struct ChannelConsumer {
@@ -64,6 +72,11 @@ impl ConfirmSink for ChannelConfirms {
 }
 
 impl Channel {
+    pub fn has_consumer(&self, tag: &str) -> bool {
+        self.consumers.contains_key(tag)
+            || self.reply.as_ref().is_some_and(|reply| reply.tag == tag)
+    }
+
     pub fn is_closing(&self) -> bool {
         self.stage == Stage::Closing
     }
@@ -92,6 +105,7 @@ impl Session {
             consumers: HashMap::new(),
             prefetch: 0,
             last_queue: None,
+            reply: None,
             incarnation,
             stage: Stage::Open,
         };
@@ -123,6 +137,7 @@ impl Session {
             consumers: HashMap::new(),
             prefetch: 0,
             last_queue: None,
+            reply: None,
             incarnation,
             stage: Stage::Closing,
         };
@@ -131,7 +146,10 @@ impl Session {
 
     fn release_channel(&mut self, number: u16, mut channel: Channel, effects: &mut Effects) {
         for (_, consumer) in channel.consumers.drain() {
-            self.end_consumer(&consumer);
+            self.end_consumer(&consumer, effects);
+        }
+        if let Some(reply) = channel.reply.take() {
+            self.broker.forget_replies(&reply.name);
         }
         let mut unacked: Vec<Unacked> = self.outbox.close_channel(number).into();
         if let Mode::Tx(tx) = channel.mode {
@@ -143,8 +161,8 @@ impl Session {
     }
 
     /// Stops a consumer; its queue may go with it.
-    pub(super) fn end_consumer(&mut self, consumer: &ChannelConsumer) {
-        let last = consumer.queue.cancel(consumer.key);
+    pub(super) fn end_consumer(&mut self, consumer: &ChannelConsumer, effects: &mut Effects) {
+        let last = consumer.queue.cancel(consumer.key, effects);
         if last && consumer.queue.attributes.auto_delete {
             self.drop_queue(&Arc::clone(&consumer.queue));
         }

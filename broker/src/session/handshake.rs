@@ -17,14 +17,16 @@ const PRODUCT: &str = "RabbitMQ";
 const COMPATIBLE_VERSION: &str = "4.2.0";
 
 /// What Warren does, and nothing else. Clients rely on each of these.
-const CAPABILITIES: [&str; 7] = [
+const CAPABILITIES: [&str; 9] = [
     "publisher_confirms",
     "exchange_exchange_bindings",
     "basic.nack",
     "consumer_cancel_notify",
     "connection.blocked",
+    "consumer_priorities",
     "authentication_failure_close",
     "per_consumer_qos",
+    "direct_reply_to",
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

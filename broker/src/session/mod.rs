@@ -9,6 +9,7 @@ mod content;
 mod dispatch;
 mod exchange;
 mod handshake;
+mod properties;
 mod publish;
 mod queue;
 mod settle;

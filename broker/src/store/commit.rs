@@ -167,7 +167,7 @@ impl Committer {
             .fetch_add(self.stage.cancelled, Ordering::Relaxed);
         self.stage.late.resolve();
         for queue in self.stage.queues() {
-            if let Some(upto) = queue.upto {
+            for upto in queue.upto.drain(..) {
                 self.events.written(queue.queue, upto);
             }
         }

@@ -19,6 +19,7 @@ const FORMAT: u8 = 1;
 const HAS_REDELIVERED: u8 = 1;
 const HAS_EACH_SIZE: u8 = 2;
 const HAS_BODIES: u8 = 4;
+const EXPIRING: u8 = 8;
 const WHAT: &str = "entry";
 
 /// Bits for the offsets of one pack.
@@ -108,6 +109,8 @@ pub(super) struct Row {
     sizes: Sizes,
     bodies: Vec<(u16, MessageId)>,
     count: u32,
+    /// Something in the pack has, or had, a time when it expires.
+    pub(super) expiring: bool,
 }
 
 impl Row {
@@ -119,6 +122,7 @@ impl Row {
             sizes: Sizes::Same(0),
             bodies: Vec::new(),
             count: 0,
+            expiring: false,
         }
     }
 
@@ -236,6 +240,9 @@ impl Row {
         if !self.bodies.is_empty() {
             flags |= HAS_BODIES;
         }
+        if self.expiring {
+            flags |= EXPIRING;
+        }
         out.extend_from_slice(&[FORMAT, flags]);
         put_number(out, self.run);
         put_number(out, span);
@@ -300,6 +307,7 @@ impl Row {
             sizes,
             bodies,
             count,
+            expiring: flags & EXPIRING != 0,
         })
     }
 

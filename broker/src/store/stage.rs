@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
+use crate::clock::Expiry;
 use crate::message::Message;
-use crate::names::{QueueId, Seq};
+use crate::names::{QueueId, Seq, lane_of};
 
 use super::confirms::Confirms;
 use super::mailbox::Gone;
@@ -23,6 +25,7 @@ pub(super) struct Pending {
     pub(super) message: Option<Arc<Message>>,
     pub(super) persistent: bool,
     pub(super) redelivered: bool,
+    pub(super) expires: Expiry,
     pub(super) confirm: Option<Confirm>,
 }
 
@@ -33,7 +36,8 @@ pub(super) struct QueueStage {
     /// Left, and were written in an earlier batch.
     pub(super) gone: Vec<Seq>,
     pub(super) redelivered: Vec<Seq>,
-    pub(super) upto: Option<Seq>,
+    /// The highest number that was brought, one for each priority.
+    pub(super) upto: SmallVec<[Seq; 1]>,
 }
 
 impl QueueStage {
@@ -44,7 +48,7 @@ impl QueueStage {
             ascending: true,
             gone: Vec::new(),
             redelivered: Vec::new(),
-            upto: None,
+            upto: SmallVec::new(),
         }
     }
 
@@ -54,7 +58,18 @@ impl QueueStage {
         self.ascending = true;
         self.gone.clear();
         self.redelivered.clear();
-        self.upto = None;
+        self.upto.clear();
+    }
+
+    fn brought(&mut self, seq: Seq) {
+        match self
+            .upto
+            .iter_mut()
+            .find(|upto| lane_of(**upto) == lane_of(seq))
+        {
+            Some(upto) => *upto = (*upto).max(seq),
+            None => self.upto.push(seq),
+        }
     }
 
     /// Moves bring lower numbers later than higher ones.
@@ -141,12 +156,13 @@ impl Stage {
             .appends
             .last()
             .is_none_or(|last| last.seq < append.seq);
-        stage.upto = stage.upto.max(Some(append.seq));
+        stage.brought(append.seq);
         stage.appends.push(Pending {
             seq: append.seq,
             message: Some(append.message),
             persistent: append.persistent,
             redelivered: false,
+            expires: append.expires,
             confirm: append.confirm,
         });
     }

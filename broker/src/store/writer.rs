@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use fjall::OwnedWriteBatch;
 
+use crate::clock::Expiry;
 use crate::message::Message;
 use crate::names::{QueueId, Seq};
 
@@ -161,7 +162,7 @@ impl Writer {
                 queue,
                 &mut pack,
                 (pending.seq, message),
-                pending.redelivered,
+                (pending.redelivered, pending.expires),
             );
             open = Some(pack);
             match (pending.confirm.take(), pending.persistent) {
@@ -203,7 +204,7 @@ impl Writer {
         queue: QueueId,
         open: &mut OpenPack,
         (seq, message): (Seq, &Arc<Message>),
-        redelivered: bool,
+        (redelivered, expires): (bool, Expiry),
     ) {
         let next = &mut self.next;
         let body = self.bodies.place(disk, batch, (queue, seq), message, || {
@@ -211,7 +212,8 @@ impl Writer {
             *next
         });
         let offset = seq - open.first;
-        self.pack.push(offset, message, body);
+        self.pack.push(offset, message, expires, body);
+        open.row.expiring |= expires != Expiry::NEVER;
         open.row
             .push(offset, message.body().len(), redelivered, body);
         self.written += 1;
@@ -292,7 +294,7 @@ impl Writer {
         let place = (TIMERS, timers::holder_seq(key));
         let body = self.bodies.place(disk, batch, place, &hold.message, new_id);
         self.pack.begin();
-        self.pack.push(0, &hold.message, body);
+        self.pack.push(0, &hold.message, Expiry::NEVER, body);
         self.scratch.clear();
         timers::put_row(&mut self.scratch, &hold.vhost, self.pack.bytes());
         batch.insert(&disk.timers, timer_key(key), self.scratch.as_slice());

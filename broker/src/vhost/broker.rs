@@ -1,37 +1,42 @@
 //! All virtual hosts, and how they come back at start. Not one of them (see `Vhost`).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
 
 use super::definition::Definition;
 use super::exchange_type::ExchangeTypes;
-use super::{Incoming, Shared, Vhost};
+use super::reply::Replies;
+use super::{Incoming, Memo, Shared, Vhost};
 use crate::clock::{Clock, Entropy};
 use crate::names::{ConnectionId, QueueId, Seq};
-use crate::queue::{Effects, Home, Pressure, Queue, QueueRegistry};
-use crate::store::{Backlog, Move, Recovered, Store, Stored};
+use crate::queue::{DeadLetters, Effects, Home, Office, Pressure, Queue, QueueRegistry, Schedule};
+use crate::store::{self, Move, Recovered, Store, Stored};
 
 pub struct Broker {
     pub(super) shared: Arc<Shared>,
     vhosts: RwLock<HashMap<Arc<str>, Arc<Vhost>>>,
     last_connection: AtomicU64,
+    /// Where dead letters went before.
+    pub(super) dead_routes: Mutex<Memo>,
+    pub(super) replies: Replies,
 }
 
 /// What a broker is put together from.
 pub struct Parts {
     pub store: Store,
     pub pressure: Arc<Pressure>,
+    pub schedule: Arc<Schedule>,
     pub types: Arc<dyn ExchangeTypes>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
 }
 
 /// What recovery needs to know about messages.
-pub(super) struct Backlogs {
-    pub backlogs: HashMap<QueueId, Backlog>,
+pub(super) struct Found {
+    pub backlogs: HashMap<QueueId, store::Backlogs>,
     /// The last run did not end by itself: anything may have been delivered.
     pub unclean: bool,
 }
@@ -50,11 +55,14 @@ impl Broker {
             run,
         } = recovered;
         let shared = Arc::new(Shared {
-            home: Home {
+            home: Arc::new(Home {
                 store: parts.store,
                 pressure: parts.pressure,
+                clock: Arc::clone(&parts.clock),
+                schedule: parts.schedule,
+                office: Office::default(),
                 run,
-            },
+            }),
             types: parts.types,
             registry: Arc::new(QueueRegistry::default()),
             clock: parts.clock,
@@ -65,8 +73,10 @@ impl Broker {
             shared,
             vhosts: RwLock::default(),
             last_connection: AtomicU64::new(0),
+            dead_routes: Mutex::default(),
+            replies: Replies::default(),
         };
-        let backlogs = Backlogs {
+        let backlogs = Found {
             backlogs: backlogs.into_iter().collect(),
             unclean: !clean,
         };
@@ -97,10 +107,13 @@ impl Broker {
             .home
             .store
             .sweep_unknown(known.into_iter().collect());
-        Ok(Arc::new(broker))
+        let broker = Arc::new(broker);
+        let taker: Weak<dyn DeadLetters> = Arc::downgrade(&broker) as Weak<dyn DeadLetters>;
+        broker.shared.home.office.open(taker);
+        Ok(broker)
     }
 
-    fn apply(&self, definition: Definition, backlogs: &Backlogs) -> anyhow::Result<()> {
+    fn apply(&self, definition: Definition, backlogs: &Found) -> anyhow::Result<()> {
         let in_vhost = |name: &str| {
             self.vhost(name)
                 .ok_or_else(|| anyhow::anyhow!("definition in unknown vhost '{name}'"))
@@ -153,6 +166,24 @@ impl Broker {
             .all()
             .iter()
             .for_each(|queue| queue.note_redelivered());
+    }
+
+    /// After the store has been started: what was left by earlier runs may be over its time.
+    pub fn begin(&self) {
+        let mut effects = Effects::default();
+        for queue in self.shared.registry.all() {
+            queue.begin(&mut effects);
+        }
+        effects.apply();
+    }
+
+    /// A queue has asked to be called at about this time.
+    pub fn call_queue(&self, id: QueueId) {
+        if let Some(queue) = self.queue_by_id(id)
+            && let Some(vhost) = self.vhost(&queue.vhost)
+        {
+            vhost.call_queue(&queue);
+        }
     }
 
     pub fn written(&self, queue: QueueId, upto: Seq) {

@@ -4,15 +4,19 @@
 mod apply;
 mod binding;
 mod broker;
+mod dead_letter;
 pub mod definition;
 mod exchange;
 mod exchange_declare;
 pub mod exchange_type;
 mod memo;
 mod publish;
+mod queue_arguments;
 mod queue_declare;
+mod reply;
 mod router;
 mod timers;
+mod x_death;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -27,12 +31,14 @@ pub use exchange::Exchange;
 pub use exchange_declare::ExchangeRequest;
 pub use memo::Memo;
 pub use publish::{ConfirmTo, Handed, Transaction};
+pub use queue_arguments::{MAX_EXPIRY, QueueArguments};
 pub use queue_declare::QueueRequest;
-pub use router::{Route, Step, Waiting};
+pub use reply::{REPLY_TO, is_reply_name};
+pub use router::{Route, Step, Waiting, carbon_copies};
 
 use crate::clock::{Clock, Entropy};
 use crate::names::Destination;
-use crate::queue::{Home, Queue, QueueRegistry};
+use crate::queue::{Called, Effects, Home, Queue, QueueRegistry};
 use crate::store::{DefinitionChange, Move};
 use exchange::Identity;
 use exchange_type::ExchangeTypes;
@@ -51,7 +57,7 @@ type Incoming = HashMap<Destination, HashSet<(Arc<str>, Identity)>>;
 
 /// What all virtual hosts of a broker share.
 struct Shared {
-    home: Home,
+    home: Arc<Home>,
     types: Arc<dyn ExchangeTypes>,
     registry: Arc<QueueRegistry>,
     clock: Arc<dyn Clock>,
@@ -77,6 +83,20 @@ impl Vhost {
 
     pub fn queues(&self) -> Vec<Arc<Queue>> {
         self.queues.read().values().cloned().collect()
+    }
+
+    /// An alarm of this queue has gone off: it asked to be looked at now.
+    fn call_queue(&self, queue: &Arc<Queue>) {
+        let mut effects = Effects::default();
+        match queue.called(&mut effects) {
+            Called::Fine => {}
+            // If somebody consumes meanwhile it stays.
+            Called::Unused => match self.delete_queue(queue, true, false) {
+                Ok((deleted, _saved)) => drop(deleted),
+                Err(refusal) => tracing::debug!(queue = %queue.name, ?refusal, "used after all"),
+            },
+        }
+        effects.apply();
     }
 
     /// Callers hold `changing`.

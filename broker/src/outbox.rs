@@ -167,14 +167,23 @@ impl Outbox {
         encode(&mut state.bytes, frame_max);
     }
 
-    /// The same from another connection's thread; true when the owner must be woken.
-    pub fn write_from_elsewhere(&self, encode: impl FnOnce(&mut Vec<u8>, u32)) -> bool {
+    /// From another connection's thread to one channel, if it is still the same; true when the owner
+    /// must be woken.
+    pub fn write_on(
+        &self,
+        channel: u16,
+        incarnation: u64,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
         let mut state = self.state.lock();
-        if state.closed {
+        let slot = state.channels.get(usize::from(channel));
+        let same = slot
+            .and_then(Option::as_ref)
+            .is_some_and(|out| out.incarnation == incarnation);
+        if state.closed || !same {
             return false;
         }
-        let frame_max = state.frame_max;
-        encode(&mut state.bytes, frame_max);
+        encode(&mut state.bytes);
         state.needs_wake()
     }
 

@@ -334,7 +334,7 @@ impl Backlogged {
                 redelivered: stored.redelivered || stored.seq <= self.redelivered_upto,
                 stored: true,
                 persistent: stored.persistent,
-                returns: 0,
+                returns: stored.returns,
                 expires: stored.expires,
             });
         }

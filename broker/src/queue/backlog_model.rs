@@ -216,6 +216,7 @@ impl World {
             message: Arc::clone(message),
             persistent: true,
             redelivered: false,
+            returns: 0,
             expires: Expiry::NEVER,
         };
         match &self.asked {

@@ -31,6 +31,7 @@ fn stored(seqs: impl IntoIterator<Item = Seq>, message: &Arc<Message>) -> Vec<St
         message: Arc::clone(message),
         persistent: true,
         redelivered: false,
+        returns: 0,
         expires: Expiry::NEVER,
     };
     seqs.into_iter().map(one).collect()

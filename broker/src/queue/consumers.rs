@@ -9,6 +9,8 @@ use crate::outbox::{ConsumerKey, Outbox};
 pub struct Consumer {
     pub tag: Arc<str>,
     pub channel: u16,
+    /// Tells the channel from a later one with the same number.
+    pub incarnation: u64,
     pub outbox: Arc<Outbox>,
     pub no_ack: bool,
     pub exclusive: bool,
@@ -244,6 +246,7 @@ mod tests {
         Consumer {
             tag: Arc::from("c"),
             channel: 1,
+            incarnation: 1,
             outbox: Arc::default(),
             no_ack: false,
             exclusive: false,

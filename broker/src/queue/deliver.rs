@@ -282,7 +282,7 @@ impl Queue {
         };
         let remaining = u32::try_from(state.backlog.len()).unwrap_or(u32::MAX);
         let place = (!no_ack).then(|| place_of(message, entry.stored));
-        let counted = with_count(message.view(), entry.returns);
+        let counted = state.counted(message.view(), entry.returns);
         let got = Delivery {
             channel,
             consumer_tag: "",
@@ -391,8 +391,10 @@ impl QueueState {
         };
         let needs_place = stored || !member.consumer.no_ack;
         let place = needs_place.then(|| place_of(&publishing.message(), stored));
-        let message = publishing.view;
-        self.hand_over(queue, message, place, terms, effects)
+        match self.counted(publishing.view, 0) {
+            Some(counted) => self.hand_over(queue, counted.view(), place, terms, effects),
+            None => self.hand_over(queue, publishing.view, place, terms, effects),
+        }
     }
 
     fn offer(&mut self, queue: QueueId, entry: &Entry, effects: &mut Effects) -> Offered {
@@ -411,10 +413,25 @@ impl QueueState {
             returns: entry.returns,
             expires: entry.expires,
         };
-        match with_count(message.view(), entry.returns) {
+        match self.counted(message.view(), entry.returns) {
             Some(counted) => self.hand_over(queue, counted.view(), place, terms, effects),
             None => self.hand_over(queue, message.view(), place, terms, effects),
         }
+    }
+
+    /// The message as a quorum queue hands it out.
+    fn counted(&self, message: MessageView<'_>, returns: u32) -> Option<Message> {
+        if !self.counts_returns {
+            return None;
+        }
+        let count = Value::I64(returns.into()).encoded();
+        let headers = [("x-delivery-count".to_owned(), count)];
+        let properties = with_headers(message.properties, &headers);
+        let counted = MessageView {
+            properties: &properties,
+            ..message
+        };
+        Some(counted.to_message())
     }
 
     fn hand_over(
@@ -460,20 +477,6 @@ impl QueueState {
             }
         }
     }
-}
-
-/// A quorum queue tells how often a message came back.
-fn with_count(message: MessageView<'_>, returns: u32) -> Option<Message> {
-    (returns > 0).then(|| {
-        let count = Value::I64(returns.into()).encoded();
-        let headers = [("x-delivery-count".to_owned(), count)];
-        let properties = with_headers(message.properties, &headers);
-        MessageView {
-            properties: &properties,
-            ..message
-        }
-        .to_message()
-    })
 }
 
 /// What an unacknowledged message is remembered by: its bytes, or only where they are.

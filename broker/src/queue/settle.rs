@@ -2,7 +2,7 @@
 
 use super::backlog::{Body, Entry};
 use super::state::QueueState;
-use super::{Effects, Publishing, Queue, QueueType, Reason};
+use super::{Effects, Publishing, Queue, Reason};
 use crate::clock::Expiry;
 use crate::names::Seq;
 use crate::outbox::{Place, Unacked, Unsent};
@@ -148,7 +148,7 @@ impl Queue {
         mut entries: Vec<Entry>,
         effects: &mut Effects,
     ) -> Vec<Entry> {
-        if self.attributes.queue_type != QueueType::Quorum {
+        if !state.counts_returns {
             return entries;
         }
         let limit = state.options.delivery_limit;
@@ -163,6 +163,9 @@ impl Queue {
             }
         }
         self.remove(gone);
+        let stored = kept.iter().filter(|entry| entry.stored);
+        let counts = stored.map(|entry| (entry.seq, entry.returns)).collect();
+        self.home.store.count_returns(self.id, counts);
         kept
     }
 

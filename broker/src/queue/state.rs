@@ -19,6 +19,8 @@ pub(super) struct QueueState {
     /// Told once, when messages that were being read back have arrived (basic.get waits for that).
     pub getters: Vec<Box<dyn FnOnce() + Send>>,
     pub options: Options,
+    /// Quorum queues tell how often a message came back, and may give it up.
+    pub counts_returns: bool,
     /// Some message here has, or had, a time when it expires.
     pub expiring: bool,
     /// When somebody last declared, read or consumed.
@@ -43,6 +45,7 @@ pub struct Beginning<'a> {
     pub all_redelivered: bool,
     pub max_priority: u8,
     pub single_active_consumer: bool,
+    pub counts_returns: bool,
     pub options: Options,
 }
 
@@ -53,6 +56,7 @@ impl QueueState {
             all_redelivered,
             max_priority,
             single_active_consumer,
+            counts_returns,
             options,
         } = beginning;
         let last = recovered.iter().map(|part| count_of(part.last)).max();
@@ -67,6 +71,7 @@ impl QueueState {
             loading: Loading::Idle,
             getters: Vec::new(),
             options,
+            counts_returns,
             used_at: now,
             called_at: None,
         }

@@ -168,6 +168,7 @@ impl Session {
         let consumer = Consumer {
             tag: Arc::from(tag.as_str()),
             channel: number,
+            incarnation: channel.incarnation,
             outbox: Arc::clone(&self.outbox),
             no_ack: consume.no_ack,
             exclusive: consume.exclusive,

@@ -164,7 +164,8 @@ impl Session {
     pub(super) fn end_consumer(&mut self, consumer: &ChannelConsumer, effects: &mut Effects) {
         let last = consumer.queue.cancel(consumer.key, effects);
         if last && consumer.queue.attributes.auto_delete {
-            self.drop_queue(&Arc::clone(&consumer.queue));
+            // Somebody may have begun to consume in this moment: then it stays.
+            self.drop_queue(&Arc::clone(&consumer.queue), true);
         }
     }
 

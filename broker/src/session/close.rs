@@ -121,22 +121,22 @@ impl Session {
             self.end_channel(number, effects);
         }
         for queue in std::mem::take(&mut self.exclusive) {
-            self.drop_queue(&queue);
+            self.drop_queue(&queue, false);
         }
     }
 
     /// Deletes a queue whose time has come, without anybody having asked.
-    pub(super) fn drop_queue(&mut self, queue: &Arc<Queue>) {
+    pub(super) fn drop_queue(&mut self, queue: &Arc<Queue>, if_unused: bool) {
         let Phase::Running(running) = &self.phase else {
             return;
         };
         if queue.is_deleted() {
             return;
         }
-        match running.vhost.delete_queue(queue, false, false) {
+        match running.vhost.delete_queue(queue, if_unused, false) {
             // The row is removed in order with all other changes; nobody waits for it.
             Ok((deleted, _saved)) => super::queue::tell_consumers(deleted.consumers),
-            Err(refusal) => tracing::error!(queue = %queue.name, ?refusal, "queue was not deleted"),
+            Err(refusal) => tracing::debug!(queue = %queue.name, ?refusal, "queue was not deleted"),
         }
     }
 }

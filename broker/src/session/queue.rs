@@ -236,12 +236,13 @@ pub(super) fn tell_consumers(consumers: Vec<Consumer>) {
         if !consumer.cancel_notify {
             continue;
         }
-        let wake = consumer.outbox.write_from_elsewhere(|out, _| {
+        let (channel, incarnation) = (consumer.channel, consumer.incarnation);
+        let wake = consumer.outbox.write_on(channel, incarnation, |out| {
             let cancel = basic::AMQPMethod::Cancel(basic::Cancel {
                 consumer_tag: short_string(&consumer.tag),
                 nowait: true,
             });
-            write::method(out, consumer.channel, AMQPClass::Basic(cancel));
+            write::method(out, channel, AMQPClass::Basic(cancel));
         });
         if wake {
             consumer.outbox.wake();

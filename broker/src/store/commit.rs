@@ -135,6 +135,11 @@ impl Committer {
                     self.stage.redelivered(queue, seq);
                 }
             }
+            Item::Returned { queue, counts } => {
+                for (seq, count) in counts {
+                    self.stage.returned(queue, seq, count);
+                }
+            }
             Item::Hold(hold) => self.stage.holds.push(*hold),
             Item::Move(change) => self.stage.change(*change),
             Item::Purge { queue, first, last } => {

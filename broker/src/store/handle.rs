@@ -291,6 +291,14 @@ impl Store {
         }
     }
 
+    /// How often these came back from consumers: their new counts. A count of a message that is not
+    /// there (any more) is passed over.
+    pub fn count_returns(&self, queue: QueueId, counts: Vec<(Seq, u32)>) {
+        if !counts.is_empty() {
+            self.push(Item::Returned { queue, counts });
+        }
+    }
+
     pub fn hold(&self, hold: Hold) {
         self.push(Item::Hold(Box::new(hold)));
     }

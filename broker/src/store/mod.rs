@@ -167,6 +167,8 @@ pub struct Stored {
     pub persistent: bool,
     /// It was marked as delivered before (see [`Store::mark_redelivered`]).
     pub redelivered: bool,
+    /// See [`Store::count_returns`].
+    pub returns: u32,
     pub expires: Expiry,
 }
 

@@ -231,6 +231,7 @@ impl Read<'_> {
             message,
             persistent: row.run == 0,
             redelivered: row.is_redelivered(packed.offset),
+            returns: row.returns(packed.offset),
             expires: packed.expires,
         })
     }

@@ -25,6 +25,7 @@ pub(super) struct Pending {
     pub(super) message: Option<Arc<Message>>,
     pub(super) persistent: bool,
     pub(super) redelivered: bool,
+    pub(super) returns: u32,
     pub(super) expires: Expiry,
     pub(super) confirm: Option<Confirm>,
 }
@@ -36,6 +37,7 @@ pub(super) struct QueueStage {
     /// Left, and were written in an earlier batch.
     pub(super) gone: Vec<Seq>,
     pub(super) redelivered: Vec<Seq>,
+    pub(super) returned: Vec<(Seq, u32)>,
     /// The highest number that was brought, one for each priority.
     pub(super) upto: SmallVec<[Seq; 1]>,
 }
@@ -48,6 +50,7 @@ impl QueueStage {
             ascending: true,
             gone: Vec::new(),
             redelivered: Vec::new(),
+            returned: Vec::new(),
             upto: SmallVec::new(),
         }
     }
@@ -58,6 +61,7 @@ impl QueueStage {
         self.ascending = true;
         self.gone.clear();
         self.redelivered.clear();
+        self.returned.clear();
         self.upto.clear();
     }
 
@@ -162,6 +166,7 @@ impl Stage {
             message: Some(append.message),
             persistent: append.persistent,
             redelivered: false,
+            returns: 0,
             expires: append.expires,
             confirm: append.confirm,
         });
@@ -220,6 +225,16 @@ impl Stage {
         match stage.find(seq) {
             Some(pending) => pending.redelivered = true,
             None => stage.redelivered.push(seq),
+        }
+    }
+
+    pub(super) fn returned(&mut self, queue: QueueId, seq: Seq, count: u32) {
+        let Some(stage) = self.queue(queue) else {
+            return;
+        };
+        match stage.find(seq) {
+            Some(pending) => pending.returns = count,
+            None => stage.returned.push((seq, count)),
         }
     }
 

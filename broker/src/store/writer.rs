@@ -125,7 +125,11 @@ impl Writer {
             Change::Redelivered,
         )?;
         self.rows
-            .change(disk, bodies, queue, &mut stage.gone, Change::Settle)
+            .change(disk, bodies, queue, &mut stage.gone, Change::Settle)?;
+        for (seq, count) in stage.returned.drain(..) {
+            self.rows.count_returns(disk, queue, seq, count)?;
+        }
+        Ok(())
     }
 
     fn write_packs(
@@ -162,7 +166,7 @@ impl Writer {
                 queue,
                 &mut pack,
                 (pending.seq, message),
-                (pending.redelivered, pending.expires),
+                (pending.redelivered, pending.returns, pending.expires),
             );
             open = Some(pack);
             match (pending.confirm.take(), pending.persistent) {
@@ -204,7 +208,7 @@ impl Writer {
         queue: QueueId,
         open: &mut OpenPack,
         (seq, message): (Seq, &Arc<Message>),
-        (redelivered, expires): (bool, Expiry),
+        (redelivered, returns, expires): (bool, u32, Expiry),
     ) {
         let next = &mut self.next;
         let body = self.bodies.place(disk, batch, (queue, seq), message, || {
@@ -216,6 +220,7 @@ impl Writer {
         open.row.expiring |= expires != Expiry::NEVER;
         open.row
             .push(offset, message.body().len(), redelivered, body);
+        open.row.count_returns(offset, returns);
         self.written += 1;
     }
 

@@ -11,7 +11,7 @@ use super::exchange::{Binding, Bound, Exchange, Identity, Target};
 use super::exchange_type::{BindRefusal, OpenRefusal};
 use super::{Incoming, QueueArguments, Vhost};
 use crate::names::{Destination, QueueId};
-use crate::queue::{Attributes, Beginning, Queue};
+use crate::queue::{Attributes, Beginning, Queue, QueueType};
 use crate::store::Backlogs;
 
 /// The exchanges that every virtual host has: name, type, internal.
@@ -81,6 +81,7 @@ impl Vhost {
             all_redelivered,
             max_priority: attributes.max_priority,
             single_active_consumer: attributes.single_active_consumer,
+            counts_returns: attributes.queue_type == QueueType::Quorum,
             options: arguments.options(),
         };
         let vhost = Arc::clone(&self.name);

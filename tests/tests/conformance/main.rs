@@ -4,6 +4,7 @@
 mod confirms;
 mod consumers;
 mod exchanges;
+mod keeping;
 mod limits;
 mod messages;
 mod permissions;

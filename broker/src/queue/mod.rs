@@ -4,7 +4,9 @@
 mod backlog;
 mod consumers;
 mod deliver;
+mod options;
 mod registry;
+mod set_options;
 mod settle;
 mod state;
 
@@ -16,6 +18,7 @@ use smallvec::SmallVec;
 
 pub use consumers::{ConsumeRefusal, Consumer};
 pub use deliver::{Accepted, Got, Publishing};
+pub use options::{DeadLetterTo, Options, Overflow, QueueType};
 pub use registry::QueueRegistry;
 pub use settle::{Reserved, Returned, Settle};
 use state::QueueState;

@@ -22,8 +22,8 @@ use warren::vhost::exchange_type::{
     Opening, Routing,
 };
 use warren::vhost::{
-    BindingRequest, Broker, Exchange, ExchangeRequest, Memo, Parts, QueueRequest, Route, Step,
-    Vhost,
+    BindingRequest, Broker, Exchange, ExchangeRequest, Memo, Parts, QueueRequest, Route, Seed,
+    Step, Vhost,
 };
 use warren_plugin_sdk as sdk;
 
@@ -82,7 +82,7 @@ fn open(folder: &Path) -> (Arc<PluginHost>, Arc<Vhost>) {
         clock,
         entropy: Arc::new(SystemEntropy),
     };
-    let broker = Broker::recover(parts, recovered, &["/".to_owned()]).expect("a broker");
+    let broker = Broker::recover(parts, recovered, &Seed::vhost("/")).expect("a broker");
     (host, broker.vhost("/").expect("the virtual host"))
 }
 

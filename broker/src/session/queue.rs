@@ -7,11 +7,12 @@ use super::access::Kind;
 use super::exchange::{not_default, without_line_ends};
 use super::{Flow, Session};
 use crate::amqp::reply::ReplyCode;
-use crate::amqp::{AMQPClass, basic, queue, short_string, table, write};
+use crate::amqp::{AMQPClass, queue, short_string, table};
 use crate::auth::Access;
 use crate::error::Refusal;
 use crate::names::Destination;
-use crate::queue::{Consumer, Effects, Queue};
+use crate::queue::{Effects, Queue};
+pub(super) use crate::vhost::tell_consumers;
 use crate::vhost::{BindingRequest, QueueRequest, Saved};
 
 impl Session {
@@ -137,6 +138,7 @@ impl Session {
         not_default(source)?;
         self.check_access(Access::Write, Kind::Queue, &name)?;
         self.check_access(Access::Read, Kind::Exchange, source)?;
+        self.check_topic(Access::Read, source, &routing_key)?;
         let vhost = self.vhost()?;
         if vhost.queue(&name).is_some() {
             vhost.queue_for(&name, self.id)?;
@@ -182,25 +184,6 @@ impl Session {
             channel
                 .consumers
                 .retain(|_, consumer| consumer.queue.id != queue.id);
-        }
-    }
-}
-
-/// Consumer cancel notification: the queue is gone, and the client has said it wants to know.
-pub(super) fn tell_consumers(consumers: Vec<Consumer>) {
-    for consumer in consumers {
-        if !consumer.cancel_notify {
-            continue;
-        }
-        let wake = consumer.outbox.write_from_elsewhere(|out, _| {
-            let cancel = basic::AMQPMethod::Cancel(basic::Cancel {
-                consumer_tag: short_string(&consumer.tag),
-                nowait: true,
-            });
-            write::method(out, consumer.channel, AMQPClass::Basic(cancel));
-        });
-        if wake {
-            consumer.outbox.wake();
         }
     }
 }

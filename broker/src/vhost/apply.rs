@@ -11,7 +11,7 @@ use super::exchange::{Binding, Bound, Exchange, Identity, Target};
 use super::exchange_type::{BindRefusal, OpenRefusal};
 use super::{Incoming, Vhost};
 use crate::names::{Destination, QueueId};
-use crate::queue::{Attributes, Queue};
+use crate::queue::{Attributes, Effects, Queue};
 use crate::store::Backlog;
 
 /// The exchanges that every virtual host has: name, type, internal.
@@ -51,6 +51,7 @@ impl Vhost {
 
     fn add_exchange(&self, exchange: Exchange) -> Arc<Exchange> {
         let exchange = Arc::new(exchange);
+        self.give_alternate(&exchange);
         self.exchanges
             .write()
             .insert(Arc::clone(&exchange.name), Arc::clone(&exchange));
@@ -79,6 +80,9 @@ impl Vhost {
         let home = &self.shared.home;
         let queue = Queue::new(id, name, attributes, home, backlog, all_redelivered);
         let queue = Arc::new(queue);
+        let mut effects = Effects::default();
+        self.give_options(&queue, &mut effects);
+        effects.apply();
         self.shared.registry.add(&queue);
         self.queues
             .write()

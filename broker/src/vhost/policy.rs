@@ -172,12 +172,10 @@ pub fn winner<'a>(
 ) -> Option<&'a Policy> {
     policies
         .filter(|policy| policy.is_for(object, name))
-        .min_by(
-            |a, b| match b.stated.priority.cmp(&a.stated.priority) {
-                Ordering::Equal => a.name().cmp(b.name()),
-                other @ (Ordering::Less | Ordering::Greater) => other,
-            },
-        )
+        .min_by(|a, b| match b.stated.priority.cmp(&a.stated.priority) {
+            Ordering::Equal => a.name().cmp(b.name()),
+            other @ (Ordering::Less | Ordering::Greater) => other,
+        })
 }
 
 /// What a queue's arguments and the policies that won for it come to.
@@ -241,7 +239,9 @@ impl<'a> Said<'a> {
 
     /// The operator's word is the last one.
     fn text(self, key: Key) -> Option<&'a str> {
-        let [policy, operator] = self.both().map(|policy| policy.and_then(|one| one.text(key)));
+        let [policy, operator] = self
+            .both()
+            .map(|policy| policy.and_then(|one| one.text(key)));
         operator.or(policy)
     }
 }

@@ -162,22 +162,15 @@ impl Key {
     /// What is said of a value that is none, behind it and a space; none when it is one.
     fn complaint(self, value: &Value) -> Option<&'static str> {
         let (right, complaint) = match self {
-            Key::AlternateExchange => (
-                value.is_string(),
-                "is not a valid alternate exchange name",
-            ),
-            Key::ConsumerTimeout => (
-                is_integer(value, 0..),
-                "is not a valid consumer timeout",
-            ),
+            Key::AlternateExchange => (value.is_string(), "is not a valid alternate exchange name"),
+            Key::ConsumerTimeout => (is_integer(value, 0..), "is not a valid consumer timeout"),
             Key::DeadLetterExchange => (
                 value.is_string(),
                 "is not a valid dead letter exchange name",
             ),
-            Key::DeadLetterRoutingKey => (
-                value.is_string(),
-                "is not a valid dead letter routing key",
-            ),
+            Key::DeadLetterRoutingKey => {
+                (value.is_string(), "is not a valid dead letter routing key")
+            }
             Key::DeadLetterStrategy => (
                 is_one_of(value, &["at-most-once", "at-least-once"]),
                 "is not a valid dead letter strategy",
@@ -195,9 +188,7 @@ impl Key {
             Key::FederationUpstream
             | Key::FederationUpstreamPattern
             | Key::FederationUpstreamSet => (value.is_string(), "is not a valid name or pattern"),
-            Key::InitialClusterSize => {
-                (is_integer(value, 0..), "is not a valid cluster size")
-            }
+            Key::InitialClusterSize => (is_integer(value, 0..), "is not a valid cluster size"),
             Key::MaxAge => (
                 value.as_str().is_some_and(|age| parse_age(age).is_some()),
                 "is not a valid max age",

@@ -203,8 +203,14 @@ fn refusals_are_in_rabbitmqs_words() {
         user(json!({"max-length": "a"})),
         says(r#"<<"a">> is not a valid maximum length"#)
     );
-    assert_eq!(user(json!({"expires": 0})), says("0 is not a valid queue expiry"));
-    assert_eq!(user(json!({"message-ttl": 1.5})), says("1.5 is not a valid message TTL"));
+    assert_eq!(
+        user(json!({"expires": 0})),
+        says("0 is not a valid queue expiry")
+    );
+    assert_eq!(
+        user(json!({"message-ttl": 1.5})),
+        says("1.5 is not a valid message TTL")
+    );
     assert_eq!(
         user(json!({"queue-master-locator": "x"})),
         says(r#"<<"x">> invalid queue-master-locator value"#)
@@ -218,7 +224,9 @@ fn refusals_are_in_rabbitmqs_words() {
         pattern: "(".to_owned(),
         ..stated("p", "", json!({"max-length": 1}))
     };
-    let text = Policy::new(Origin::User, bogus).expect_err("wrong").to_string();
+    let text = Policy::new(Origin::User, bogus)
+        .expect_err("wrong")
+        .to_string();
     assert!(text.contains("\npattern should be regular expression but is invalid: {\""));
     assert!(text.contains("\napply-to 'bogus' unrecognised; should be one of: 'queues', "));
 }

@@ -244,8 +244,7 @@ fn count(table: Table<'_>, name: &'static str) -> Result<Option<u64>, ArgumentEr
     let number = integer(table, name)?;
     number
         .map(|number| {
-            u64::try_from(number)
-                .map_err(|_| invalid(name, format!("{{value_negative,{number}}}")))
+            u64::try_from(number).map_err(|_| invalid(name, format!("{{value_negative,{number}}}")))
         })
         .transpose()
 }

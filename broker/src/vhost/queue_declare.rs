@@ -43,7 +43,8 @@ impl Vhost {
         request: QueueRequest<'_>,
         connection: ConnectionId,
     ) -> Result<(Arc<Queue>, Saved), Refusal> {
-        let _changing = self.changing.lock();
+        let _changing = self.change()?;
+        let request = self.with_default_type(request);
         let name = request.name;
         if name.starts_with("amq.") && !request.server_named {
             let text = format!("queue name '{name}' contains reserved prefix 'amq.*'");
@@ -53,6 +54,7 @@ impl Vhost {
             self.check_equivalent_queue(&queue, &request, connection)?;
             return Ok((queue, Saved::Nothing));
         }
+        self.check_queue_limit(name)?;
         let attributes = Attributes {
             durable: request.durable,
             exclusive: request.exclusive.then_some(connection),
@@ -69,7 +71,7 @@ impl Vhost {
     }
 
     /// None for what does not outlive this run.
-    fn queue_row(&self, queue: &Queue) -> Option<Definition> {
+    pub(super) fn queue_row(&self, queue: &Queue) -> Option<Definition> {
         let Attributes {
             durable,
             exclusive,

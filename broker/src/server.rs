@@ -4,7 +4,7 @@
 mod alarms;
 mod events;
 mod queue_clock;
-mod users;
+mod seed;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::auth::{Remembered, Users};
 use crate::clock::{Clock, SystemClock, SystemEntropy};
 use crate::config::Config;
 use crate::net::{Acceptor, Gate};
@@ -53,16 +54,13 @@ pub fn load_plugins(config: &Config) -> (Arc<PluginHost>, Vec<LoadReport>) {
 }
 
 async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
-    let users = users::from_config(config)?;
+    let seed_users = seed::users(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (store, recovered) = Store::open(StoreOptions::new(&config.data_dir), Arc::clone(&clock))?;
+    let (store, mut recovered) =
+        Store::open(StoreOptions::new(&config.data_dir), Arc::clone(&clock))?;
+    let remembered = Remembered::take(&mut recovered.definitions)?;
     let (host, reports) = load_plugins(config);
     report(&reports);
-    let vhosts: Vec<String> = config
-        .vhosts
-        .iter()
-        .map(|vhost| vhost.name.clone())
-        .collect();
     let pressure = Arc::new(Pressure::default());
     let schedule = Arc::new(Schedule::default());
     let parts = Parts {
@@ -73,7 +71,9 @@ async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
         clock: Arc::clone(&clock),
         entropy: Arc::new(SystemEntropy),
     };
-    let broker = Broker::recover(parts, recovered, &vhosts)?;
+    let broker = Broker::recover(parts, recovered, &seed::vhosts(config))?;
+    let loopback = &config.loopback_users;
+    let users = Users::recover(Arc::clone(&broker), remembered, seed_users, loopback)?;
     let gate = Arc::new(Gate::default());
     store.start(Arc::new(Events {
         broker: Arc::clone(&broker),
@@ -89,6 +89,7 @@ async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
             channel_max: config.amqp.channel_max,
             heartbeat: config.amqp.heartbeat,
             max_message_size: config.amqp.max_message_size,
+            consumer_max_per_channel: config.amqp.consumer_max_per_channel,
         },
         handshake_timeout: config.amqp.handshake_timeout,
         max_connections: config.amqp.max_connections as usize,

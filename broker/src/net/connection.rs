@@ -306,8 +306,9 @@ impl Driver {
 
     /// The gate wants the connection gone, and it has not been told so.
     fn must_close(&self) -> bool {
-        let stopping = self.gate.is_stopping() && self.waiting.is_none();
-        self.end == End::No && (self.gate.has_failed() || stopping)
+        let unwanted = self.gate.is_stopping() || self.session.dismissed().is_some();
+        let unwanted = unwanted && self.waiting.is_none();
+        self.end == End::No && (self.gate.has_failed() || unwanted)
     }
 
     fn look_at_gate(&mut self) {
@@ -318,6 +319,8 @@ impl Driver {
             if self.gate.has_failed() {
                 self.session.disk_failed(&mut self.effects);
                 self.waiting = None;
+            } else if let Some(reason) = self.session.dismissed() {
+                self.session.dismiss(&reason, &mut self.effects);
             } else {
                 self.session.force_close(&mut self.effects);
             }

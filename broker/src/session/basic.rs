@@ -165,6 +165,7 @@ impl Session {
             let text = format!("attempt to reuse consumer tag '{tag}'");
             return Err(Refusal::connection(ReplyCode::NotAllowed, text));
         }
+        channel.check_consumers(self.limits.consumer_max_per_channel)?;
         let consumer = Consumer {
             tag: Arc::from(tag.as_str()),
             channel: number,

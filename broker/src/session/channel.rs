@@ -14,6 +14,7 @@ use crate::names::QueueId;
 use crate::outbox::{ConsumerKey, Outbox, Unacked};
 use crate::queue::{Effects, Queue, Returned};
 use crate::store::ConfirmSink;
+use crate::vhost::bound;
 
 pub(super) struct Channel {
     pub mode: Mode,
@@ -80,11 +81,20 @@ impl Channel {
     pub fn is_closing(&self) -> bool {
         self.stage == Stage::Closing
     }
+
+    /// Whether one consumer more is too many; 0 is no limit.
+    pub fn check_consumers(&self, limit: u32) -> Result<(), Refusal> {
+        if limit == 0 || self.consumers.len() < limit as usize {
+            return Ok(());
+        }
+        let text = format!("reached maximum ({limit}) of consumers per channel");
+        Err(Refusal::connection(ReplyCode::NotAllowed, text))
+    }
 }
 
 impl Session {
     pub(super) fn channel_open(&mut self, number: u16) -> Result<Flow, Refusal> {
-        let Phase::Running(running) = &self.phase else {
+        let Phase::Running(running) = &mut self.phase else {
             return Ok(Flow::Done);
         };
         let channel_max = running.channel_max;
@@ -93,6 +103,15 @@ impl Session {
             let text = format!(
                 "number of channels opened ({count}) has reached the negotiated channel_max \
                  ({channel_max})"
+            );
+            return Err(Refusal::connection(ReplyCode::NotAllowed, text));
+        }
+        let limit = bound(self.users.limits(&running.user).max_channels);
+        if let Err(limit) = running.presence.open_channel(limit) {
+            let text = format!(
+                "number of channels opened for user '{}' has reached the maximum allowed user \
+                 limit of ({limit})",
+                running.user
             );
             return Err(Refusal::connection(ReplyCode::NotAllowed, text));
         }
@@ -145,6 +164,9 @@ impl Session {
     }
 
     fn release_channel(&mut self, number: u16, mut channel: Channel, effects: &mut Effects) {
+        if let Phase::Running(running) = &mut self.phase {
+            running.presence.close_channel();
+        }
         for (_, consumer) in channel.consumers.drain() {
             self.end_consumer(&consumer, effects);
         }

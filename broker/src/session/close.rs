@@ -70,11 +70,13 @@ impl Session {
     /// The broker stops: 320.
     pub fn force_close(&mut self, effects: &mut Effects) {
         let text = "broker forced connection closure with reason 'shutdown'";
-        self.fail(
-            &Refusal::connection(ReplyCode::ConnectionForced, text),
-            (0, 0),
-            effects,
-        );
+        self.dismiss(text, effects);
+    }
+
+    /// What the connection belongs to is gone, or somebody has closed it: 320.
+    pub fn dismiss(&mut self, reason: &str, effects: &mut Effects) {
+        let refusal = Refusal::connection(ReplyCode::ConnectionForced, reason);
+        self.fail(&refusal, (0, 0), effects);
     }
 
     /// The store has failed: nothing can be promised any more.

@@ -81,6 +81,7 @@ impl Session {
         not_default(destination)?;
         self.check_access(Access::Write, Kind::Exchange, destination)?;
         self.check_access(Access::Read, Kind::Exchange, source)?;
+        self.check_topic(Access::Read, source, routing_key)?;
         let destination = Destination::Exchange(destination.to_owned());
         Ok(BindingRequest {
             source,

@@ -10,6 +10,7 @@ use crate::amqp::{
     AMQPClass, AMQPValue, FieldTable, LongString, connection, short_string, table, write,
 };
 use crate::error::Refusal;
+use crate::vhost::{Entering, Full, Presence, Vhost, bound};
 
 /// Clients branch on product and version: Warren says what it is compatible with, and who it is in
 /// `platform`.
@@ -203,10 +204,16 @@ impl Session {
         open: &connection::Open,
     ) -> Result<Flow, Refusal> {
         let name = open.virtual_host.as_str();
-        let Some(vhost) = self.broker.vhost(name) else {
+        let missing = || {
             let text = format!("vhost {name} not found");
-            return Err(Refusal::connection(ReplyCode::NotAllowed, text));
+            Refusal::connection(ReplyCode::NotAllowed, text)
         };
+        let vhost = self.broker.vhost(name).ok_or_else(missing)?;
+        let presence = self.enter(&vhost, &login.user)?;
+        // Only now, so that whoever deletes it meanwhile finds this connection.
+        if vhost.is_deleted() {
+            return Err(missing());
+        }
         if !self.users.may_enter(&login.user, name) {
             let text = format!("access to vhost '{name}' refused for user '{}'", login.user);
             return Err(Refusal::connection(ReplyCode::NotAllowed, text));
@@ -222,6 +229,7 @@ impl Session {
             },
             channel_max: login.channel_max,
             access: AccessCache::default(),
+            presence,
         });
         self.outbox.write(|out, _| {
             let open_ok = connection::AMQPMethod::OpenOk(connection::OpenOk {});
@@ -230,7 +238,34 @@ impl Session {
         Ok(Flow::Done)
     }
 
-    /// A token renewed: with passwords in the configuration there is nothing to renew but the
+    /// Takes a place among the connections, where the limits leave one.
+    fn enter(&self, vhost: &Vhost, user: &Arc<str>) -> Result<Presence, Refusal> {
+        let entering = Entering {
+            id: self.id,
+            vhost: &vhost.name,
+            user,
+            outbox: &self.outbox,
+            vhost_limit: bound(vhost.limits().max_connections),
+            user_limit: bound(self.users.limits(user).max_connections),
+        };
+        let entered = self.broker.connections().enter(&entering);
+        entered.map_err(|full| {
+            let text = match full {
+                Full::Vhost(limit) => format!(
+                    "access to vhost '{}' refused for user '{user}': connection limit ({limit}) \
+                     is reached",
+                    vhost.name
+                ),
+                Full::User(limit) => format!(
+                    "connection refused for user '{user}': user connection limit ({limit}) is \
+                     reached"
+                ),
+            };
+            Refusal::connection(ReplyCode::NotAllowed, text)
+        })
+    }
+
+    /// A token renewed: with passwords there is nothing to renew but the
     /// answer to whether it is still right.
     pub(super) fn update_secret(
         &mut self,

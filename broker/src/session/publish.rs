@@ -182,6 +182,7 @@ impl Session {
             ));
         }
         self.find_target(exchange, routing_key)?;
+        self.check_topic(Access::Write, exchange, routing_key)?;
         let Asked {
             properties,
             further_keys,
@@ -403,6 +404,9 @@ impl Session {
     /// Finds the exchange (or, for the default exchange, the queue) and checks that this user may
     /// publish to it. Leaves it in `publisher.last`.
     fn find_target(&mut self, exchange: &str, routing_key: &str) -> Result<(), Refusal> {
+        if !self.permissions_are_current() {
+            self.publisher.last = LastTarget::None;
+        }
         match &self.publisher.last {
             LastTarget::Exchange(last) if *last.name == *exchange && !last.is_deleted() => {
                 return Ok(());

@@ -8,11 +8,12 @@ use super::exchange::{not_default, without_line_ends};
 use super::{Flow, Session};
 use crate::amqp::reply::ReplyCode;
 use crate::amqp::table::{self, Table, Value};
-use crate::amqp::{AMQPClass, basic, queue, short_string, write};
+use crate::amqp::{AMQPClass, queue, short_string};
 use crate::auth::Access;
 use crate::error::Refusal;
 use crate::names::Destination;
-use crate::queue::{Consumer, Effects, Queue};
+use crate::queue::{Effects, Queue};
+pub(super) use crate::vhost::tell_consumers;
 use crate::vhost::{BindingRequest, QueueRequest, REPLY_TO, Saved, is_reply_name};
 
 impl Session {
@@ -181,6 +182,7 @@ impl Session {
         not_default(source)?;
         self.check_access(Access::Write, Kind::Queue, &name)?;
         self.check_access(Access::Read, Kind::Exchange, source)?;
+        self.check_topic(Access::Read, source, &routing_key)?;
         let vhost = self.vhost()?;
         if vhost.queue(&name).is_some() {
             vhost.queue_for(&name, self.id)?;
@@ -226,26 +228,6 @@ impl Session {
             channel
                 .consumers
                 .retain(|_, consumer| consumer.queue.id != queue.id);
-        }
-    }
-}
-
-/// Consumer cancel notification: the queue is gone, and the client has said it wants to know.
-pub(super) fn tell_consumers(consumers: Vec<Consumer>) {
-    for consumer in consumers {
-        if !consumer.cancel_notify {
-            continue;
-        }
-        let (channel, incarnation) = (consumer.channel, consumer.incarnation);
-        let wake = consumer.outbox.write_on(channel, incarnation, |out| {
-            let cancel = basic::AMQPMethod::Cancel(basic::Cancel {
-                consumer_tag: short_string(&consumer.tag),
-                nowait: true,
-            });
-            write::method(out, channel, AMQPClass::Basic(cancel));
-        });
-        if wake {
-            consumer.outbox.wake();
         }
     }
 }

@@ -51,6 +51,7 @@ impl Vhost {
 
     fn add_exchange(&self, exchange: Exchange) -> Arc<Exchange> {
         let exchange = Arc::new(exchange);
+        self.give_alternate(&exchange);
         self.exchanges
             .write()
             .insert(Arc::clone(&exchange.name), Arc::clone(&exchange));
@@ -82,7 +83,7 @@ impl Vhost {
             max_priority: attributes.max_priority,
             single_active_consumer: attributes.single_active_consumer,
             counts_returns: attributes.queue_type == QueueType::Quorum,
-            options: arguments.options(),
+            options: self.effective_options(name, arguments),
         };
         let vhost = Arc::clone(&self.name);
         let home = &self.shared.home;

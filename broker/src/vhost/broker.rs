@@ -1,11 +1,12 @@
 //! All virtual hosts, and how they come back at start. Not one of them (see `Vhost`).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
 
+use super::administration::{Metadata, Seed, VhostLimits};
 use super::definition::Definition;
 use super::exchange_type::ExchangeTypes;
 use super::reply::Replies;
@@ -18,6 +19,8 @@ use crate::store::{self, Move, Recovered, Store, Stored};
 pub struct Broker {
     pub(super) shared: Arc<Shared>,
     vhosts: RwLock<HashMap<Arc<str>, Arc<Vhost>>>,
+    /// Held while virtual hosts come, go and change, so that the store sees it in this order.
+    pub(super) changing_vhosts: Mutex<()>,
     last_connection: AtomicU64,
     /// Where dead letters went before.
     pub(super) dead_routes: Mutex<Memo>,
@@ -42,12 +45,8 @@ pub(super) struct Found {
 }
 
 impl Broker {
-    /// Builds everything the store remembers. `vhosts` are made when it remembers none.
-    pub fn recover(
-        parts: Parts,
-        recovered: Recovered,
-        vhosts: &[String],
-    ) -> anyhow::Result<Arc<Broker>> {
+    /// Builds everything the store remembers. `seed` is made when it remembers no vhost.
+    pub fn recover(parts: Parts, recovered: Recovered, seed: &Seed) -> anyhow::Result<Arc<Broker>> {
         let Recovered {
             definitions,
             backlogs,
@@ -65,6 +64,7 @@ impl Broker {
             }),
             types: parts.types,
             registry: Arc::new(QueueRegistry::default()),
+            connections: Arc::default(),
             clock: parts.clock,
             entropy: parts.entropy,
             last_exchange: AtomicU64::new(0),
@@ -72,6 +72,7 @@ impl Broker {
         let broker = Broker {
             shared,
             vhosts: RwLock::default(),
+            changing_vhosts: Mutex::default(),
             last_connection: AtomicU64::new(0),
             dead_routes: Mutex::default(),
             replies: Replies::default(),
@@ -80,20 +81,24 @@ impl Broker {
             backlogs: backlogs.into_iter().collect(),
             unclean: !clean,
         };
-        for (_, value) in definitions {
-            broker.apply(Definition::read(&value)?, &backlogs)?;
+        let rows = definitions.iter();
+        let mut definitions = rows
+            .map(|(_, value)| Definition::read(value))
+            .collect::<anyhow::Result<Vec<Definition>>>()?;
+        definitions.sort_by_key(Definition::rank);
+        for definition in definitions {
+            broker.apply(definition, &backlogs)?;
         }
         if broker.vhosts.read().is_empty() {
-            for name in vhosts {
-                let definition = Definition::Vhost { name: name.clone() };
-                let change = definition.put();
+            let mut definitions = Vec::new();
+            for definition in seed.definitions() {
+                definitions.push(definition.put());
                 broker.apply(definition, &backlogs)?;
-                let definitions = vec![change];
-                broker.shared.home.store.commit(Move {
-                    definitions,
-                    ..Move::default()
-                });
             }
+            broker.shared.home.store.commit(Move {
+                definitions,
+                ..Move::default()
+            });
         }
         let known: HashSet<QueueId> = broker
             .shared
@@ -119,17 +124,16 @@ impl Broker {
                 .ok_or_else(|| anyhow::anyhow!("definition in unknown vhost '{name}'"))
         };
         match definition {
-            Definition::Vhost { name } => {
-                let vhost = Arc::new(Vhost {
-                    name: Arc::from(name.as_str()),
-                    shared: Arc::clone(&self.shared),
-                    exchanges: RwLock::default(),
-                    queues: RwLock::default(),
-                    changing: Mutex::new(Incoming::default()),
-                });
-                vhost.predeclare();
-                self.vhosts.write().insert(Arc::clone(&vhost.name), vhost);
-            }
+            Definition::Vhost {
+                name,
+                metadata,
+                limits,
+            } => drop(self.apply_vhost(&name, metadata, limits)),
+            Definition::Policy {
+                vhost,
+                origin,
+                policy,
+            } => in_vhost(&vhost)?.recover_policy(origin, policy),
             Definition::Exchange { vhost, exchange } => {
                 in_vhost(&vhost)?.recover_exchange(exchange);
             }
@@ -137,6 +141,39 @@ impl Broker {
             Definition::Binding { vhost, binding } => in_vhost(&vhost)?.recover_binding(binding),
         }
         Ok(())
+    }
+
+    pub(super) fn apply_vhost(
+        &self,
+        name: &str,
+        metadata: Metadata,
+        limits: VhostLimits,
+    ) -> Arc<Vhost> {
+        let vhost = Arc::new(Vhost {
+            name: Arc::from(name),
+            shared: Arc::clone(&self.shared),
+            exchanges: RwLock::default(),
+            queues: RwLock::default(),
+            metadata: RwLock::new(metadata),
+            limits: RwLock::new(limits),
+            policies: RwLock::default(),
+            deleted: AtomicBool::new(false),
+            changing: Mutex::new(Incoming::default()),
+        });
+        vhost.predeclare();
+        let name = Arc::clone(&vhost.name);
+        self.vhosts.write().insert(name, Arc::clone(&vhost));
+        vhost
+    }
+
+    pub(super) fn remove_vhost(&self, name: &str) {
+        self.vhosts.write().remove(name);
+    }
+
+    pub fn vhosts(&self) -> Vec<Arc<Vhost>> {
+        let mut vhosts: Vec<Arc<Vhost>> = self.vhosts.read().values().cloned().collect();
+        vhosts.sort_by(|a, b| a.name.cmp(&b.name));
+        vhosts
     }
 
     pub fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {

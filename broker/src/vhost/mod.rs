@@ -1,15 +1,23 @@
 //! Topology and routing: what exists in a virtual host and where a published message goes.
 //! Not sessions and not sockets; plugins are seen only through `exchange_type`.
 
+mod administration;
 mod apply;
 mod binding;
 mod broker;
+mod cancelled;
+mod connections;
 mod dead_letter;
 pub mod definition;
+mod erlang;
 mod exchange;
 mod exchange_declare;
 pub mod exchange_type;
+mod limits;
 mod memo;
+mod policies;
+pub mod policy;
+mod policy_keys;
 mod publish;
 mod queue_arguments;
 mod queue_declare;
@@ -19,17 +27,21 @@ mod timers;
 mod x_death;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
+pub use administration::{DoorError, Metadata, Seed, VhostLimits, bound, check_name};
 pub use binding::BindingRequest;
 pub use broker::{Broker, Parts};
+pub use cancelled::tell_consumers;
+pub use connections::{Connections, Entering, Full, Presence};
 pub use exchange::Exchange;
 pub use exchange_declare::ExchangeRequest;
 pub use memo::Memo;
+pub use policies::InForce;
 pub use publish::{ConfirmTo, Handed, Transaction};
 pub use queue_arguments::{MAX_EXPIRY, QueueArguments};
 pub use queue_declare::QueueRequest;
@@ -42,12 +54,17 @@ use crate::queue::{Called, Effects, Home, Queue, QueueRegistry};
 use crate::store::{DefinitionChange, Move};
 use exchange::Identity;
 use exchange_type::ExchangeTypes;
+use policies::Policies;
 
 pub struct Vhost {
     pub name: Arc<str>,
     shared: Arc<Shared>,
     exchanges: RwLock<HashMap<Arc<str>, Arc<Exchange>>>,
     queues: RwLock<HashMap<Arc<str>, Arc<Queue>>>,
+    metadata: RwLock<Metadata>,
+    limits: RwLock<VhostLimits>,
+    policies: RwLock<Policies>,
+    deleted: AtomicBool,
     /// Held while the topology changes, so that the store sees changes in the order they happened.
     changing: Mutex<Incoming>,
 }
@@ -60,6 +77,7 @@ struct Shared {
     home: Arc<Home>,
     types: Arc<dyn ExchangeTypes>,
     registry: Arc<QueueRegistry>,
+    connections: Arc<Connections>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     last_exchange: AtomicU64,
@@ -113,8 +131,23 @@ impl Vhost {
     }
 
     fn commit(&self, definitions: Vec<DefinitionChange>) -> Saved {
+        self.shared.commit(definitions)
+    }
+
+    /// Callers hold `changing`.
+    fn mark_deleted(&self) {
+        self.deleted.store(true, Ordering::Release);
+    }
+
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+}
+
+impl Shared {
+    fn commit(&self, definitions: Vec<DefinitionChange>) -> Saved {
         let (done, saved) = oneshot::channel();
-        self.shared.home.store.commit(Move {
+        self.home.store.commit(Move {
             definitions,
             synced: true,
             done: Some(Box::new(move || {

@@ -44,7 +44,8 @@ impl Vhost {
         request: QueueRequest<'_>,
         connection: ConnectionId,
     ) -> Result<(Arc<Queue>, Saved), Refusal> {
-        let _changing = self.changing.lock();
+        let _changing = self.change()?;
+        let request = self.with_default_type(request);
         let name = request.name;
         if name.starts_with("amq.") && !request.server_named {
             let text = format!("queue name '{name}' contains reserved prefix 'amq.*'");
@@ -55,6 +56,7 @@ impl Vhost {
             queue.redeclared();
             return Ok((queue, Saved::Nothing));
         }
+        self.check_queue_limit(name)?;
         let arguments = QueueArguments::parse(&request.arguments)
             .map_err(|error| Refusal::precondition(error.text(name, &self.name)))?;
         self.check_properties(&request, arguments.queue_type)?;
@@ -97,7 +99,7 @@ impl Vhost {
     }
 
     /// None for what does not outlive this run.
-    fn queue_row(&self, queue: &Queue) -> Option<Definition> {
+    pub(super) fn queue_row(&self, queue: &Queue) -> Option<Definition> {
         let Attributes {
             durable,
             exclusive,

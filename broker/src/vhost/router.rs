@@ -339,10 +339,10 @@ impl Route {
         if !self.is_fruitless(exchange, key, targets) {
             return;
         }
-        let Some(name) = &exchange.alternate else {
+        let Some(name) = exchange.alternate() else {
             return;
         };
-        match vhost.exchange(name) {
+        match vhost.exchange(&name) {
             Some(alternate) => self.visit(&alternate, Moment::Publish),
             None => tracing::warn!(
                 exchange = %exchange.name, alternate = %name, "alternate exchange does not exist"

@@ -3,9 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use crate::spec::{self, Kind, Method, PROPERTIES, Parameter};
-use crate::value::{
-    Reader, Table, put_long_text, put_number, put_short_text, put_table,
-};
+use crate::value::{Reader, Table, put_long_text, put_number, put_short_text, put_table};
 
 pub const FRAME_METHOD: u8 = 1;
 pub const FRAME_HEADER: u8 = 2;

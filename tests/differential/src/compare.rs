@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use crate::deliberate::{DELIBERATE, Rule};
-use crate::observation::{Event, Seen};
+use crate::observation::{ENDED, Event, Seen};
 use crate::player::Observation;
 use crate::script::{Action, Script, Step};
 
@@ -31,16 +31,43 @@ type Channels = BTreeMap<(usize, u16), Vec<Event>>;
 
 fn channels(seen: &[Seen], sorted: bool) -> Channels {
     let mut channels = Channels::new();
+    // Its channels end in any order, and what one gives back another may still be given.
+    let ending: Vec<usize> = seen
+        .iter()
+        .filter(|one| ends(&one.event))
+        .map(|one| one.connection)
+        .collect();
     for one in seen {
         let place = (one.connection, one.channel);
         channels.entry(place).or_default().push(one.event.clone());
     }
-    if sorted {
-        for events in channels.values_mut() {
-            events.sort_by_key(Event::to_string);
+    for (place, events) in &mut channels {
+        let (connection, _) = place;
+        if ending.contains(connection) {
+            events.retain(|event| event.name != "basic.deliver");
+        }
+        match sorted {
+            true => events.sort_by_key(Event::to_string),
+            false => notices_last(events),
         }
     }
     channels
+}
+
+fn ends(event: &Event) -> bool {
+    matches!(
+        event.name,
+        "connection.close" | "connection.close-ok" | ENDED
+    )
+}
+
+/// A channel of RabbitMQ hears of the end of a queue by itself, before or after the answer to what
+/// has ended it; several ends have no order.
+fn notices_last(events: &mut [Event]) {
+    events.sort_by_cached_key(|event| match event.name {
+        "basic.cancel" => event.to_string(),
+        _ => String::new(),
+    });
 }
 
 pub fn compare(
@@ -123,7 +150,10 @@ fn differing(place: usize, step: &Step, left: &[Seen], right: &[Seen]) -> Differ
             "channel.close" | "connection.close" => without_names(&one.event.to_string()),
             name => name.to_owned(),
         });
-        names.collect::<Vec<_>>().join(" + ")
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names.dedup();
+        names.join(" + ")
     };
     let action = match &step.action {
         Action::Call { method, .. } => method.name,

@@ -255,6 +255,9 @@ fn client_properties() -> Table {
     let capabilities = capabilities.map(|name| (name.as_bytes().to_vec(), Value::Bool(true)));
     vec![
         (b"product".to_vec(), Value::text("differential test")),
-        (b"capabilities".to_vec(), Value::Table(capabilities.to_vec())),
+        (
+            b"capabilities".to_vec(),
+            Value::Table(capabilities.to_vec()),
+        ),
     ]
 }

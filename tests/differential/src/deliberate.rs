@@ -2,8 +2,8 @@
 //! each with its reason, each matched as narrowly as it can be.
 
 use crate::codec::{Field, number, octets};
-use crate::observation::{Event, Seen};
-use crate::script::{Action, Step};
+use crate::observation::{ENDED, Event, Seen};
+use crate::script::{Action, Part, Step};
 
 pub struct Deliberate {
     pub name: &'static str,
@@ -19,7 +19,7 @@ pub enum Rule {
     Parts(fn(&Step, &[Seen], &[Seen]) -> bool),
 }
 
-pub const DELIBERATE: [Deliberate; 2] = [
+pub const DELIBERATE: [Deliberate; 6] = [
     Deliberate {
         name: "last death",
         reason: "RabbitMQ 4 adds x-last-death-queue, -reason and -exchange, and so do we; 3.10 does not",
@@ -27,8 +27,31 @@ pub const DELIBERATE: [Deliberate; 2] = [
     },
     Deliberate {
         name: "unknown exchange type",
-        reason: "RabbitMQ 3.13 and later close the channel with 406; 3.10 closes the connection with 503",
+        reason: "RabbitMQ 3.13 and later close the channel with 406; 3.10 closes the connection with 503, \
+                 and says 'invalid' of names that its runtime happens to know for something else",
         rule: Rule::Parts(unknown_exchange_type),
+    },
+    Deliberate {
+        name: "delivery mode",
+        reason: "RabbitMQ 4 takes whatever is not 2 for transient, and so do we; 3.10 refuses it",
+        rule: Rule::Parts(delivery_mode),
+    },
+    Deliberate {
+        name: "unknown method",
+        reason: "RabbitMQ's reader crashes over a class that it does not know and ends the socket; we \
+                 close the connection with 540",
+        rule: Rule::Parts(unknown_method),
+    },
+    Deliberate {
+        name: "long body",
+        reason: "RabbitMQ does not notice that a body is longer than announced, and waits for what \
+                 cannot come; we say so",
+        rule: Rule::Parts(long_body),
+    },
+    Deliberate {
+        name: "malformed text",
+        reason: "both close the connection with 501 over a name that is not UTF-8; ours shows the octets",
+        rule: Rule::Parts(malformed_text),
     },
 ];
 
@@ -66,8 +89,41 @@ fn closes(seen: &[Seen], name: &str, code: u64, text: &str) -> bool {
 }
 
 fn unknown_exchange_type(step: &Step, left: &[Seen], right: &[Seen]) -> bool {
-    let text = "unknown exchange type";
+    let type_named = |begin| {
+        let name = "exchange type";
+        closes(left, "connection.close", 503, &format!("{begin} {name}"))
+    };
     is_call(step, "exchange.declare")
-        && closes(left, "connection.close", 503, text)
-        && closes(right, "channel.close", 406, text)
+        && (type_named("unknown") || type_named("invalid"))
+        && closes(right, "channel.close", 406, "unknown exchange type")
+}
+
+fn delivery_mode(step: &Step, left: &[Seen], right: &[Seen]) -> bool {
+    let refused = |seen| closes(seen, "channel.close", 406, "{delivery_mode_unknown,");
+    is_call(step, "basic.publish") && refused(left) && !refused(right)
+}
+
+fn unknown_method(step: &Step, left: &[Seen], right: &[Seen]) -> bool {
+    let is_frame = matches!(step.action, Action::Frame { kind: 1, .. });
+    let ended = matches!(left, [only] if only.event.name == ENDED);
+    is_frame && ended && closes(right, "connection.close", 540, "unknown method")
+}
+
+fn long_body(step: &Step, _left: &[Seen], right: &[Seen]) -> bool {
+    let is_long = match &step.action {
+        Action::Call { content, .. } => content
+            .as_ref()
+            .is_some_and(|content| content.part == Part::LongBody),
+        Action::Frame { .. }
+        | Action::Octets(_)
+        | Action::Drop
+        | Action::Drain(_)
+        | Action::Sleep(_) => false,
+    };
+    is_long && closes(right, "connection.close", 501, "content body is longer")
+}
+
+fn malformed_text(_step: &Step, left: &[Seen], right: &[Seen]) -> bool {
+    closes(left, "connection.close", 501, "Malformed UTF-8 in shortstr")
+        && closes(right, "connection.close", 501, "cannot decode")
 }

@@ -10,7 +10,7 @@ use crate::side::Side;
 use crate::spec::PROPERTIES;
 
 /// How often a minimisation may play.
-const TRIES: usize = 400;
+const TRIES: usize = 150;
 
 pub struct Duel {
     pub left: Side,

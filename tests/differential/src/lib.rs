@@ -10,6 +10,7 @@ pub mod duel;
 pub mod generate;
 pub mod link;
 pub mod observation;
+pub mod peer;
 pub mod player;
 pub mod random;
 pub mod run;

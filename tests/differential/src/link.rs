@@ -33,8 +33,8 @@ pub struct Channel {
     pub barriers: usize,
     /// A content has been begun, and any other method would break it.
     pub in_content: bool,
-    /// channel.close has been sent.
-    pub closing: bool,
+    /// channel.close or tx.commit has been sent: nothing may be until the answer has come.
+    pub waiting: bool,
 }
 
 pub struct Link {
@@ -76,11 +76,13 @@ impl Link {
         let is_set = |name| number(fields, name) == 1;
         match method.name {
             "channel.flow" => channel.flows += 1,
-            "channel.close" => channel.closing = true,
+            "channel.close" | "tx.commit" => channel.waiting = true,
             "basic.get" => channel.automatic_gets.push_back(is_set("no-ack")),
             "basic.consume" if is_set("no-wait") => {
                 if is_set("no-ack") {
-                    channel.automatic.insert(octets(fields, "consumer-tag").to_vec());
+                    channel
+                        .automatic
+                        .insert(octets(fields, "consumer-tag").to_vec());
                 }
             }
             "basic.consume" => channel.automatic_consumes.push_back(is_set("no-ack")),
@@ -117,12 +119,14 @@ impl Link {
         let mut news = News::default();
         match name {
             "connection.close" => {
-                self.wire.method(0, spec::method("connection.close-ok"), &Vec::new());
+                self.wire
+                    .method(0, spec::method("connection.close-ok"), &Vec::new());
                 self.over = true;
             }
             "connection.close-ok" => self.over = true,
             "channel.close" => {
-                self.wire.method(id, spec::method("channel.close-ok"), &Vec::new());
+                self.wire
+                    .method(id, spec::method("channel.close-ok"), &Vec::new());
                 self.channels.remove(&id);
             }
             "channel.close-ok" => {
@@ -149,7 +153,8 @@ impl Link {
     fn hidden(&mut self, name: &str, fields: &Fields) {
         match name {
             "channel.close" => {
-                self.wire.method(HIDDEN, spec::method("channel.close-ok"), &Vec::new());
+                self.wire
+                    .method(HIDDEN, spec::method("channel.close-ok"), &Vec::new());
                 self.hidden_open = false;
                 self.answer = Some(match number(fields, "reply-code") {
                     405 => Answer::Locked,
@@ -162,16 +167,14 @@ impl Link {
     }
 
     /// Declares on the hidden channel; what else comes meanwhile goes to `other`.
-    pub fn ask(
-        &mut self,
-        fields: &Fields,
-        other: &mut dyn FnMut(News),
-    ) -> Result<Option<Answer>> {
+    pub fn ask(&mut self, fields: &Fields, other: &mut dyn FnMut(News)) -> Result<Option<Answer>> {
         if !self.hidden_open {
-            self.wire.method(HIDDEN, spec::method("channel.open"), &Vec::new());
+            self.wire
+                .method(HIDDEN, spec::method("channel.open"), &Vec::new());
             self.hidden_open = true;
         }
-        self.wire.method(HIDDEN, spec::method("queue.declare"), fields);
+        self.wire
+            .method(HIDDEN, spec::method("queue.declare"), fields);
         self.answer = None;
         while self.answer.is_none() && !self.over {
             match self.wire.next(PATIENCE)? {
@@ -251,7 +254,7 @@ impl News {
 impl Channel {
     /// Whether a question on it would be answered.
     pub fn may_be_asked(&self) -> bool {
-        !self.in_content && !self.closing
+        !self.in_content && !self.waiting
     }
 }
 
@@ -275,7 +278,8 @@ impl Channel {
                 return Taken::Nothing;
             }
             "basic.consume-ok" if self.automatic_consumes.pop_front() == Some(true) => {
-                self.automatic.insert(octets(fields, "consumer-tag").to_vec());
+                self.automatic
+                    .insert(octets(fields, "consumer-tag").to_vec());
             }
             "basic.deliver" if !self.automatic.contains(octets(fields, "consumer-tag")) => {
                 self.unacked.push(tag);
@@ -283,6 +287,7 @@ impl Channel {
             "basic.get-ok" if self.automatic_gets.pop_front() == Some(false) => {
                 self.unacked.push(tag);
             }
+            "tx.commit-ok" => self.waiting = false,
             "basic.get-empty" => {
                 self.automatic_gets.pop_front();
             }

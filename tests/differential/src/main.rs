@@ -40,7 +40,9 @@ impl Arguments {
         while let Some(word) = given.next() {
             match word.strip_prefix("--") {
                 Some(name) => {
-                    let value = given.next().with_context(|| format!("--{name} needs a value"))?;
+                    let value = given
+                        .next()
+                        .with_context(|| format!("--{name} needs a value"))?;
                     arguments.options.push((name.to_owned(), value));
                 }
                 None => arguments.words.push(word),
@@ -77,7 +79,10 @@ impl Arguments {
     }
 
     fn seeds(&self) -> Result<Range<u64>> {
-        let (first, end) = self.get("seeds", "1..101").split_once("..").context("--seeds A..B")?;
+        let (first, end) = self
+            .get("seeds", "1..101")
+            .split_once("..")
+            .context("--seeds A..B")?;
         Ok(first.parse()?..end.parse()?)
     }
 }
@@ -103,7 +108,10 @@ fn command() -> Result<ExitCode> {
             let session: u64 = session.parse()?;
             let profile = profiles.get(session as usize % profiles.len());
             let profile = profile.copied().context("a profile")?;
-            print!("{}", script(seed.parse()?, session, profile, &arguments.features()?));
+            print!(
+                "{}",
+                script(seed.parse()?, session, profile, &arguments.features()?)
+            );
             Ok(ExitCode::SUCCESS)
         }
         ["deliberate"] => {

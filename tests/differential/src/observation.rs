@@ -117,7 +117,10 @@ impl Names {
         let (inside, after) = (inner.get(..end)?, inner.get(end + 1..)?);
         let (kind, place) = std::str::from_utf8(inside).ok()?.split_once(' ')?;
         let kind = GENERATED.iter().position(|(_, name)| *name == kind)?;
-        let name = self.generated.get(kind)?.get(place.parse::<usize>().ok()?)?;
+        let name = self
+            .generated
+            .get(kind)?
+            .get(place.parse::<usize>().ok()?)?;
         Some((name, after))
     }
 
@@ -141,7 +144,9 @@ impl Names {
     }
 
     fn generated_here(&mut self, rest: &[u8]) -> Option<(String, usize)> {
-        let kind = GENERATED.iter().position(|(begin, _)| rest.starts_with(begin))?;
+        let kind = GENERATED
+            .iter()
+            .position(|(begin, _)| rest.starts_with(begin))?;
         let (begin, label) = GENERATED[kind];
         let is_part = |octet: &&u8| octet.is_ascii_alphanumeric() || b"-_=+/.".contains(octet);
         let tail = rest[begin.len()..].iter().take_while(is_part).count();
@@ -216,7 +221,11 @@ fn normal_table(names: &mut Names, table: Table) -> Table {
         let value = match (&key[..], value) {
             (b"x-death", Value::Array(deaths)) => {
                 let deaths = deaths.into_iter();
-                Value::Array(deaths.map(|death| timeless(normal_value(names, death))).collect())
+                Value::Array(
+                    deaths
+                        .map(|death| timeless(normal_value(names, death)))
+                        .collect(),
+                )
             }
             (_, value) => normal_value(names, value),
         };

@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::codec::{
-    FRAME_BODY, Field, Fields, get, octets, put_frame, put_header, put_method,
-};
+use crate::codec::{FRAME_BODY, Field, Fields, get, octets, put_frame, put_header, put_method};
 use crate::connection::{Connection, Incoming, PATIENCE};
 use crate::link::{Declared, Link, News};
 use crate::observation::{Event, NOTHING_TO_SETTLE, Names, Seen};
@@ -133,7 +131,8 @@ impl Player<'_> {
         let is_open = open.is_some_and(|link| link.channels.contains_key(&channel));
         if channel > 0 && channel < NEVER_OPENED && !is_open {
             self.on_link(connection, |link, other| {
-                link.wire.method(channel, spec::method("channel.open"), &Vec::new());
+                link.wire
+                    .method(channel, spec::method("channel.open"), &Vec::new());
                 opened(link, channel, other)
             })?;
         }
@@ -201,10 +200,7 @@ impl Player<'_> {
 
     fn drain(&mut self, step: &Step, queue: &[u8]) -> Result<()> {
         let get = spec::method("basic.get");
-        let fields = vec![
-            ("queue", Field::text(queue)),
-            ("no-ack", Field::Number(1)),
-        ];
+        let fields = vec![("queue", Field::text(queue)), ("no-ack", Field::Number(1))];
         for _ in 0..DRAIN_LIMIT {
             let before = self.seen.len();
             self.call(step, get, &fields, None)?;
@@ -222,12 +218,7 @@ impl Player<'_> {
         if self.links.get(connection).is_none_or(Option::is_none) {
             return Ok(());
         }
-        let marker = self.names.real(b"%drop-marker");
-        let fields = vec![
-            ("queue", Field::text(&marker)),
-            ("exclusive", Field::Number(1)),
-        ];
-        self.on_link(connection, |link, other| link.ask(&fields, other).map(drop))?;
+        let markers = self.mark(connection)?;
         if !octets.is_empty() {
             self.on_link(connection, |link, other| {
                 link.wire.send(octets);
@@ -237,10 +228,40 @@ impl Player<'_> {
         if let Some(mut link) = self.links[connection].take() {
             link.wire.shut();
         }
-        if !self.side.unlocked(&marker)? {
-            bail!("the broker has not noticed that a connection is gone");
+        for marker in markers {
+            self.side.gone(&marker)?;
         }
         Ok(())
+    }
+
+    /// Gives every channel a consumer of a queue that goes with it, and the connection a queue of
+    /// its own: when they are gone, the broker has noticed the end of the connection.
+    fn mark(&mut self, connection: usize) -> Result<Vec<Vec<u8>>> {
+        let link = self.links.get(connection).and_then(Option::as_ref);
+        let channels = link.into_iter().flat_map(|link| &link.channels);
+        let channels = channels.filter(|(_, channel)| channel.may_be_asked());
+        let channels: Vec<u16> = channels.map(|(id, _)| *id).collect();
+        let mut markers = vec![self.names.real(b"%end")];
+        for id in &channels {
+            markers.push(self.names.real(format!("%end-{id}").as_bytes()));
+        }
+        let consume = spec::method("basic.consume");
+        self.on_link(connection, |link, other| {
+            link.ask(&marker(&markers[0], "exclusive"), other)?;
+            for (id, name) in channels.iter().zip(&markers[1..]) {
+                link.ask(&marker(name, "auto-delete"), other)?;
+                let fields = vec![
+                    ("queue", Field::text(name)),
+                    ("consumer-tag", Field::text(name)),
+                    ("no-ack", Field::Number(1)),
+                    ("no-wait", Field::Number(1)),
+                ];
+                link.wire.method(*id, consume, &fields);
+            }
+            Ok(())
+        })?;
+        self.flows()?;
+        Ok(markers)
     }
 
     /// Works on a connection that may bring news meanwhile, or end.
@@ -286,9 +307,9 @@ impl Player<'_> {
 
     pub fn see(&mut self, connection: usize, channel: u16, event: Event) {
         let fields = self.names.normal_fields(event.fields);
-        let content = event.content.map(|(properties, body)| {
-            (self.names.normal_fields(properties), body)
-        });
+        let content = event
+            .content
+            .map(|(properties, body)| (self.names.normal_fields(properties), body));
         self.seen.push(Seen {
             connection,
             channel,
@@ -304,7 +325,8 @@ impl Player<'_> {
     fn clean_up(&mut self, script: &Script) -> Result<()> {
         for link in self.links.iter_mut().flatten() {
             let close = vec![("reply-code", Field::Number(200))];
-            link.wire.method(0, spec::method("connection.close"), &close);
+            link.wire
+                .method(0, spec::method("connection.close"), &close);
             let _ = listen(link, PATIENCE, &mut drop);
             link.wire.shut();
         }
@@ -334,6 +356,10 @@ impl Player<'_> {
         }
         Ok(())
     }
+}
+
+fn marker(name: &[u8], lives: &'static str) -> Fields {
+    vec![("queue", Field::text(name)), (lives, Field::Number(1))]
 }
 
 fn works_by_log(step: &Step) -> bool {
@@ -395,7 +421,13 @@ fn linger(wire: &mut Connection) {
     wire.shut();
 }
 
-fn put_content(out: &mut Vec<u8>, channel: u16, content: &Content, properties: &Fields, cut: usize) {
+fn put_content(
+    out: &mut Vec<u8>,
+    channel: u16,
+    content: &Content,
+    properties: &Fields,
+    cut: usize,
+) {
     let body = content.body.octets();
     let size = body.len() as u64;
     let sent = match content.part {

@@ -80,7 +80,9 @@ pub fn run(plan: &Plan, tell: &(dyn Fn(&Kind) + Sync)) -> Report {
             });
         }
     });
-    let mut report = report.into_inner().unwrap_or_else(|report| report.into_inner());
+    let mut report = report
+        .into_inner()
+        .unwrap_or_else(|report| report.into_inner());
     let played = next.load(Ordering::Relaxed).min(count);
     report.seeds = played.min(plan.seeds.end - plan.seeds.start);
     report
@@ -97,7 +99,9 @@ fn session(
     let seeds = plan.seeds.end - plan.seeds.start;
     let seed = plan.seeds.start + number % seeds;
     let session = number / seeds;
-    let profile = plan.profiles.get((session as usize) % plan.profiles.len().max(1));
+    let profile = plan
+        .profiles
+        .get((session as usize) % plan.profiles.len().max(1));
     let profile = profile.copied().unwrap_or(Profile::Ordinary);
     let script = script(seed, session, profile, &plan.features);
     let verdict = duel.play(&script);
@@ -117,7 +121,7 @@ fn session(
     };
     let Some(again) = duel.difference(&script) else {
         lock().unsteady += 1;
-        eprintln!("unsteady: seed {seed} session {session}: {}", first.signature);
+        eprintln!("unsteady: seed {seed} session {session}: {first:#?}");
         return;
     };
     {

@@ -161,7 +161,7 @@ fn awaits_confirms(link: &Link) -> bool {
 
 /// Reads until the barriers of all channels are answered.
 fn answered(link: &mut Link, other: &mut dyn FnMut(News)) -> Result<()> {
-    let waits = |channel: &Channel| channel.barriers > 0 || channel.closing;
+    let waits = |channel: &Channel| channel.barriers > 0 || channel.waiting;
     while !link.over && link.channels.values().any(waits) {
         match link.wire.next(PATIENCE)? {
             Incoming::Method(arrived) => {
@@ -174,7 +174,7 @@ fn answered(link: &mut Link, other: &mut dyn FnMut(News)) -> Result<()> {
             }
             Incoming::Nothing => {
                 for (id, channel) in &mut link.channels {
-                    if channel.barriers > 0 || channel.closing {
+                    if channel.barriers > 0 || channel.waiting {
                         channel.barriers = 0;
                         other(News {
                             event: Some((*id, Event::plain(SILENT))),

@@ -86,6 +86,22 @@ impl Side {
         Ok(true)
     }
 
+    /// Waits until a queue that ends by itself has ended.
+    pub fn gone(&mut self, queue: &[u8]) -> Result<()> {
+        let until = Instant::now() + NOTICE;
+        loop {
+            let late = Instant::now() > until;
+            match self.ask(queue)? {
+                Answer::Missing => return Ok(()),
+                Answer::Locked if late => bail!("the broker keeps the queue of a dead connection"),
+                // A channel that was closed at the last moment has left it behind.
+                Answer::Exists if late => return self.delete_queue(queue),
+                Answer::Locked | Answer::Exists => {}
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     pub fn delete_queue(&mut self, queue: &[u8]) -> Result<()> {
         let fields = vec![("queue", Field::text(queue))];
         self.call("queue.delete", fields).map(drop)
@@ -98,10 +114,7 @@ impl Side {
 }
 
 pub fn passive(queue: &[u8]) -> Fields {
-    vec![
-        ("queue", Field::text(queue)),
-        ("passive", Field::Number(1)),
-    ]
+    vec![("queue", Field::text(queue)), ("passive", Field::Number(1))]
 }
 
 fn open_channel(control: &mut Connection) -> Result<()> {

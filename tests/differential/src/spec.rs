@@ -43,10 +43,15 @@ impl Method {
     }
 }
 
-pub static METHODS: LazyLock<Vec<Method>> = LazyLock::new(|| SPEC.lines().filter_map(row).collect());
+pub static METHODS: LazyLock<Vec<Method>> =
+    LazyLock::new(|| SPEC.lines().filter_map(row).collect());
 
-pub static PROPERTIES: LazyLock<Vec<Parameter>> =
-    LazyLock::new(|| PROPERTY_SPEC.split_whitespace().filter_map(parameter).collect());
+pub static PROPERTIES: LazyLock<Vec<Parameter>> = LazyLock::new(|| {
+    PROPERTY_SPEC
+        .split_whitespace()
+        .filter_map(parameter)
+        .collect()
+});
 
 /// The method of that name. The names are written in this crate: a wrong one is a mistake in it.
 pub fn method(name: &str) -> &'static Method {

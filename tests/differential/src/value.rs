@@ -42,9 +42,9 @@ impl<'a> Reader<'a> {
     /// Unsigned, of `width` octets.
     pub fn number(&mut self, width: usize) -> Result<u64> {
         let octets = self.take(width)?;
-        let shifted = octets.iter().fold(0, |number, octet| {
-            (number << 8) | u64::from(*octet)
-        });
+        let shifted = octets
+            .iter()
+            .fold(0, |number, octet| (number << 8) | u64::from(*octet));
         Ok(shifted)
     }
 

@@ -171,7 +171,9 @@ impl Model {
     }
 
     pub fn binding_key(&mut self) -> String {
-        let keys = ["a", "b", "a.b", "#", "*", "a.*", "*.b", "a.#", "#.c", "a.*.c", "", "#.b.#"];
+        let keys = [
+            "a", "b", "a.b", "#", "*", "a.*", "*.b", "a.#", "#.c", "a.*.c", "", "#.b.#",
+        ];
         self.random.one(keys).to_owned()
     }
 
@@ -206,10 +208,17 @@ impl Model {
             properties.push(("headers", Field::Table(headers)));
         }
         if self.random.percent(50) {
-            let mode = self.random.one([2, 2, 2, 1, 1, 0, 7]);
+            let mode = self.random.one([2, 2, 2, 1, 1]);
             properties.push(("delivery-mode", Field::Number(mode)));
         }
-        if self.random.percent(if self.features.has(Feature::Priority) { 40 } else { 8 }) {
+        if self
+            .random
+            .percent(if self.features.has(Feature::Priority) {
+                40
+            } else {
+                8
+            })
+        {
             let priority = self.random.one([0, 1, 2, 5, 9, 255]);
             properties.push(("priority", Field::Number(priority)));
         }
@@ -219,14 +228,26 @@ impl Model {
             properties.push(("expiration", text(time.to_string())));
         }
         if self.features.has(Feature::UserId) && self.random.percent(6) {
-            properties.push(("user-id", text(self.random.one(["guest", "guest", "other"]))));
+            properties.push((
+                "user-id",
+                text(self.random.one(["guest", "guest", "other"])),
+            ));
         }
         if self.random.percent(10) {
             properties.push(("reply-to", text("%q1")));
         }
-        for name in ["content-type", "content-encoding", "correlation-id", "message-id", "type"] {
+        for name in [
+            "content-type",
+            "content-encoding",
+            "correlation-id",
+            "message-id",
+            "type",
+        ] {
             if self.random.percent(10) {
-                properties.push((name, text(self.random.one(["", "text/plain", "\u{e9}\u{0}"]))));
+                properties.push((
+                    name,
+                    text(self.random.one(["", "text/plain", "\u{e9}\u{0}"])),
+                ));
             }
         }
         for name in ["app-id", "cluster-id"] {

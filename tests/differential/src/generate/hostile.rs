@@ -69,7 +69,9 @@ impl Model {
 
     fn reserved_names(&mut self) {
         let place = self.place();
-        let name = self.random.one(["amq.nothing", "amq.", "amq.direct", "amq.gen-made-up"]);
+        let name = self
+            .random
+            .one(["amq.nothing", "amq.", "amq.direct", "amq.gen-made-up"]);
         let passive = flag(self.random.percent(25));
         match self.random.below(4) {
             0 => {
@@ -101,7 +103,10 @@ impl Model {
             b"%odd~p{1}",
             long.as_bytes(),
         ];
-        let name = self.random.one(odd);
+        let mut name = self.random.one(odd);
+        if !self.features.has(Feature::Octets) && std::str::from_utf8(name).is_err() {
+            name = odd[0];
+        }
         // The long one has no prefix of its own, so nothing may be made under it.
         let make = name != long.as_bytes();
         match self.random.below(5) {
@@ -188,13 +193,11 @@ impl Model {
 
     fn half_content(&mut self) {
         let place = self.place();
-        let parts = [
-            Part::OnlyMethod,
-            Part::OnlyHeader,
-            Part::HalfBody,
-            Part::LongBody,
-        ];
-        let part = self.random.one(parts);
+        let parts = [Part::OnlyMethod, Part::OnlyHeader, Part::HalfBody];
+        let part = match self.random.percent(5) {
+            true => Part::LongBody,
+            false => self.random.one(parts),
+        };
         let fields = vec![
             ("exchange", text("")),
             ("routing-key", text(self.queue_name())),
@@ -281,9 +284,20 @@ impl Model {
             ("routing-key", text(self.queue_name())),
         ];
         let mut properties = Fields::new();
-        match self.random.below(4) {
+        match self.random.below(9) {
+            4 => properties.push(("delivery-mode", Field::Number(self.random.one([0, 3, 255])))),
             0 if self.features.has(Feature::Ttl) => {
-                let wrong = ["-1", "abc", "", "1.5", "4294967296", " 5", "5 ", "+5", "007"];
+                let wrong = [
+                    "-1",
+                    "abc",
+                    "",
+                    "1.5",
+                    "4294967296",
+                    " 5",
+                    "5 ",
+                    "+5",
+                    "007",
+                ];
                 properties.push(("expiration", text(self.random.one(wrong))));
             }
             1 if self.features.has(Feature::Copies) => {

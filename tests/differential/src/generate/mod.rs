@@ -32,9 +32,11 @@ pub enum Feature {
     Quorum,
     Transactions,
     Alternate,
+    /// Names that are not UTF-8
+    Octets,
 }
 
-pub const FEATURES: [(&str, Feature); 14] = [
+pub const FEATURES: [(&str, Feature); 15] = [
     ("ttl", Feature::Ttl),
     ("expires", Feature::Expires),
     ("dead-letter", Feature::DeadLetter),
@@ -49,6 +51,7 @@ pub const FEATURES: [(&str, Feature); 14] = [
     ("quorum", Feature::Quorum),
     ("transactions", Feature::Transactions),
     ("alternate", Feature::Alternate),
+    ("octets", Feature::Octets),
 ];
 
 /// What Warren has.

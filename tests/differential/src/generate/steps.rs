@@ -95,8 +95,14 @@ impl Model {
 
     pub fn bind(&mut self) {
         let source = self.exchange_name();
-        let own = self.exchanges.iter().find(|one| one.name == source).cloned();
-        let headers = own.as_ref().is_some_and(|exchange| exchange.kind == "headers");
+        let own = self
+            .exchanges
+            .iter()
+            .find(|one| one.name == source)
+            .cloned();
+        let headers = own
+            .as_ref()
+            .is_some_and(|exchange| exchange.kind == "headers");
         let arguments = self.match_arguments(headers);
         let key = self.binding_key();
         let key = own_key(&source, key);
@@ -194,7 +200,11 @@ impl Model {
             fields.push(("arguments", Field::Table(arguments)));
         }
         self.call(place, "basic.consume", fields);
-        let tag = if generated { "<ctag 0>".to_owned() } else { tag };
+        let tag = if generated {
+            "<ctag 0>".to_owned()
+        } else {
+            tag
+        };
         self.consumers.push(Consumer { place, tag });
         self.receivers.push(place);
     }
@@ -353,7 +363,10 @@ impl Model {
     /// A channel or a connection ends, in order or without a word.
     fn leave(&mut self) {
         let place = self.place();
-        let close = vec![("reply-code", Field::Number(200)), ("reply-text", text("bye"))];
+        let close = vec![
+            ("reply-code", Field::Number(200)),
+            ("reply-text", text("bye")),
+        ];
         match self.random.below(10) {
             0..6 => {
                 self.modes.remove(&place);

@@ -15,7 +15,7 @@ use crate::spec::{self, Method};
 use crate::value::{Table, Value};
 
 /// Longer than any broker takes for an answer, short enough to live through a few that never come.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 const READ_SIZE: usize = 64 << 10;
 

@@ -1,9 +1,11 @@
 //! Two brokers, a script, a verdict; and the smallest script that still tells them apart.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::codec::Field;
 use crate::compare::{Difference, Verdict, compare};
+use crate::connection::Address;
 use crate::player::play;
 use crate::script::{Action, Script, Step};
 use crate::side::Side;
@@ -12,9 +14,13 @@ use crate::spec::PROPERTIES;
 /// How often a minimisation may play.
 const TRIES: usize = 150;
 
+/// How long one may take: a difference may lie in a broker that does not answer.
+const PATIENCE: Duration = Duration::from_secs(40);
+
 pub struct Duel {
     pub left: Side,
     pub right: Side,
+    until: Option<Instant>,
 }
 
 static SESSIONS: AtomicU64 = AtomicU64::new(0);
@@ -27,6 +33,14 @@ fn prefixes() -> [String; 2] {
 }
 
 impl Duel {
+    pub fn new(left: Address, right: Address) -> Duel {
+        Duel {
+            left: Side::new(left),
+            right: Side::new(right),
+            until: None,
+        }
+    }
+
     pub fn play(&mut self, script: &Script) -> Verdict {
         let [one, two] = prefixes();
         let left = &mut self.left;
@@ -56,6 +70,7 @@ impl Duel {
             best.0.steps.truncate(step + 1);
         }
         let mut tries = TRIES;
+        self.until = Some(Instant::now() + PATIENCE);
         let mut size = (best.0.steps.len() / 2).max(1);
         while size > 0 {
             let mut at = 0;
@@ -72,10 +87,14 @@ impl Duel {
             size /= 2;
         }
         self.simplify(&mut best, &mut tries);
+        self.until = None;
         best
     }
 
     fn like(&mut self, script: &Script, known: &Difference) -> Option<Difference> {
+        if self.until.is_some_and(|until| Instant::now() > until) {
+            return None;
+        }
         let found = self.difference(script)?;
         (found.signature == known.signature).then_some(found)
     }

@@ -12,7 +12,6 @@ use warren_differential::duel::Duel;
 use warren_differential::generate::{Features, Profile, script};
 use warren_differential::run::{Kind, Plan, Report, run};
 use warren_differential::script::Script;
-use warren_differential::side::Side;
 use warren_differential::text;
 
 const USAGE: &str = "\
@@ -187,10 +186,7 @@ fn show(script: &Script, difference: &Difference) {
 fn replay(arguments: &Arguments, file: &str) -> Result<ExitCode> {
     let text = std::fs::read_to_string(file).with_context(|| file.to_owned())?;
     let script = text::parse(&text)?;
-    let mut duel = Duel {
-        left: Side::new(arguments.left()?),
-        right: Side::new(arguments.right()?),
-    };
+    let mut duel = Duel::new(arguments.left()?, arguments.right()?);
     match duel.play(&script) {
         Verdict::Same => println!("no difference in {} steps", script.steps.len()),
         Verdict::Parted(name) => println!("deliberate: {name}"),

@@ -11,7 +11,6 @@ use crate::connection::Address;
 use crate::duel::Duel;
 use crate::generate::{Features, Profile, script};
 use crate::script::Script;
-use crate::side::Side;
 
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -65,10 +64,7 @@ pub fn run(plan: &Plan, tell: &(dyn Fn(&Kind) + Sync)) -> Report {
     std::thread::scope(|scope| {
         for _ in 0..plan.jobs {
             scope.spawn(|| {
-                let mut duel = Duel {
-                    left: Side::new(plan.left.clone()),
-                    right: Side::new(plan.right.clone()),
-                };
+                let mut duel = Duel::new(plan.left.clone(), plan.right.clone());
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let late = plan.limit.is_some_and(|limit| begun.elapsed() > limit);

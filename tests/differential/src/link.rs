@@ -41,6 +41,8 @@ pub struct Link {
     pub wire: Connection,
     pub channels: BTreeMap<u16, Channel>,
     pub over: bool,
+    /// connection.close has been sent.
+    pub closing: bool,
     hidden_open: bool,
     answer: Option<Answer>,
 }
@@ -65,6 +67,7 @@ impl Link {
             wire: Connection::open(address, frame_max)?,
             channels: BTreeMap::new(),
             over: false,
+            closing: false,
             hidden_open: false,
             answer: None,
         })

@@ -173,8 +173,8 @@ impl Player<'_> {
             channel.in_content = false;
         }
         link.wire.send(&out);
-        let is_outside = !link.channels.contains_key(&channel);
-        if is_outside && method.name != "connection.close" {
+        link.closing |= channel == 0 && method.name == "connection.close";
+        if !link.closing && !link.channels.contains_key(&channel) {
             self.on_link(connection, Link::read_through)?;
         }
         if let Some(declared) = declared {

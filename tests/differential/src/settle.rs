@@ -72,7 +72,7 @@ impl Player<'_> {
     pub fn flows(&mut self) -> Result<()> {
         let flow = spec::method("channel.flow");
         let active = vec![("active", Field::Number(1))];
-        for link in self.links.iter_mut().flatten() {
+        for link in self.links.iter_mut().flatten().filter(|link| !link.closing) {
             for (id, channel) in &mut link.channels {
                 if channel.may_be_asked() {
                     channel.barriers += 1;
@@ -162,7 +162,7 @@ fn awaits_confirms(link: &Link) -> bool {
 /// Reads until the barriers of all channels are answered.
 fn answered(link: &mut Link, other: &mut dyn FnMut(News)) -> Result<()> {
     let waits = |channel: &Channel| channel.barriers > 0 || channel.waiting;
-    while !link.over && link.channels.values().any(waits) {
+    while !link.over && (link.closing || link.channels.values().any(waits)) {
         match link.wire.next(PATIENCE)? {
             Incoming::Method(arrived) => {
                 let news = link.take(arrived);

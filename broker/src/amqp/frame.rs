@@ -21,6 +21,9 @@ const PROTOCOL_HEADER_0_9: [u8; 8] = *b"AMQP\x01\x01\x00\x09";
 
 const HEAD: usize = 7;
 
+/// Class, weight and body size of a content header.
+const HEADER_SIZE: usize = 12;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
     Method,
@@ -169,6 +172,10 @@ pub fn cut(buffer: &[u8], frame_max: u32) -> Result<Cut<'_>, FrameError> {
     };
     let kind = match (rest.first(), FrameKind::from_octet(octet)) {
         (None, _) => return Ok(Cut::Incomplete),
+        // RabbitMQ knows no header that is too short for its own size.
+        (Some(&FRAME_END), Some(FrameKind::Header)) if payload.len() < HEADER_SIZE => {
+            return Err(FrameError::new(octet, payload, FrameFault::Unknown));
+        }
         (Some(&FRAME_END), Some(kind)) => kind,
         (Some(&FRAME_END), None) => {
             return Err(FrameError::new(octet, payload, FrameFault::Unknown));
@@ -281,6 +288,17 @@ mod tests {
         assert_eq!(
             error.text(),
             "type 9, all octets = <<\"abc\">>: unknown_frame"
+        );
+    }
+
+    #[test]
+    fn a_header_without_its_size_is_no_frame() {
+        let error = cut(b"\x02\0\x01\0\0\0\x04\0\x3c\0\0\xce", 0).expect_err("a header");
+        let unknown = FrameError::new(2, &[0, 60, 0, 0], FrameFault::Unknown);
+        assert_eq!(error, unknown);
+        assert_eq!(
+            error.text(),
+            "type 2, all octets = <<0,60,0,0>>: unknown_frame"
         );
     }
 

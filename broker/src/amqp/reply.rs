@@ -1,6 +1,9 @@
 //! The reply codes of AMQP 0-9-1 and the form of reply texts. Not the texts themselves.
 
-use super::cut_short;
+use super::SHORT_STRING_MAX;
+
+/// What stands for the rest of a text.
+const DOTS: &str = "...";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
@@ -53,10 +56,18 @@ impl ReplyCode {
         }
     }
 
-    /// The reply text that clients match on, cut to what a short string holds.
+    /// The reply text that clients match on. One that is longer than a short string ends with dots.
     pub fn text(self, message: &str) -> String {
         let text = format!("{} - {message}", self.name());
-        cut_short(&text).to_owned()
+        if text.len() <= SHORT_STRING_MAX {
+            return text;
+        }
+        let mut end = SHORT_STRING_MAX - DOTS.len();
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let begin = text.get(..end).unwrap_or_default();
+        format!("{begin}{DOTS}")
     }
 
     /// Closes the connection, not only the channel.
@@ -98,10 +109,14 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_on_a_character_boundary() {
-        let text = ReplyCode::NotFound.text(&"ü".repeat(200));
+    fn a_long_text_is_cut_on_a_character_boundary_and_ends_with_dots() {
+        let text = ReplyCode::NotFound.text(&format!("x{}", "ü".repeat(200)));
         assert_eq!(text.len(), 254);
-        assert!(text.ends_with('ü'));
-        assert_eq!(ReplyCode::NotFound.text(&"x".repeat(300)).len(), 255);
+        assert!(text.ends_with("ü..."));
+        let text = ReplyCode::NotFound.text(&"x".repeat(300));
+        assert_eq!(text.len(), 255);
+        assert!(text.ends_with("x..."));
+        let whole = "x".repeat(255 - "NOT_FOUND - ".len());
+        assert!(ReplyCode::NotFound.text(&whole).ends_with('x'));
     }
 }

@@ -46,13 +46,16 @@ impl Session {
             }
             AMQPMethod::Get(get) => self.get(number, &get, effects),
             AMQPMethod::Recover(recover) => {
-                self.recover(number, recover.requeue, effects)?;
+                may_recover(recover.requeue)?;
+                // What is delivered again comes after it.
                 let ok = AMQPMethod::RecoverOk(basic::RecoverOk {});
                 self.reply(number, AMQPClass::Basic(ok));
+                self.recover(number, effects);
                 Ok(Flow::Done)
             }
             AMQPMethod::RecoverAsync(recover) => {
-                self.recover(number, recover.requeue, effects)?;
+                may_recover(recover.requeue)?;
+                self.recover(number, effects);
                 Ok(Flow::Done)
             }
             AMQPMethod::Publish(_)
@@ -293,22 +296,21 @@ impl Session {
     }
 
     /// Everything unacknowledged on the channel is delivered again.
-    fn recover(
-        &mut self,
-        number: u16,
-        requeue: bool,
-        effects: &mut Effects,
-    ) -> Result<(), Refusal> {
-        if !requeue {
-            return Err(Refusal::connection(
-                ReplyCode::NotImplemented,
-                "requeue=false",
-            ));
-        }
+    fn recover(&mut self, number: u16, effects: &mut Effects) {
         let unacked = self.outbox.take_all_unacked(number);
         self.requeue(unacked, effects);
         self.resume_channel(number, effects);
-        Ok(())
+    }
+}
+
+/// Delivering to the same consumer again is not implemented, as in RabbitMQ.
+fn may_recover(requeue: bool) -> Result<(), Refusal> {
+    match requeue {
+        true => Ok(()),
+        false => Err(Refusal::connection(
+            ReplyCode::NotImplemented,
+            "requeue=false",
+        )),
     }
 }
 

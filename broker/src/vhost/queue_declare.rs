@@ -22,6 +22,13 @@ pub struct QueueRequest<'a> {
     pub arguments: Vec<u8>,
 }
 
+impl QueueRequest<'_> {
+    /// An exclusive queue ends with its connection, whatever its client says.
+    fn is_durable(&self) -> bool {
+        self.durable && !self.exclusive
+    }
+}
+
 /// Arguments that must be the same when a queue is declared again.
 const COMPARED: [&str; 12] = [
     "x-expires",
@@ -61,7 +68,7 @@ impl Vhost {
             .map_err(|error| Refusal::precondition(error.text(name, &self.name)))?;
         self.check_properties(&request, arguments.queue_type)?;
         let attributes = Attributes {
-            durable: request.durable,
+            durable: request.is_durable(),
             exclusive: request.exclusive.then_some(connection),
             auto_delete: request.auto_delete,
             queue_type: arguments.queue_type,
@@ -167,7 +174,7 @@ impl Vhost {
                 format!("'{current}'"),
             ))
         };
-        flag("durable", request.durable, current.durable)?;
+        flag("durable", request.is_durable(), current.durable)?;
         flag("auto_delete", request.auto_delete, current.auto_delete)?;
         for name in COMPARED {
             let received = Table::new(&request.arguments).get(name);

@@ -42,6 +42,12 @@ async fn an_exclusive_queue_is_its_connections_alone_and_goes_with_it() {
     let owner = broker.connect().await;
     let channel = owner.channel().await;
     channel.queue("mine", exclusive()).await;
+    // To be durable means nothing to it, so that it is no other queue.
+    let durable_too = QueueDeclareOptions {
+        durable: true,
+        ..exclusive()
+    };
+    channel.queue("mine", durable_too).await;
     // Another channel of the connection may.
     owner.channel().await.publish("", "mine", b"x").await;
     let other = broker.connect().await;

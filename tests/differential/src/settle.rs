@@ -1,0 +1,190 @@
+//! Waiting until a step has had all its effects, without waiting for time: a broker that answers a
+//! question has done what was asked of it before. Channels are asked by channel.flow, queues by a
+//! passive declare. Queues of a real RabbitMQ are processes beside the channels, so both are asked in
+//! turn, until a round brings nothing new.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::codec::Field;
+use crate::connection::{Incoming, PATIENCE};
+use crate::link::{Channel, Link, News};
+use crate::observation::{Event, SILENT};
+use crate::player::Player;
+use crate::side::Answer;
+use crate::spec::{self, Method};
+
+/// How far a step reaches beyond the answer on its own channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effects {
+    Here,
+    Everywhere,
+    /// The broker learns of it by itself, some time.
+    Late,
+}
+
+impl Effects {
+    pub fn of(method: &Method) -> Effects {
+        match method.name {
+            "exchange.declare" | "exchange.bind" | "queue.declare" | "queue.bind" | "basic.get"
+            | "confirm.select" | "tx.select" | "channel.open" | "access.request" => Effects::Here,
+            _ => Effects::Everywhere,
+        }
+    }
+}
+
+const FEWEST_ROUNDS: usize = 2;
+const MOST_ROUNDS: usize = 40;
+
+/// For what is announced by nothing: a process that has ended, a log that is written.
+const LATE: Duration = Duration::from_millis(8);
+const SLOW: Duration = Duration::from_millis(30);
+
+impl Player<'_> {
+    pub fn settle(&mut self, effects: Effects) -> Result<()> {
+        self.flows()?;
+        self.flows()?;
+        if effects != Effects::Here {
+            let mut rounds = 0;
+            loop {
+                let before = self.seen.len();
+                if rounds == 0 && effects == Effects::Late {
+                    std::thread::sleep(LATE);
+                }
+                if self.slow {
+                    std::thread::sleep(SLOW);
+                }
+                self.queues()?;
+                self.flows()?;
+                self.flows()?;
+                rounds += 1;
+                let quiet = self.seen.len() == before;
+                if (quiet && rounds >= FEWEST_ROUNDS) || rounds >= MOST_ROUNDS {
+                    break;
+                }
+            }
+        }
+        self.confirms()
+    }
+
+    /// Asks every open channel of every connection.
+    pub fn flows(&mut self) -> Result<()> {
+        let flow = spec::method("channel.flow");
+        let active = vec![("active", Field::Number(1))];
+        for link in self.links.iter_mut().flatten().filter(|link| !link.closing) {
+            for (id, channel) in &mut link.channels {
+                if channel.may_be_asked() {
+                    channel.barriers += 1;
+                    link.wire.method(*id, flow, &active);
+                }
+            }
+        }
+        for connection in 0..self.links.len() {
+            self.on_link(connection, |link, other| answered(link, other))?;
+        }
+        Ok(())
+    }
+
+    /// Asks after every queue of the session, and forgets those that are gone.
+    fn queues(&mut self) -> Result<()> {
+        let mut kept = Vec::new();
+        for mut queue in std::mem::take(&mut self.queues) {
+            let owner = queue.owner.filter(|(connection, life)| {
+                let is_open = self.links.get(*connection).is_some_and(Option::is_some);
+                is_open && self.lives.get(*connection) == Some(life)
+            });
+            let answer = match (owner, queue.owner) {
+                (Some((connection, _)), _) => {
+                    let mut answer = None;
+                    self.on_link(connection, |link, other| {
+                        answer = link.ask_after(&queue.name, other)?;
+                        Ok(())
+                    })?;
+                    answer.unwrap_or(Answer::Locked)
+                }
+                (None, Some(_)) => match self.side.unlocked(&queue.name)? {
+                    true => {
+                        queue.owner = None;
+                        self.side.ask(&queue.name)?
+                    }
+                    false => Answer::Missing,
+                },
+                (None, None) => self.side.ask(&queue.name)?,
+            };
+            match answer {
+                Answer::Exists | Answer::Locked => kept.push(queue),
+                Answer::Missing => {}
+            }
+        }
+        self.queues.extend(kept);
+        Ok(())
+    }
+
+    /// Waits for the confirms that are due, and notes them as sets.
+    fn confirms(&mut self) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        for connection in 0..self.links.len() {
+            self.on_link(connection, |link, other| {
+                while !link.over && awaits_confirms(link) && Instant::now() < until {
+                    match link.wire.next(PATIENCE)? {
+                        Incoming::Method(arrived) => {
+                            let news = link.take(arrived);
+                            other(news);
+                        }
+                        Incoming::Ended => {
+                            link.over = true;
+                            other(News::ended());
+                        }
+                        Incoming::Nothing => break,
+                    }
+                }
+                let events = [link.confirms(), link.unconfirmed()].concat();
+                for event in events {
+                    other(News {
+                        event: Some(event),
+                        declared: None,
+                    });
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// A content that is not whole is not confirmed.
+fn awaits_confirms(link: &Link) -> bool {
+    let mut channels = link.channels.values();
+    channels.any(|channel| channel.may_be_asked() && !channel.unconfirmed.is_empty())
+}
+
+/// Reads until the barriers of all channels are answered.
+fn answered(link: &mut Link, other: &mut dyn FnMut(News)) -> Result<()> {
+    let waits = |channel: &Channel| channel.barriers > 0 || channel.waiting;
+    while !link.over && (link.closing || link.channels.values().any(waits)) {
+        match link.wire.next(PATIENCE)? {
+            Incoming::Method(arrived) => {
+                let news = link.take(arrived);
+                other(news);
+            }
+            Incoming::Ended => {
+                link.over = true;
+                other(News::ended());
+            }
+            Incoming::Nothing => {
+                for (id, channel) in &mut link.channels {
+                    if channel.barriers > 0 || channel.waiting {
+                        channel.barriers = 0;
+                        other(News {
+                            event: Some((*id, Event::plain(SILENT))),
+                            declared: None,
+                        });
+                    }
+                }
+                link.over = true;
+            }
+        }
+    }
+    Ok(())
+}

@@ -80,18 +80,6 @@ def _aiormq(place, _checkouts, url, report):
                    SUITES_AMQP_URL=url, PYTHONPATH=f"{SUITES / 'plugins'}:{source}")  # fmt: skip
 
 
-def _amqpstorm(place, _checkouts, url, report):
-    python = _pinned(place, "amqpstorm")
-    source = obtain.sdist(place / "source", python, "amqpstorm==3.1.4")
-    broker = urlsplit(url)
-    tests = source / "amqpstorm/tests/functional"
-    # The rest of the functional tests are about the management API.
-    files = ["basic", "exchange", "generic", "legacy", "queue", "tx"]
-    return _pytest(python, source, report, *[tests / f"test_{file}.py" for file in files],
-                   AMQP_HOST=broker.hostname, AMQP_USERNAME="guest", AMQP_PASSWORD="guest",
-                   AMQP_URI=url, AMQP_HTTP_URL="http://127.0.0.1:15672")  # fmt: skip
-
-
 def _amqplib(place, checkouts, url, report):
     source = obtain.repository(place / "tests", checkouts, "amqp-node/amqplib", "v2.0.1", "test")
     package = obtain.npm(place / "package", "amqplib@2.0.1")
@@ -122,7 +110,6 @@ ALL = [
     Suite("kombu", "5.7.0", _kombu),
     Suite("aio-pika", "10.2.1", _aio_pika),
     Suite("aiormq", "7.2.4", _aiormq),
-    Suite("amqpstorm", "3.1.4", _amqpstorm, knows_only_5672=True),
     Suite("amqplib", "2.0.1", _amqplib, knows_only_5672=True),
     Suite("amqp091-go", "1.5.0", _amqp091_go),
 ]

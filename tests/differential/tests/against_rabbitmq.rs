@@ -17,7 +17,7 @@ fn a_client_cannot_tell_warren_from_rabbitmq() {
         println!("rabbitmq-server is not installed: nothing was compared");
         return;
     };
-    let folder = tempfile::Builder::new();
+    let mut folder = tempfile::Builder::new();
     let folder = folder.prefix("warren-differential-").tempdir();
     let folder = folder.expect("a temporary folder");
     let peer = RabbitMq::start(&server, folder.path()).expect("RabbitMQ starts");

@@ -42,6 +42,8 @@ pub struct Queue {
     pub attributes: Attributes,
     home: Arc<Home>,
     deleted: AtomicBool,
+    /// Its definition is on disk, or never will be.
+    saved: AtomicBool,
     state: Mutex<QueueState>,
 }
 
@@ -160,6 +162,7 @@ impl Queue {
             attributes,
             home: Arc::clone(home),
             deleted: AtomicBool::new(false),
+            saved: AtomicBool::new(true),
             state: Mutex::new(state),
         }
     }
@@ -169,6 +172,14 @@ impl Queue {
         let mut state = self.state.lock();
         self.watch_for_disuse(&mut state);
         self.drain(&mut state, effects);
+    }
+
+    pub fn is_saved(&self) -> bool {
+        self.saved.load(Ordering::Acquire)
+    }
+
+    pub fn set_saved(&self, saved: bool) {
+        self.saved.store(saved, Ordering::Release);
     }
 
     pub fn is_deleted(&self) -> bool {

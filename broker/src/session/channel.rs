@@ -99,7 +99,7 @@ impl Session {
         };
         let channel_max = running.channel_max;
         let count = self.channels.len();
-        if channel_max != 0 && (number > channel_max || count >= usize::from(channel_max)) {
+        if channel_max != 0 && count >= usize::from(channel_max) {
             let text = format!(
                 "number of channels opened ({count}) has reached the negotiated channel_max \
                  ({channel_max})"

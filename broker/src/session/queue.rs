@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::access::Kind;
 use super::exchange::{not_default, without_line_ends};
-use super::{Flow, Session};
+use super::{Flow, Session, Then, Wait};
 use crate::amqp::reply::ReplyCode;
 use crate::amqp::table::{self, Table, Value};
 use crate::amqp::{AMQPClass, queue, short_string};
@@ -216,11 +216,25 @@ impl Session {
         }
         let queue = vhost.queue_for(&name, self.id)?;
         let (deleted, saved) = vhost.delete_queue(&queue, delete.if_unused, delete.if_empty)?;
-        tell_consumers(deleted.consumers);
+        let (own, others) = deleted
+            .consumers
+            .into_iter()
+            .partition(|consumer| Arc::ptr_eq(&consumer.outbox, &self.outbox));
+        tell_consumers(others);
         self.exclusive.retain(|known| known.id != queue.id);
         self.forget_consumers_of(&queue);
         effects.apply();
-        Ok(self.reply_saved(number, saved, delete.nowait, ok(deleted.messages)))
+        // Here delete-ok comes first, as in RabbitMQ.
+        match self.reply_saved(number, saved, delete.nowait, ok(deleted.messages)) {
+            Flow::Wait(Wait::Saved { done, then }) => {
+                let then = Then::Cancelled(Box::new(then), own);
+                Ok(Flow::Wait(Wait::Saved { done, then }))
+            }
+            flow @ (Flow::Done | Flow::Full | Flow::Wait(_)) => {
+                tell_consumers(own);
+                Ok(flow)
+            }
+        }
     }
 
     fn forget_consumers_of(&mut self, queue: &Queue) {

@@ -125,13 +125,28 @@ impl Vhost {
         self.commit(definitions)
     }
 
+    /// The same for a queue that is new: whoever declares it again meanwhile has to wait too.
+    fn save_new(&self, queue: &Arc<Queue>, definition: DefinitionChange) -> Saved {
+        queue.set_saved(false);
+        let queue = Arc::clone(queue);
+        self.commit_and(vec![definition], move || queue.set_saved(true))
+    }
+
     /// Everything that stands in the store's mailbox now, synced.
     fn after_all_before(&self) -> Saved {
         self.commit(Vec::new())
     }
 
     fn commit(&self, definitions: Vec<DefinitionChange>) -> Saved {
-        self.shared.commit(definitions)
+        self.commit_and(definitions, || {})
+    }
+
+    fn commit_and(
+        &self,
+        definitions: Vec<DefinitionChange>,
+        also: impl FnOnce() + Send + 'static,
+    ) -> Saved {
+        self.shared.commit_and(definitions, also)
     }
 
     /// Callers hold `changing`.
@@ -146,11 +161,20 @@ impl Vhost {
 
 impl Shared {
     fn commit(&self, definitions: Vec<DefinitionChange>) -> Saved {
+        self.commit_and(definitions, || {})
+    }
+
+    fn commit_and(
+        &self,
+        definitions: Vec<DefinitionChange>,
+        also: impl FnOnce() + Send + 'static,
+    ) -> Saved {
         let (done, saved) = oneshot::channel();
         self.home.store.commit(Move {
             definitions,
             synced: true,
             done: Some(Box::new(move || {
+                also();
                 // Nobody waits any more when the connection is gone.
                 let _ = done.send(());
             })),

@@ -61,7 +61,11 @@ impl Vhost {
         if let Some(queue) = self.queue(name) {
             self.check_equivalent_queue(&queue, &request, connection)?;
             queue.redeclared();
-            return Ok((queue, Saved::Nothing));
+            let saved = match queue.is_saved() {
+                true => Saved::Nothing,
+                false => self.after_all_before(),
+            };
+            return Ok((queue, saved));
         }
         self.check_queue_limit(name)?;
         let arguments = QueueArguments::parse(&request.arguments)
@@ -80,7 +84,7 @@ impl Vhost {
         let queue = self.apply_queue(id, name, attributes, &arguments, &Backlogs::new(), false);
         queue.redeclared();
         let saved = match self.queue_row(&queue) {
-            Some(row) => self.save(vec![row.put()]),
+            Some(row) => self.save_new(&queue, row.put()),
             None => Saved::Nothing,
         };
         Ok((queue, saved))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::definition::Definition;
 use super::exchange::Exchange;
 use super::policy::{Object, Origin, Policy, PolicyDefinition, alternate, combine, winner};
-use super::{DoorError, QueueArguments, Saved, Vhost};
+use super::{DoorError, QueueArguments, Saved, Vhost, check_name};
 use crate::queue::{Effects, Options, Queue};
 
 /// By origin and name: so they are gone through in the order of their names.
@@ -37,6 +37,7 @@ pub struct InForce {
 
 impl Vhost {
     pub fn set_policy(&self, origin: Origin, stated: PolicyDefinition) -> Result<Saved, DoorError> {
+        check_name(&stated.name)?;
         let policy = Policy::new(origin, stated).map_err(DoorError::InvalidPolicy)?;
         let mut effects = Effects::default();
         let saved = {

@@ -16,11 +16,8 @@ pub(super) struct Policies(BTreeMap<(Origin, String), Policy>);
 
 impl Policies {
     fn of(&self, origin: Origin) -> impl Iterator<Item = &Policy> {
-        let of_origin = move |key: &&(Origin, String)| key.0 == origin;
-        let entries = self.0.iter();
-        entries
-            .filter(move |(key, _)| of_origin(key))
-            .map(|(_, policy)| policy)
+        let of_origin = self.0.iter().filter(move |((by, _), _)| *by == origin);
+        of_origin.map(|(_, policy)| policy)
     }
 
     fn winner(&self, origin: Origin, object: Object, name: &str) -> Option<&Policy> {

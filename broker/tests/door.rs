@@ -405,8 +405,7 @@ fn a_deleted_vhost_takes_its_connections_queues_and_permissions_with_it() {
     );
     let twice = house.broker.create_vhost("shop", Metadata::default());
     assert_eq!(twice.err(), Some(DoorError::VhostExists("shop".to_owned())));
-    let refused = house.connect("shop");
-    refused.is_closed_with(
+    house.connect("shop").is_closed_with(
         530,
         "NOT_ALLOWED - access to vhost 'shop' refused for user 'ann'",
     );

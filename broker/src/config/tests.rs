@@ -219,7 +219,7 @@ fn a_policy_that_could_not_be_set_is_refused_with_its_line() {
     );
     assert_eq!(
         policy("definition = 5"),
-        "warren.toml:4: policies[0].definition: expected a table, found a number"
+        "warren.toml:4: policies[0].definition: expected a table, found an integer"
     );
     let text = policy("definition = { max-length = 5 }\nvhost = 'none'\napply_to = 'queue'");
     assert!(

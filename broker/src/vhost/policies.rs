@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::definition::Definition;
 use super::exchange::Exchange;
 use super::policy::{Object, Origin, Policy, PolicyDefinition, alternate, combine, winner};
-use super::{DoorError, QueueArguments, Saved, Vhost};
+use super::{DoorError, QueueArguments, Saved, Vhost, check_name};
 use crate::queue::{Effects, Options, Queue};
 
 /// By origin and name: so they are gone through in the order of their names.
@@ -16,11 +16,8 @@ pub(super) struct Policies(BTreeMap<(Origin, String), Policy>);
 
 impl Policies {
     fn of(&self, origin: Origin) -> impl Iterator<Item = &Policy> {
-        let of_origin = move |key: &&(Origin, String)| key.0 == origin;
-        let entries = self.0.iter();
-        entries
-            .filter(move |(key, _)| of_origin(key))
-            .map(|(_, policy)| policy)
+        let of_origin = self.0.iter().filter(move |((by, _), _)| *by == origin);
+        of_origin.map(|(_, policy)| policy)
     }
 
     fn winner(&self, origin: Origin, object: Object, name: &str) -> Option<&Policy> {
@@ -37,6 +34,7 @@ pub struct InForce {
 
 impl Vhost {
     pub fn set_policy(&self, origin: Origin, stated: PolicyDefinition) -> Result<Saved, DoorError> {
+        check_name(&stated.name)?;
         let policy = Policy::new(origin, stated).map_err(DoorError::InvalidPolicy)?;
         let mut effects = Effects::default();
         let saved = {

@@ -193,7 +193,7 @@ pub fn combine(
     let routing_key = arguments
         .dead_letter_routing_key
         .as_deref()
-        .or_else(|| said.text(Key::DeadLetterRoutingKey));
+        .or_else(|| said.text(Key::DeadLetterRouting));
     let dead_letter = exchange.map(|exchange| {
         Arc::new(DeadLetterTo {
             exchange: Arc::from(exchange),

@@ -13,7 +13,7 @@ pub(super) enum Key {
     AlternateExchange,
     ConsumerTimeout,
     DeadLetterExchange,
-    DeadLetterRoutingKey,
+    DeadLetterRouting,
     DeadLetterStrategy,
     DelayedMessage,
     DelayedRetryMax,
@@ -46,7 +46,7 @@ const KEYS: [Key; 35] = [
     Key::AlternateExchange,
     Key::ConsumerTimeout,
     Key::DeadLetterExchange,
-    Key::DeadLetterRoutingKey,
+    Key::DeadLetterRouting,
     Key::DeadLetterStrategy,
     Key::DelayedMessage,
     Key::DelayedRetryMax,
@@ -89,7 +89,7 @@ impl Key {
             Key::AlternateExchange => "alternate-exchange",
             Key::ConsumerTimeout => "consumer-timeout",
             Key::DeadLetterExchange => "dead-letter-exchange",
-            Key::DeadLetterRoutingKey => "dead-letter-routing-key",
+            Key::DeadLetterRouting => "dead-letter-routing-key",
             Key::DeadLetterStrategy => "dead-letter-strategy",
             Key::DelayedMessage => "delayed-message",
             Key::DelayedRetryMax => "delayed-retry-max",
@@ -138,7 +138,7 @@ impl Key {
             Key::AlternateExchange
             | Key::ConsumerTimeout
             | Key::DeadLetterExchange
-            | Key::DeadLetterRoutingKey
+            | Key::DeadLetterRouting
             | Key::DeadLetterStrategy
             | Key::DelayedMessage
             | Key::DelayedRetryMax
@@ -159,88 +159,84 @@ impl Key {
         }
     }
 
-    /// What is said of a value that is none, behind it and a space; none when it is one.
-    fn complaint(self, value: &Value) -> Option<&'static str> {
-        let (right, complaint) = match self {
-            Key::AlternateExchange => (value.is_string(), "is not a valid alternate exchange name"),
-            Key::ConsumerTimeout => (is_integer(value, 0..), "is not a valid consumer timeout"),
-            Key::DeadLetterExchange => (
-                value.is_string(),
-                "is not a valid dead letter exchange name",
-            ),
-            Key::DeadLetterRoutingKey => {
-                (value.is_string(), "is not a valid dead letter routing key")
+    fn takes(self, value: &Value) -> bool {
+        match self {
+            Key::AlternateExchange
+            | Key::DeadLetterExchange
+            | Key::DeadLetterRouting
+            | Key::FederationUpstream
+            | Key::FederationUpstreamPattern
+            | Key::FederationUpstreamSet => value.is_string(),
+            Key::ConsumerTimeout
+            | Key::DelayedRetryMax
+            | Key::DelayedRetryMin
+            | Key::InitialClusterSize
+            | Key::MaxInMemoryBytes
+            | Key::MaxInMemoryLength
+            | Key::MaxLength
+            | Key::MaxLengthBytes
+            | Key::MessageTtl
+            | Key::TargetGroupSize => is_integer(value, 0..),
+            Key::DeadLetterStrategy => is_one_of(value, &["at-most-once", "at-least-once"]),
+            Key::DelayedMessage => value.is_boolean(),
+            Key::DelayedRetryType => is_one_of(value, &["disabled", "all", "failed", "returned"]),
+            // Negative is no limit.
+            Key::DeliveryLimit => is_integer(value, ..),
+            Key::Expires => is_integer(value, 1..),
+            Key::MaxAge => value.as_str().is_some_and(|age| parse_age(age).is_some()),
+            // Whatever it is has no effect, and must not fail an import.
+            Key::Mirroring(_) => true,
+            Key::Overflow => {
+                let choices = ["drop-head", "reject-publish", "reject-publish-dlx"];
+                is_one_of(value, &choices)
             }
-            Key::DeadLetterStrategy => (
-                is_one_of(value, &["at-most-once", "at-least-once"]),
-                "is not a valid dead letter strategy",
-            ),
-            Key::DelayedMessage => (value.is_boolean(), "is not a valid delayed-message value"),
-            Key::DelayedRetryMax | Key::DelayedRetryMin => {
-                (is_integer(value, 0..), "is not a valid delayed retry delay")
+            Key::QueueLeaderLocator => {
+                let choices = ["client-local", "balanced", "random", "least-leaders"];
+                is_one_of(value, &choices)
             }
-            Key::DelayedRetryType => (
-                is_one_of(value, &["disabled", "all", "failed", "returned"]),
-                "is not a valid delayed retry type",
-            ),
-            Key::DeliveryLimit => (is_integer(value, ..), "is not a valid delivery limit"),
-            Key::Expires => (is_integer(value, 1..), "is not a valid queue expiry"),
+            Key::QueueMasterLocator => is_one_of(value, &["min-masters", "client-local", "random"]),
+            Key::QueueMode => is_one_of(value, &["default", "lazy"]),
+            Key::QueueVersion => is_integer(value, 1..=2),
+            Key::StreamFilterSizeBytes => is_integer(value, 16..=255),
+            Key::StreamMaxSegmentSizeBytes => is_integer(value, 0..=MAX_SEGMENT),
+        }
+    }
+
+    /// What is said of a value that it does not take, behind that value and a space.
+    fn complaint(self) -> &'static str {
+        match self {
+            Key::AlternateExchange => "is not a valid alternate exchange name",
+            Key::ConsumerTimeout => "is not a valid consumer timeout",
+            Key::DeadLetterExchange => "is not a valid dead letter exchange name",
+            Key::DeadLetterRouting => "is not a valid dead letter routing key",
+            Key::DeadLetterStrategy => "is not a valid dead letter strategy",
+            Key::DelayedMessage => "is not a valid delayed-message value",
+            Key::DelayedRetryMax | Key::DelayedRetryMin => "is not a valid delayed retry delay",
+            Key::DelayedRetryType => "is not a valid delayed retry type",
+            Key::DeliveryLimit => "is not a valid delivery limit",
+            Key::Expires => "is not a valid queue expiry",
             Key::FederationUpstream
             | Key::FederationUpstreamPattern
-            | Key::FederationUpstreamSet => (value.is_string(), "is not a valid name or pattern"),
-            Key::InitialClusterSize => (is_integer(value, 0..), "is not a valid cluster size"),
-            Key::MaxAge => (
-                value.as_str().is_some_and(|age| parse_age(age).is_some()),
-                "is not a valid max age",
-            ),
-            Key::MaxInMemoryBytes | Key::MaxInMemoryLength => (
-                is_integer(value, 0..),
-                "is not a valid maximum memory in bytes",
-            ),
-            Key::MaxLength => (is_integer(value, 0..), "is not a valid maximum length"),
-            Key::MaxLengthBytes => (
-                is_integer(value, 0..),
-                "is not a valid maximum length in bytes",
-            ),
-            Key::MessageTtl => (is_integer(value, 0..), "is not a valid message TTL"),
-            // Whatever it is has no effect, and must not fail an import.
-            Key::Mirroring(_) => (true, ""),
-            Key::Overflow => (
-                is_one_of(
-                    value,
-                    &["drop-head", "reject-publish", "reject-publish-dlx"],
-                ),
-                "is not a valid overflow value",
-            ),
-            Key::QueueLeaderLocator => (
-                is_one_of(
-                    value,
-                    &["client-local", "balanced", "random", "least-leaders"],
-                ),
-                "is not a valid queue leader locator value",
-            ),
-            Key::QueueMasterLocator => (
-                is_one_of(value, &["min-masters", "client-local", "random"]),
-                "invalid queue-master-locator value",
-            ),
-            Key::QueueMode => (
-                is_one_of(value, &["default", "lazy"]),
-                "is not a valid queue-mode value",
-            ),
-            Key::QueueVersion => (
-                is_integer(value, 1..=2),
-                "is not a valid queue-version value",
-            ),
-            Key::StreamFilterSizeBytes => {
-                (is_integer(value, 16..=255), "is not a valid filter size")
+            | Key::FederationUpstreamSet => "is not a valid name or pattern",
+            Key::InitialClusterSize => "is not a valid cluster size",
+            Key::MaxAge => "is not a valid max age",
+            Key::MaxInMemoryBytes | Key::MaxInMemoryLength => {
+                "is not a valid maximum memory in bytes"
             }
-            Key::StreamMaxSegmentSizeBytes => (
-                is_integer(value, 0..=MAX_SEGMENT),
-                "is not a valid segment size",
-            ),
-            Key::TargetGroupSize => (is_integer(value, 0..), "is not a valid target group size"),
-        };
-        (!right).then_some(complaint)
+            Key::MaxLength => "is not a valid maximum length",
+            Key::MaxLengthBytes => "is not a valid maximum length in bytes",
+            Key::MessageTtl => "is not a valid message TTL",
+            Key::Mirroring(_) => "is not a valid value",
+            Key::Overflow => "is not a valid overflow value",
+            Key::QueueLeaderLocator => "is not a valid queue leader locator value",
+            // RabbitMQ says it like this.
+            Key::QueueMasterLocator => "invalid queue-master-locator value",
+            Key::QueueMode => "is not a valid queue-mode value",
+            Key::QueueVersion => "is not a valid queue-version value",
+            Key::StreamFilterSizeBytes => "is not a valid filter size",
+            Key::StreamMaxSegmentSizeBytes => "is not a valid segment size",
+            Key::TargetGroupSize => "is not a valid target group size",
+        }
     }
 
     fn is_for(self, queue_type: QueueType) -> bool {
@@ -256,7 +252,7 @@ impl Key {
             Key::Expires
             | Key::MessageTtl
             | Key::DeadLetterExchange
-            | Key::DeadLetterRoutingKey
+            | Key::DeadLetterRouting
             | Key::MaxLength
             | Key::MaxInMemoryLength
             | Key::MaxInMemoryBytes
@@ -296,11 +292,8 @@ pub(super) fn check(origin: Origin, definition: &Map<String, Value>) -> Result<(
         });
         match key {
             None => unknown.push(name),
-            Some(key) => {
-                if let Some(complaint) = key.complaint(value) {
-                    return Err(format!("{} {complaint}", erlang::term(value)));
-                }
-            }
+            Some(key) if key.takes(value) => {}
+            Some(key) => return Err(format!("{} {}", erlang::term(value), key.complaint())),
         }
     }
     if unknown.is_empty() {

@@ -232,7 +232,8 @@ impl Outbox {
         let Some(channel) = slot.and_then(Option::as_mut) else {
             return Delivered::Gone;
         };
-        let counted = channel.prefetch != 0 && !delivery.no_ack;
+        // Those that do not acknowledge are held back too, as in RabbitMQ.
+        let counted = channel.prefetch != 0 && delivery.consumer.is_some();
         if counted && channel.prefetch_used >= channel.prefetch {
             return Delivered::NoCredit;
         }

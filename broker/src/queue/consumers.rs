@@ -33,8 +33,8 @@ pub enum ConsumeRefusal {
 pub(super) struct Consumers {
     slots: Vec<Option<Member>>,
     free: Vec<u32>,
-    /// Who is served next, the highest priority first. A consumer that cannot take more leaves its
-    /// ring until it can.
+    /// Who is served next, the highest priority first. A consumer that turns out to have no credit
+    /// when its turn comes leaves its ring until it has, as in RabbitMQ.
     rings: Vec<Ring>,
     turns: Turns,
     last_serial: u64,
@@ -164,8 +164,14 @@ impl Consumers {
 
     /// Whose turn it is, if anybody can take a message.
     pub fn front(&mut self) -> Option<&mut Member> {
-        let slot = *self.foremost()?.front()?;
-        self.slots.get_mut(slot as usize)?.as_mut()
+        loop {
+            let slot = *self.foremost()?.front()?;
+            let member = self.slots.get(slot as usize)?.as_ref()?;
+            if member.has_credit() {
+                return self.slots.get_mut(slot as usize)?.as_mut();
+            }
+            self.park();
+        }
     }
 
     fn foremost(&mut self) -> Option<&mut VecDeque<u32>> {
@@ -191,16 +197,7 @@ impl Consumers {
         let Some(ring) = rings.find(|ring| !ring.slots.is_empty()) else {
             return;
         };
-        let Some(slot) = ring.slots.pop_front() else {
-            return;
-        };
-        let Some(member) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else {
-            return;
-        };
-        member.in_ring = member.has_credit();
-        if member.in_ring {
-            ring.slots.push_back(slot);
-        }
+        ring.slots.rotate_left(1);
     }
 
     /// The one in front cannot take more for now; `resume` brings it back.

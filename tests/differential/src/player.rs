@@ -21,6 +21,9 @@ pub const NEVER_OPENED: u16 = 50;
 /// After octets that need be no frame.
 const LAST_WORDS: Duration = Duration::from_millis(150);
 
+/// How long a broker may take to close a socket after its connection.close.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 /// More messages than a session leaves in a queue.
 const DRAIN_LIMIT: usize = 300;
 
@@ -276,7 +279,11 @@ impl Player<'_> {
         let mut news = Vec::new();
         let worked = work(&mut link, &mut |one| news.push(one));
         if link.over {
-            linger(&mut link.wire);
+            // Who has asked for the end also closes the socket.
+            if !link.closing {
+                linger(&mut link.wire);
+            }
+            link.wire.shut();
         } else {
             self.links[connection] = Some(link);
         }
@@ -416,9 +423,8 @@ fn listen(link: &mut Link, patience: Duration, other: &mut dyn FnMut(News)) -> R
 
 /// The broker has said goodbye: its end of the socket closes when it is done.
 fn linger(wire: &mut Connection) {
-    let until = Instant::now() + Duration::from_secs(2);
-    while Instant::now() < until && matches!(wire.next(PATIENCE), Ok(Incoming::Method(_))) {}
-    wire.shut();
+    let until = Instant::now() + GOODBYE;
+    while Instant::now() < until && matches!(wire.next(GOODBYE), Ok(Incoming::Method(_))) {}
 }
 
 fn put_content(

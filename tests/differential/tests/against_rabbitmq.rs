@@ -17,9 +17,10 @@ fn a_client_cannot_tell_warren_from_rabbitmq() {
         println!("rabbitmq-server is not installed: nothing was compared");
         return;
     };
-    let mut folder = tempfile::Builder::new();
-    let folder = folder.prefix("warren-differential-").tempdir();
-    let folder = folder.expect("a temporary folder");
+    let folder = tempfile::Builder::new()
+        .prefix("warren-differential-")
+        .tempdir()
+        .expect("a temporary folder");
     let peer = RabbitMq::start(&server, folder.path()).expect("RabbitMQ starts");
     let broker = Broker::start(Options::default());
     let plan = Plan {

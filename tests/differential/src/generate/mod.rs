@@ -34,9 +34,11 @@ pub enum Feature {
     Alternate,
     /// Names that are not UTF-8
     Octets,
+    /// Several consumers of one queue
+    Rotation,
 }
 
-pub const FEATURES: [(&str, Feature); 15] = [
+pub const FEATURES: [(&str, Feature); 16] = [
     ("ttl", Feature::Ttl),
     ("expires", Feature::Expires),
     ("dead-letter", Feature::DeadLetter),
@@ -52,6 +54,7 @@ pub const FEATURES: [(&str, Feature); 15] = [
     ("transactions", Feature::Transactions),
     ("alternate", Feature::Alternate),
     ("octets", Feature::Octets),
+    ("rotation", Feature::Rotation),
 ];
 
 /// What Warren has.

@@ -30,6 +30,7 @@ pub struct Exchange {
 pub struct Consumer {
     pub place: Place,
     pub tag: String,
+    pub queue: String,
 }
 
 #[derive(Clone, Debug)]
@@ -61,6 +62,9 @@ pub struct Model {
     generated: usize,
     /// Something in the session runs out within milliseconds.
     pub timed: bool,
+    /// Connections may end as a whole. RabbitMQ ends their channels in any order, and what one gives
+    /// back another may still take, so that only one channel of each receives.
+    pub lone: bool,
 }
 
 /// A time to live that has passed after a pause, and the pause: apart enough that a busy machine
@@ -84,6 +88,7 @@ impl Model {
         let timed = timed && random.percent(20);
         let all: [Place; 5] = [(0, 1), (0, 2), (1, 1), (1, 2), (2, 1)];
         let count = 2 + random.below(4);
+        let lone = random.percent(50);
         Model {
             random,
             features,
@@ -99,10 +104,12 @@ impl Model {
             names: 0,
             generated: 0,
             timed,
+            lone,
         }
     }
 
     pub fn session(&mut self, profile: Profile) {
+        self.lone |= profile == Profile::Hostile;
         for _ in 0..1 + self.random.below(3) {
             self.declare_queue();
         }
@@ -131,7 +138,7 @@ impl Model {
         connections.dedup();
         // Deliveries that are not settled come back.
         for connection in connections {
-            if self.random.percent(50) {
+            if self.lone && self.random.percent(50) {
                 self.steps.push(Step {
                     connection,
                     channel: 0,
@@ -227,6 +234,15 @@ impl Model {
             None => places.collect(),
         };
         self.random.pick(&places).copied().unwrap_or((0, 1))
+    }
+
+    /// Where something is received from the queue of that owner.
+    pub fn receiving_place(&mut self, owner: Option<usize>) -> Place {
+        let place = self.place_of(owner);
+        match self.lone {
+            true => (place.0, 1),
+            false => place,
+        }
     }
 
     pub fn fresh(&mut self, letter: char) -> String {

@@ -180,7 +180,11 @@ impl Model {
         let Some(queue) = self.queue() else {
             return;
         };
-        let place = self.place_of(queue.owner);
+        let is_taken = self.consumers.iter().any(|one| one.queue == queue.name);
+        if is_taken && !self.features.has(Feature::Rotation) {
+            return self.publish_somewhere();
+        }
+        let place = self.receiving_place(queue.owner);
         let generated = self.random.percent(10);
         let tag = match generated {
             true => String::new(),
@@ -205,7 +209,8 @@ impl Model {
         } else {
             tag
         };
-        self.consumers.push(Consumer { place, tag });
+        let queue = queue.name;
+        self.consumers.push(Consumer { place, tag, queue });
         self.receivers.push(place);
     }
 
@@ -213,7 +218,7 @@ impl Model {
         let name = self.queue_name();
         let owner = self.queues.iter().find(|one| one.name == name);
         let owner = owner.and_then(|one| one.owner);
-        let place = self.place_of(owner);
+        let place = self.receiving_place(owner);
         let mut fields = vec![("queue", text(name))];
         if self.random.percent(40) {
             fields.push(("no-ack", flag(true)));
@@ -367,7 +372,7 @@ impl Model {
             ("reply-code", Field::Number(200)),
             ("reply-text", text("bye")),
         ];
-        match self.random.below(10) {
+        match self.random.below(if self.lone { 10 } else { 6 }) {
             0..6 => {
                 self.modes.remove(&place);
                 self.call(place, "channel.close", close);

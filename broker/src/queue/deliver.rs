@@ -303,6 +303,8 @@ impl Queue {
         } else if entry.stored {
             self.home.store.settle(self.id, &[entry.seq]);
         }
+        // What stands in front now may have a time of its own.
+        self.expire(&mut state, effects);
         self.prefetch_page(&mut state);
         Got::Sent
     }

@@ -1,5 +1,6 @@
 //! Calls queues when they have asked to be called. Not what they do then.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub(super) async fn run(schedule: Arc<Schedule>, broker: Arc<Broker>, clock: Arc
         };
         tokio::select! {
             () = tokio::time::sleep(sleep.min(LONGEST_SLEEP)) => {}
-            () = schedule.earlier() => {}
+            () = poll_fn(|context| schedule.poll_earlier(context)) => {}
         }
     }
 }

@@ -197,23 +197,7 @@ impl Session {
             confirm,
         };
         let mut route = std::mem::take(&mut self.publisher.route);
-        let name = match &self.publisher.last {
-            LastTarget::Exchange(exchange) => {
-                route.start(exchange, Moment::Publish, further_keys);
-                Arc::clone(&exchange.name)
-            }
-            LastTarget::Queue(queue) => {
-                route.clear();
-                route.add_queue(queue);
-                self.add_by_name(&mut route, &further_keys)?;
-                Arc::clone(&self.publisher.default_name)
-            }
-            LastTarget::None => {
-                route.clear();
-                self.add_by_name(&mut route, &further_keys)?;
-                Arc::clone(&self.publisher.default_name)
-            }
-        };
+        let name = self.set_out(&mut route, further_keys)?;
         let message = MessageView {
             exchange: &name,
             routing_key,
@@ -437,6 +421,27 @@ impl Session {
         }
         self.publisher.last = LastTarget::Exchange(found);
         Ok(())
+    }
+
+    /// Where the walk begins; the name of the exchange.
+    fn set_out(&self, route: &mut Route, further_keys: Vec<String>) -> Result<Arc<str>, Refusal> {
+        match &self.publisher.last {
+            LastTarget::Exchange(exchange) => {
+                route.start(exchange, Moment::Publish, further_keys);
+                Ok(Arc::clone(&exchange.name))
+            }
+            LastTarget::Queue(queue) => {
+                route.clear();
+                route.add_queue(queue);
+                self.add_by_name(route, &further_keys)?;
+                Ok(Arc::clone(&self.publisher.default_name))
+            }
+            LastTarget::None => {
+                route.clear();
+                self.add_by_name(route, &further_keys)?;
+                Ok(Arc::clone(&self.publisher.default_name))
+            }
+        }
     }
 
     /// Keys on the default exchange are names of queues.

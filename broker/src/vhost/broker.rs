@@ -53,24 +53,8 @@ impl Broker {
             clean,
             run,
         } = recovered;
-        let shared = Arc::new(Shared {
-            home: Arc::new(Home {
-                store: parts.store,
-                pressure: parts.pressure,
-                clock: Arc::clone(&parts.clock),
-                schedule: parts.schedule,
-                office: Office::default(),
-                run,
-            }),
-            types: parts.types,
-            registry: Arc::new(QueueRegistry::default()),
-            connections: Arc::default(),
-            clock: parts.clock,
-            entropy: parts.entropy,
-            last_exchange: AtomicU64::new(0),
-        });
         let broker = Broker {
-            shared,
+            shared: Arc::new(Shared::new(parts, run)),
             vhosts: RwLock::default(),
             changing_vhosts: Mutex::default(),
             last_connection: AtomicU64::new(0),
@@ -239,6 +223,25 @@ impl Broker {
 }
 
 impl Shared {
+    fn new(parts: Parts, run: u64) -> Shared {
+        Shared {
+            home: Arc::new(Home {
+                store: parts.store,
+                pressure: parts.pressure,
+                clock: Arc::clone(&parts.clock),
+                schedule: parts.schedule,
+                office: Office::default(),
+                run,
+            }),
+            types: parts.types,
+            registry: Arc::new(QueueRegistry::default()),
+            connections: Arc::default(),
+            clock: parts.clock,
+            entropy: parts.entropy,
+            last_exchange: AtomicU64::new(0),
+        }
+    }
+
     /// RabbitMQ's form: a prefix and 22 characters.
     pub fn random_name(&self, prefix: &str) -> String {
         use base64::Engine as _;

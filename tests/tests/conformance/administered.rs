@@ -115,13 +115,15 @@ async fn a_user_has_as_many_connections_and_channels_as_its_limits_say() {
         "NOT_ALLOWED - connection refused for user 'ann': user connection limit (2) is reached",
     );
     let channel = first.channel().await;
-    second.channel().await;
+    // A channel goes with its last handle.
+    let kept = second.channel().await;
     let refused = second.create_channel().await.expect_err("one too many");
     Refused::from(refused).is(
         530,
         "NOT_ALLOWED - number of channels opened for user 'ann' has reached the maximum allowed \
          user limit of (2)",
     );
+    drop(kept);
     channel.fence().await;
 }
 

@@ -1,5 +1,5 @@
-//! A queue: a lock around its state, and the order in which what happens under that lock reaches
-//! the consumer's outbox and the store's mailbox. Not topology (see `vhost/`), not disk.
+//! A queue or a stream: a lock around its state, and the order in which what happens under that lock
+//! reaches the consumer's outbox and the store's mailbox. Not topology (see `vhost/`), not disk.
 
 mod backlog;
 mod consumers;
@@ -12,6 +12,7 @@ mod registry;
 mod schedule;
 mod settle;
 mod state;
+mod stream;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +30,8 @@ pub use schedule::Schedule;
 pub use settle::{Reserved, Returned, Settle};
 pub use state::Beginning;
 use state::QueueState;
+pub use stream::{Filter, Offset, Reading};
+use stream::{StreamState, Streaming};
 
 use crate::clock::Clock;
 use crate::names::{ConnectionId, QueueId, Seq};
@@ -42,7 +45,15 @@ pub struct Queue {
     pub attributes: Attributes,
     home: Arc<Home>,
     deleted: AtomicBool,
-    state: Mutex<QueueState>,
+    inside: Inside,
+}
+
+/// What a queue is, behind its one lock.
+enum Inside {
+    /// Messages are here until they are settled.
+    Line(Mutex<QueueState>),
+    /// Messages stay, and each consumer reads them at its own place.
+    Stream(Mutex<StreamState>),
 }
 
 /// What all queues of a broker have in common.
@@ -152,7 +163,16 @@ impl Queue {
         home: &Arc<Home>,
         beginning: Beginning<'_>,
     ) -> Queue {
-        let state = QueueState::new(home.run, home.clock.now(), beginning);
+        let inside = match attributes.queue_type {
+            QueueType::Classic | QueueType::Quorum => {
+                let state = QueueState::new(home.run, home.clock.now(), beginning);
+                Inside::Line(Mutex::new(state))
+            }
+            QueueType::Stream => {
+                let state = StreamState::new(beginning.recovered, &beginning.options);
+                Inside::Stream(Mutex::new(state))
+            }
+        };
         Queue {
             id,
             name,
@@ -160,13 +180,16 @@ impl Queue {
             attributes,
             home: Arc::clone(home),
             deleted: AtomicBool::new(false),
-            state: Mutex::new(state),
+            inside,
         }
     }
 
     /// After it is in the registry: messages of an earlier run may be due, or the queue itself.
     pub fn begin(&self, effects: &mut Effects) {
-        let mut state = self.state.lock();
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(stream) => return Streaming::of(self, stream).begin(),
+        };
         self.watch_for_disuse(&mut state);
         self.drain(&mut state, effects);
     }
@@ -176,12 +199,18 @@ impl Queue {
     }
 
     pub fn counts(&self) -> Counts {
-        self.state.lock().counts()
+        match &self.inside {
+            Inside::Line(state) => state.lock().counts(),
+            Inside::Stream(stream) => Streaming::of(self, stream).counts(),
+        }
     }
 
-    /// Throws away what is ready; what is unacknowledged stays.
+    /// Throws away what is ready; what is unacknowledged stays. Streams are not purged.
     pub fn purge(&self) -> u64 {
-        let mut state = self.state.lock();
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(_) => return 0,
+        };
         let purged = state.backlog.clear();
         // Under the lock, so that a later publish stands behind the purge in the mailbox.
         if !purged.stored.is_empty() {
@@ -196,7 +225,10 @@ impl Queue {
     /// Ends the queue, unless it is in use or not empty where the caller asked for that. Its rows in
     /// the store go with `forget`.
     pub fn delete(&self, if_unused: bool, if_empty: bool) -> Result<Deleted, DeleteRefusal> {
-        let mut state = self.state.lock();
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(stream) => return Ok(Streaming::of(self, stream).delete()),
+        };
         // Under the lock: what is published or consumed from now on finds the queue deleted.
         if if_unused && state.consumers.len() > 0 {
             return Err(DeleteRefusal::InUse);
@@ -227,7 +259,10 @@ impl Queue {
 
     /// At a clean stop: remembers which ready messages were delivered before.
     pub fn note_redelivered(&self) {
-        let seqs: Vec<Seq> = self.state.lock().backlog.redelivered_in_store();
+        let seqs: Vec<Seq> = match &self.inside {
+            Inside::Line(state) => state.lock().backlog.redelivered_in_store(),
+            Inside::Stream(_) => return,
+        };
         if !seqs.is_empty() {
             self.home.store.mark_redelivered(self.id, &seqs);
         }

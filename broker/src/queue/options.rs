@@ -51,10 +51,14 @@ pub struct Options {
     pub expires: Option<Millis>,
     /// Of ready messages, here and below.
     pub max_length: Option<u64>,
-    /// Of their bodies.
+    /// Of their bodies. A stream drops what is over, in segments.
     pub max_length_bytes: Option<u64>,
     pub overflow: Overflow,
     pub dead_letter: Option<Arc<DeadLetterTo>>,
     /// A message that has come back more often than this is not delivered again.
     pub delivery_limit: Option<u32>,
+    /// Of a stream: how long its messages stay.
+    pub max_age: Option<Millis>,
+    /// Of a stream: by how much at once, at most, it is dropped.
+    pub max_segment_bytes: Option<u64>,
 }

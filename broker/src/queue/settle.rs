@@ -2,7 +2,7 @@
 
 use super::backlog::{Body, Entry};
 use super::state::QueueState;
-use super::{Effects, Publishing, Queue, QueueType, Reason};
+use super::{Effects, Inside, Publishing, Queue, QueueType, Reason, Streaming};
 use crate::clock::Expiry;
 use crate::names::Seq;
 use crate::outbox::{Place, Unacked, Unsent};
@@ -46,7 +46,7 @@ impl From<Returned> for Entry {
     fn from(returned: Returned) -> Entry {
         let stored = match returned.place {
             Place::Store(_) => true,
-            Place::Memory(_) => false,
+            Place::Memory(_) | Place::Stream => false,
         };
         Entry {
             seq: returned.seq,
@@ -80,7 +80,13 @@ pub struct Reserved {
 impl Queue {
     /// These messages of this queue are settled, and their consumers may get others.
     pub fn settle(&self, settled: &[Unacked], how: Settle, effects: &mut Effects) {
-        let mut state = self.state.lock();
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(stream) => {
+                let keys = settled.iter().map(|unacked| unacked.consumer);
+                return Streaming::of(self, stream).settled(keys, effects);
+            }
+        };
         state.unacked = state.unacked.saturating_sub(settled.len() as u64);
         for key in settled.iter().filter_map(|unacked| unacked.consumer) {
             state.consumers.acked(key);
@@ -111,7 +117,7 @@ impl Queue {
         let seqs: Vec<Seq> = places
             .filter_map(|(place, seq)| match place {
                 Place::Store(_) => Some(seq),
-                Place::Memory(_) => None,
+                Place::Memory(_) | Place::Stream => None,
             })
             .collect();
         if seqs.is_empty() || self.is_deleted() {
@@ -122,7 +128,13 @@ impl Queue {
 
     /// Messages go back to where they were, and are redelivered from there.
     pub fn requeue(&self, mut returned: Vec<Returned>, effects: &mut Effects) {
-        let mut state = self.state.lock();
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(stream) => {
+                let keys = returned.iter().map(|message| message.consumer);
+                return Streaming::of(self, stream).settled(keys, effects);
+            }
+        };
         state.unacked = state.unacked.saturating_sub(returned.len() as u64);
         returned.sort_by_key(|message| message.seq);
         let mut entries = Vec::with_capacity(returned.len());
@@ -189,7 +201,11 @@ impl Queue {
                 },
             )
             .collect::<Vec<_>>();
-        self.state.lock().unacked += returned.len() as u64;
+        match &self.inside {
+            Inside::Line(state) => state.lock().unacked += returned.len() as u64,
+            // Its consumers acknowledge, and nothing comes back.
+            Inside::Stream(_) => return,
+        }
         self.requeue(returned, effects);
     }
 
@@ -199,7 +215,10 @@ impl Queue {
         publishing: &mut Publishing<'_>,
         effects: &mut Effects,
     ) -> Option<Reserved> {
-        let mut state = self.state.lock();
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(stream) => return Streaming::of(self, stream).reserve(publishing),
+        };
         let state = &mut *state;
         if self.is_deleted() || self.turns_away(state, publishing, effects) {
             return None;
@@ -221,7 +240,12 @@ impl Queue {
         message: std::sync::Arc<crate::message::Message>,
         effects: &mut Effects,
     ) {
-        let mut state = self.state.lock();
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(stream) => {
+                return Streaming::of(self, stream).reveal(reserved, message, effects);
+            }
+        };
         if self.is_deleted() {
             return;
         }

@@ -6,9 +6,9 @@ use tokio::sync::oneshot;
 
 use super::access::Kind;
 use super::channel::{ChannelConsumer, ReplyConsumer};
+use super::consumer_arguments::{Consumed, ConsumerArguments, not_supported};
 use super::{Flow, Phase, Session, Wait, resume_from};
 use crate::amqp::reply::ReplyCode;
-use crate::amqp::table::{self, Table, Value};
 use crate::amqp::{AMQPClass, basic, short_string, write};
 use crate::auth::Access;
 use crate::error::Refusal;
@@ -136,16 +136,17 @@ impl Session {
         self.check_access(Access::Read, Kind::Queue, &name)?;
         let vhost = self.vhost()?;
         let queue = vhost.queue_for(&name, self.id)?;
-        if queue.attributes.queue_type == QueueType::Quorum
-            && self.outbox.channel_is_limited(number)
-        {
-            let text = format!(
-                "queue '{name}' in vhost '{}' does not support global qos",
-                vhost.name
-            );
-            return Err(Refusal::connection(ReplyCode::NotImplemented, text));
+        let consumed = Consumed {
+            name: &name,
+            vhost: &vhost.name,
+            queue_type: queue.attributes.queue_type,
+            now: vhost.now(),
+        };
+        let limited = self.outbox.channel_is_limited(number);
+        if consumed.queue_type == QueueType::Quorum && limited {
+            return Err(consumed.no_global_qos());
         }
-        let priority = consumer_priority(&consume, &name, &vhost.name)?;
+        let ConsumerArguments { priority, reading } = consumed.read(&consume)?;
         // Before the first delivery can come back as an acknowledgement.
         self.remember_queue(&queue);
         let Phase::Running(running) = &self.phase else {
@@ -154,6 +155,9 @@ impl Session {
         let Some(channel) = self.channels.get_mut(&number) else {
             return Ok(Flow::Done);
         };
+        if consumed.queue_type == QueueType::Stream {
+            consumed.check_stream(channel.prefetch, consume.no_ack, limited)?;
+        }
         let tag = match consume.consumer_tag.as_str() {
             "" => self.broker.random_name("amq.ctag-"),
             tag => tag.to_owned(),
@@ -174,6 +178,7 @@ impl Session {
             prefetch: channel.prefetch,
             cancel_notify: running.capabilities.cancel_notify,
             priority,
+            reading,
         };
         let consume_ok = || {
             if !consume.nowait {
@@ -236,7 +241,11 @@ impl Session {
     ) -> Result<Flow, Refusal> {
         let name = self.queue_name(number, get.queue.as_str())?;
         self.check_access(Access::Read, Kind::Queue, &name)?;
-        let queue = self.vhost()?.queue_for(&name, self.id)?;
+        let vhost = self.vhost()?;
+        let queue = vhost.queue_for(&name, self.id)?;
+        if queue.attributes.queue_type == QueueType::Stream {
+            return Err(not_supported("basic.get", &name, &vhost.name));
+        }
         self.remember_queue(&queue);
         let get = PausedGet {
             channel: number,
@@ -304,35 +313,9 @@ impl Session {
             ));
         }
         let unacked = self.outbox.take_all_unacked(number);
+        let unacked = self.none_of_streams(number, unacked, "basic.recover")?;
         self.requeue(unacked, effects);
         self.resume_channel(number, effects);
         Ok(())
-    }
-}
-
-/// The argument x-priority; others are not the broker's business.
-fn consumer_priority(consume: &basic::Consume, queue: &str, vhost: &str) -> Result<i64, Refusal> {
-    let arguments = table::encode(&consume.arguments);
-    let arguments = Table::new(&arguments);
-    let wrong = |name, reason| {
-        let text = format!("invalid arg '{name}' for queue '{queue}' in vhost '{vhost}': {reason}");
-        Err(Refusal::precondition(text))
-    };
-    match arguments.get("x-cancel-on-ha-failover") {
-        None | Some(Value::Bool(_)) => {}
-        Some(other) => {
-            let reason = format!("{{unacceptable_type,{}}}", other.type_name());
-            return wrong("x-cancel-on-ha-failover", reason);
-        }
-    }
-    let Some(priority) = arguments.get("x-priority") else {
-        return Ok(0);
-    };
-    match priority.as_integer() {
-        Some(priority) => Ok(priority),
-        None => {
-            let reason = format!("\"expected integer, got {}\"", priority.type_name());
-            wrong("x-priority", reason)
-        }
     }
 }

@@ -2,9 +2,10 @@
 
 use super::Session;
 use super::channel::Mode;
+use super::consumer_arguments::not_supported;
 use super::tx::Settlement;
 use crate::error::Refusal;
-use crate::outbox::Unacked;
+use crate::outbox::{Place, Unacked};
 use crate::queue::{Effects, Settle};
 
 impl Session {
@@ -31,6 +32,7 @@ impl Session {
         effects: &mut Effects,
     ) -> Result<(), Refusal> {
         let nacked = self.unacked(number, tag, multiple)?;
+        let nacked = self.none_of_streams(number, nacked, "basic.nack and basic.reject")?;
         let settlement = if requeue {
             Settlement::Requeue
         } else {
@@ -54,6 +56,26 @@ impl Session {
         self.outbox
             .take_unacked(number, tag, multiple)
             .ok_or_else(unknown)
+    }
+
+    /// What a stream has delivered can only be acknowledged.
+    pub(super) fn none_of_streams(
+        &self,
+        number: u16,
+        unacked: Vec<Unacked>,
+        what: &str,
+    ) -> Result<Vec<Unacked>, Refusal> {
+        let of_stream = |unacked: &&Unacked| match unacked.place {
+            Place::Stream => true,
+            Place::Memory(_) | Place::Store(_) => false,
+        };
+        let queue = unacked.iter().find(of_stream).map(|one| one.queue);
+        let Some(queue) = queue.and_then(|queue| self.queues.get(&queue)) else {
+            return Ok(unacked);
+        };
+        // The connection ends over this, and gives the others back to their queues.
+        self.outbox.put_back_unacked(number, unacked);
+        Err(not_supported(what, &queue.name, &queue.vhost))
     }
 
     /// Keeps the settlement for the commit where the channel is transactional.

@@ -150,7 +150,7 @@ impl Session {
                 Settlement::Ack => {
                     let stored = unacked.iter().filter(|unacked| match unacked.place {
                         Place::Store(_) => true,
-                        Place::Memory(_) => false,
+                        Place::Memory(_) | Place::Stream => false,
                     });
                     let rows = stored.map(|unacked| (unacked.queue, unacked.seq));
                     transaction.settles.extend(rows);

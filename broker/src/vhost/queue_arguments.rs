@@ -176,6 +176,8 @@ impl QueueArguments {
             overflow: self.overflow.unwrap_or_default(),
             dead_letter,
             delivery_limit: self.delivery_limit(None),
+            max_age: self.max_age,
+            max_segment_bytes: self.max_segment_bytes,
         }
     }
 

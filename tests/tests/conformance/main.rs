@@ -10,4 +10,5 @@ mod permissions;
 mod process;
 mod queues;
 mod refusals;
+mod streams;
 mod transactions;

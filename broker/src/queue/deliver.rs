@@ -118,16 +118,22 @@ impl Queue {
         confirm: impl FnOnce() -> Option<Confirm>,
         effects: &mut Effects,
     ) -> Accepted {
-        let mut state = match &self.inside {
-            Inside::Line(state) => state.lock(),
-            Inside::Stream(stream) => {
-                return Streaming::of(self, stream).publish(publishing, confirm);
-            }
-        };
+        match &self.inside {
+            Inside::Line(state) => self.take_in(&mut state.lock(), publishing, confirm, effects),
+            Inside::Stream(stream) => Streaming::of(self, stream).publish(publishing, confirm),
+        }
+    }
+
+    fn take_in(
+        &self,
+        state: &mut QueueState,
+        publishing: &mut Publishing<'_>,
+        confirm: impl FnOnce() -> Option<Confirm>,
+        effects: &mut Effects,
+    ) -> Accepted {
         if self.is_deleted() {
             return Accepted::Gone;
         }
-        let state = &mut *state;
         if self.turns_away(state, publishing, effects) {
             return Accepted::Rejected;
         }

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::access::Kind;
 use super::channel::{ChannelConsumer, ReplyConsumer};
-use super::consumer_arguments::{Consumed, ConsumerArguments, not_supported};
+use super::consumer_arguments::{ChannelLimits, Consumed, ConsumerArguments, not_supported};
 use super::{Flow, Phase, Session, Wait, resume_from};
 use crate::amqp::reply::ReplyCode;
 use crate::amqp::{AMQPClass, basic, short_string, write};
@@ -142,11 +142,11 @@ impl Session {
             queue_type: queue.attributes.queue_type,
             now: vhost.now(),
         };
-        let limited = self.outbox.channel_is_limited(number);
-        if consumed.queue_type == QueueType::Quorum && limited {
-            return Err(consumed.no_global_qos());
-        }
-        let ConsumerArguments { priority, reading } = consumed.read(&consume)?;
+        let limits = ChannelLimits {
+            global: self.outbox.channel_is_limited(number),
+            prefetch: self.channels.get(&number).map_or(0, |one| one.prefetch),
+        };
+        let ConsumerArguments { priority, reading } = consumed.read(&consume, limits)?;
         // Before the first delivery can come back as an acknowledgement.
         self.remember_queue(&queue);
         let Phase::Running(running) = &self.phase else {
@@ -155,9 +155,6 @@ impl Session {
         let Some(channel) = self.channels.get_mut(&number) else {
             return Ok(Flow::Done);
         };
-        if consumed.queue_type == QueueType::Stream {
-            consumed.check_stream(channel.prefetch, consume.no_ack, limited)?;
-        }
         let tag = match consume.consumer_tag.as_str() {
             "" => self.broker.random_name("amq.ctag-"),
             tag => tag.to_owned(),
@@ -175,7 +172,7 @@ impl Session {
             outbox: Arc::clone(&self.outbox),
             no_ack: consume.no_ack,
             exclusive: consume.exclusive,
-            prefetch: channel.prefetch,
+            prefetch: limits.prefetch,
             cancel_notify: running.capabilities.cancel_notify,
             priority,
             reading,

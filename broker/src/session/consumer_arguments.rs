@@ -23,6 +23,15 @@ pub(super) struct Consumed<'a> {
     pub now: Millis,
 }
 
+/// What basic.qos has set on the channel.
+#[derive(Clone, Copy)]
+pub(super) struct ChannelLimits {
+    /// It has a prefetch of its own.
+    pub global: bool,
+    /// What a consumer begins with.
+    pub prefetch: u32,
+}
+
 #[derive(Default)]
 pub(super) struct ConsumerArguments {
     pub priority: i64,
@@ -30,7 +39,23 @@ pub(super) struct ConsumerArguments {
 }
 
 impl Consumed<'_> {
-    pub fn read(&self, consume: &basic::Consume) -> Result<ConsumerArguments, Refusal> {
+    pub fn read(
+        &self,
+        consume: &basic::Consume,
+        limits: ChannelLimits,
+    ) -> Result<ConsumerArguments, Refusal> {
+        match self.queue_type {
+            QueueType::Quorum if limits.global => Err(self.no_global_qos()),
+            QueueType::Classic | QueueType::Quorum => self.arguments(consume),
+            QueueType::Stream => {
+                let arguments = self.arguments(consume)?;
+                self.check_stream(limits, consume.no_ack)?;
+                Ok(arguments)
+            }
+        }
+    }
+
+    fn arguments(&self, consume: &basic::Consume) -> Result<ConsumerArguments, Refusal> {
         let encoded = table::encode(&consume.arguments);
         let arguments = Table::new(&encoded);
         for (name, _) in arguments.iter_encoded() {
@@ -97,9 +122,9 @@ impl Consumed<'_> {
             Value::Timestamp(seconds) => {
                 return Ok(Offset::Since(seconds.saturating_mul(1000)));
             }
-            Value::Str(b"first") => return Ok(Offset::First),
-            Value::Str(b"last") => return Ok(Offset::Last),
-            Value::Str(b"next") => return Ok(Offset::Next),
+            Value::Str(b"first") | Value::Bytes(b"first") => return Ok(Offset::First),
+            Value::Str(b"last") | Value::Bytes(b"last") => return Ok(Offset::Last),
+            Value::Str(b"next") | Value::Bytes(b"next") => return Ok(Offset::Next),
             Value::Str(text) => {
                 let text = String::from_utf8_lossy(text);
                 match parse_age(&text) {
@@ -114,14 +139,9 @@ impl Consumed<'_> {
     }
 
     /// What a stream asks of its consumers besides.
-    pub fn check_stream(
-        &self,
-        prefetch: u32,
-        no_ack: bool,
-        channel_is_limited: bool,
-    ) -> Result<(), Refusal> {
+    fn check_stream(&self, limits: ChannelLimits, no_ack: bool) -> Result<(), Refusal> {
         let (name, vhost) = (self.name, self.vhost);
-        if prefetch == 0 {
+        if limits.prefetch == 0 {
             return Err(Refusal::precondition(format!(
                 "consumer prefetch count is not set for 'queue '{name}' in vhost '{vhost}''"
             )));
@@ -129,13 +149,13 @@ impl Consumed<'_> {
         if no_ack {
             return Err(not_supported("automatic acknowledgement", name, vhost));
         }
-        match channel_is_limited {
+        match limits.global {
             true => Err(self.no_global_qos()),
             false => Ok(()),
         }
     }
 
-    pub fn no_global_qos(&self) -> Refusal {
+    fn no_global_qos(&self) -> Refusal {
         let (name, vhost) = (self.name, self.vhost);
         let text = format!("queue '{name}' in vhost '{vhost}' does not support global qos");
         Refusal::connection(ReplyCode::NotImplemented, text)

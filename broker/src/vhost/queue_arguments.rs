@@ -12,6 +12,11 @@ pub const MAX_EXPIRY: i64 = 315_360_000_000;
 
 const MAX_PRIORITY: i64 = 255;
 
+/// As in RabbitMQ.
+const MAX_SEGMENT_BYTES: u64 = 3_000_000_000;
+
+const LEADER_LOCATORS: [&str; 4] = ["client-local", "balanced", "random", "least-leaders"];
+
 /// Quorum queues give up on a message after this many returns, as RabbitMQ does since 4.0.
 pub const DEFAULT_DELIVERY_LIMIT: u64 = 20;
 
@@ -47,6 +52,8 @@ pub enum ArgumentError {
         argument: &'static str,
         reason: String,
     },
+    /// RabbitMQ has other words for this one.
+    Exceeded { argument: &'static str },
 }
 
 impl ArgumentError {
@@ -64,6 +71,7 @@ impl ArgumentError {
             ArgumentError::Invalid { argument, reason } => {
                 format!("invalid arg '{argument}' for queue '{queue}' in vhost '{vhost}': {reason}")
             }
+            ArgumentError::Exceeded { argument } => format!("Exceeded max value for {argument}"),
         }
     }
 }
@@ -138,6 +146,10 @@ impl QueueArguments {
             format!("\"unsupported queue mode '{mode}'\"")
         })?;
         queue_version(table)?;
+        cluster_size(table)?;
+        one_of(table, "x-queue-leader-locator", &LEADER_LOCATORS, |_| {
+            "invalid_queue_locator_arg".to_owned()
+        })?;
         Ok(QueueArguments {
             queue_type,
             max_priority,
@@ -156,7 +168,7 @@ impl QueueArguments {
                 .flatten()
                 .and_then(|timeout| u64::try_from(timeout).ok()),
             max_age: max_age(table)?,
-            max_segment_bytes: count(table, "x-stream-max-segment-size-bytes")?,
+            max_segment_bytes: max_segment_bytes(table)?,
         })
     }
 
@@ -296,6 +308,23 @@ fn queue_version(table: Table<'_>) -> Result<(), ArgumentError> {
             let reason = format!("\"unsupported queue version '{other}'\"");
             Err(invalid(NAME, reason))
         }
+    }
+}
+
+/// Accepted and without effect: there is one node.
+fn cluster_size(table: Table<'_>) -> Result<(), ArgumentError> {
+    const NAME: &str = "x-initial-cluster-size";
+    match count(table, NAME)? {
+        Some(0) => Err(invalid(NAME, "{value_zero,0}")),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn max_segment_bytes(table: Table<'_>) -> Result<Option<u64>, ArgumentError> {
+    const NAME: &str = "x-stream-max-segment-size-bytes";
+    match count(table, NAME)? {
+        Some(bytes) if bytes > MAX_SEGMENT_BYTES => Err(ArgumentError::Exceeded { argument: NAME }),
+        other => Ok(other),
     }
 }
 

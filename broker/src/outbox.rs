@@ -59,6 +59,8 @@ pub enum Place {
     Memory(Arc<Message>),
     /// In the store, or still held by the commit mailbox on its way there.
     Store(Weak<Message>),
+    /// In a stream, where it stays whatever becomes of this delivery.
+    Stream,
 }
 
 #[derive(Clone)]

@@ -74,6 +74,8 @@ impl Body {
                 Some(message) => Body::Here(message),
                 None => Body::Disk { size },
             },
+            // Not of this queue: streams take nothing back.
+            Place::Stream => Body::Disk { size },
         }
     }
 }

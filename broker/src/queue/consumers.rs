@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::Reading;
 use crate::outbox::{ConsumerKey, Outbox};
 
 #[derive(Clone)]
@@ -20,6 +21,8 @@ pub struct Consumer {
     pub cancel_notify: bool,
     /// Consumers of a higher one are served first while they can take messages.
     pub priority: i64,
+    /// Of a stream.
+    pub reading: Reading,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,6 +253,7 @@ mod tests {
             prefetch,
             cancel_notify: false,
             priority: 0,
+            reading: Reading::default(),
         }
     }
 

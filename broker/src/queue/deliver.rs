@@ -6,7 +6,7 @@ use super::backlog::{Body, Entry, Front};
 use super::consumers::ConsumeRefusal;
 use super::limits::Expired;
 use super::state::{Loading, QueueState};
-use super::{Consumer, Effects, Overflow, Queue, Reason};
+use super::{Consumer, Effects, Inside, Overflow, Queue, Reason, Streaming};
 use crate::amqp::properties::{Properties, with_headers};
 use crate::amqp::table::Value;
 use crate::clock::{Expiry, Millis};
@@ -118,11 +118,22 @@ impl Queue {
         confirm: impl FnOnce() -> Option<Confirm>,
         effects: &mut Effects,
     ) -> Accepted {
-        let mut state = self.state.lock();
+        match &self.inside {
+            Inside::Line(state) => self.take_in(&mut state.lock(), publishing, confirm, effects),
+            Inside::Stream(stream) => Streaming::of(self, stream).publish(publishing, confirm),
+        }
+    }
+
+    fn take_in(
+        &self,
+        state: &mut QueueState,
+        publishing: &mut Publishing<'_>,
+        confirm: impl FnOnce() -> Option<Confirm>,
+        effects: &mut Effects,
+    ) -> Accepted {
         if self.is_deleted() {
             return Accepted::Gone;
         }
-        let state = &mut *state;
         if self.turns_away(state, publishing, effects) {
             return Accepted::Rejected;
         }
@@ -220,7 +231,12 @@ impl Queue {
         added: impl FnOnce(),
         effects: &mut Effects,
     ) -> Result<ConsumerKey, ConsumeRefusal> {
-        let mut state = self.state.lock();
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(stream) => {
+                return Streaming::of(self, stream).consume(consumer, added, effects);
+            }
+        };
         if self.is_deleted() {
             return Err(ConsumeRefusal::Deleted);
         }
@@ -232,7 +248,10 @@ impl Queue {
 
     /// Ends a consumer; `true` when it was the last one.
     pub fn cancel(&self, key: ConsumerKey, effects: &mut Effects) -> bool {
-        let mut state = self.state.lock();
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(stream) => return Streaming::of(self, stream).cancel(key),
+        };
         let was_last = state.consumers.remove(key).is_some() && state.consumers.len() == 0;
         if was_last {
             self.used(&mut state);
@@ -244,7 +263,12 @@ impl Queue {
     /// Delivers what can be delivered. Asked after consume, after acknowledgements, after a socket
     /// has drained.
     pub fn deliver(&self, resumed: Option<ConsumerKey>, effects: &mut Effects) {
-        let mut state = self.state.lock();
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(stream) => {
+                return Streaming::of(self, stream).deliver(resumed, effects);
+            }
+        };
         if let Some(key) = resumed {
             state.consumers.resume(key);
         }
@@ -259,7 +283,11 @@ impl Queue {
         when_loaded: impl FnOnce() -> Box<dyn FnOnce() + Send>,
         effects: &mut Effects,
     ) -> Got {
-        let mut state = self.state.lock();
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            // Refused before it comes here: a stream has no head to take from.
+            Inside::Stream(_) => return Got::Empty,
+        };
         if self.is_deleted() {
             return Got::Deleted;
         }
@@ -310,13 +338,21 @@ impl Queue {
     }
 
     /// The store has written everything up to `upto`.
-    pub fn written(&self, upto: Seq) {
-        self.state.lock().backlog.written(upto);
+    pub fn written(&self, upto: Seq, effects: &mut Effects) {
+        match &self.inside {
+            Inside::Line(state) => state.lock().backlog.written(upto),
+            Inside::Stream(stream) => Streaming::of(self, stream).written(upto, effects),
+        }
     }
 
     /// Messages were read back.
     pub fn loaded(&self, messages: Vec<Stored>, effects: &mut Effects) {
-        let mut state = self.state.lock();
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(stream) => {
+                return Streaming::of(self, stream).loaded(messages, effects);
+            }
+        };
         match std::mem::replace(&mut state.loading, Loading::Idle) {
             Loading::Idle => return,
             Loading::Page(from) => state.backlog.paged_in(from, messages),

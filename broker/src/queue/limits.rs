@@ -4,7 +4,7 @@
 use super::backlog::{Entry, Front};
 use super::dead_letter::Sender;
 use super::state::QueueState;
-use super::{DeadLetter, Effects, Options, Overflow, Queue, Reason};
+use super::{DeadLetter, Effects, Inside, Options, Overflow, Queue, Reason, Streaming};
 use crate::clock::{Expiry, Millis};
 use crate::names::Seq;
 
@@ -42,7 +42,10 @@ impl Queue {
 
     /// A policy or its absence: from now on these hold.
     pub fn set_options(&self, options: Options, effects: &mut Effects) {
-        let mut state = self.state.lock();
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(stream) => return Streaming::of(self, stream).set_options(&options),
+        };
         state.options = options;
         self.shed(&mut state, effects);
         self.watch_for_disuse(&mut state);
@@ -58,7 +61,10 @@ impl Queue {
     }
 
     pub fn redeclared(&self) {
-        self.used(&mut self.state.lock());
+        match &self.inside {
+            Inside::Line(state) => self.used(&mut state.lock()),
+            Inside::Stream(_) => {}
+        }
     }
 
     pub(super) fn watch_for_disuse(&self, state: &mut QueueState) {
@@ -69,7 +75,7 @@ impl Queue {
         }
     }
 
-    fn call_at(&self, state: &mut QueueState, at: Millis) {
+    pub(super) fn call_at(&self, state: &mut QueueState, at: Millis) {
         if state.called_at.is_none_or(|called| called > at) {
             state.called_at = Some(at);
             self.home.schedule.call(self.id, at);
@@ -78,7 +84,13 @@ impl Queue {
 
     /// The time that was asked for has come.
     pub fn called(&self, effects: &mut Effects) -> Called {
-        let mut state = self.state.lock();
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(stream) => {
+                Streaming::of(self, stream).called();
+                return Called::Fine;
+            }
+        };
         if self.is_deleted() {
             return Called::Fine;
         }
@@ -89,6 +101,7 @@ impl Queue {
             return Called::Unused;
         }
         self.watch_for_disuse(&mut state);
+        self.retry(&mut state, now);
         self.drain(&mut state, effects);
         Called::Fine
     }

@@ -1,5 +1,5 @@
-//! A queue: a lock around its state, and the order in which what happens under that lock reaches
-//! the consumer's outbox and the store's mailbox. Not topology (see `vhost/`), not disk.
+//! A queue or a stream: a lock around its state, and the order in which what happens under that lock
+//! reaches the consumer's outbox and the store's mailbox. Not topology (see `vhost/`), not disk.
 
 mod backlog;
 mod consumers;
@@ -9,9 +9,11 @@ mod lanes;
 mod limits;
 mod options;
 mod registry;
+mod retry;
 mod schedule;
 mod settle;
 mod state;
+mod stream;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,12 +25,14 @@ pub use consumers::{ConsumeRefusal, Consumer};
 pub use dead_letter::{DeadLetter, DeadLetters, Office, Reason};
 pub use deliver::{Accepted, Got, Publishing};
 pub use limits::Called;
-pub use options::{DeadLetterTo, Options, Overflow, QueueType};
+pub use options::{DeadLetterTo, Options, Overflow, QueueType, Retry, RetryOf};
 pub use registry::QueueRegistry;
 pub use schedule::Schedule;
-pub use settle::{Reserved, Returned, Settle};
+pub use settle::{Back, Reserved, Returned, Settle};
 pub use state::Beginning;
 use state::QueueState;
+pub use stream::{Filter, Offset, Reading};
+use stream::{StreamState, Streaming};
 
 use crate::clock::Clock;
 use crate::names::{ConnectionId, QueueId, Seq};
@@ -44,7 +48,15 @@ pub struct Queue {
     deleted: AtomicBool,
     /// Its definition is on disk, or never will be.
     saved: AtomicBool,
-    state: Mutex<QueueState>,
+    inside: Inside,
+}
+
+/// What a queue is, behind its one lock.
+enum Inside {
+    /// Messages are here until they are settled.
+    Line(Mutex<QueueState>),
+    /// Messages stay, and each consumer reads them at its own place.
+    Stream(Mutex<StreamState>),
 }
 
 /// What all queues of a broker have in common.
@@ -154,7 +166,16 @@ impl Queue {
         home: &Arc<Home>,
         beginning: Beginning<'_>,
     ) -> Queue {
-        let state = QueueState::new(home.run, home.clock.now(), beginning);
+        let inside = match attributes.queue_type {
+            QueueType::Classic | QueueType::Quorum => {
+                let state = QueueState::new(home.run, home.clock.now(), beginning);
+                Inside::Line(Mutex::new(state))
+            }
+            QueueType::Stream => {
+                let state = StreamState::new(beginning.recovered, &beginning.options);
+                Inside::Stream(Mutex::new(state))
+            }
+        };
         Queue {
             id,
             name,
@@ -163,13 +184,16 @@ impl Queue {
             home: Arc::clone(home),
             deleted: AtomicBool::new(false),
             saved: AtomicBool::new(true),
-            state: Mutex::new(state),
+            inside,
         }
     }
 
     /// After it is in the registry: messages of an earlier run may be due, or the queue itself.
     pub fn begin(&self, effects: &mut Effects) {
-        let mut state = self.state.lock();
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(stream) => return Streaming::of(self, stream).begin(),
+        };
         self.watch_for_disuse(&mut state);
         self.drain(&mut state, effects);
     }
@@ -187,12 +211,18 @@ impl Queue {
     }
 
     pub fn counts(&self) -> Counts {
-        self.state.lock().counts()
+        match &self.inside {
+            Inside::Line(state) => state.lock().counts(),
+            Inside::Stream(stream) => Streaming::of(self, stream).counts(),
+        }
     }
 
-    /// Throws away what is ready; what is unacknowledged stays.
+    /// Throws away what is ready; what is unacknowledged stays. Streams are not purged.
     pub fn purge(&self) -> u64 {
-        let mut state = self.state.lock();
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(_) => return 0,
+        };
         let purged = state.backlog.clear();
         // Under the lock, so that a later publish stands behind the purge in the mailbox.
         if !purged.stored.is_empty() {
@@ -207,7 +237,10 @@ impl Queue {
     /// Ends the queue, unless it is in use or not empty where the caller asked for that. Its rows in
     /// the store go with `forget`.
     pub fn delete(&self, if_unused: bool, if_empty: bool) -> Result<Deleted, DeleteRefusal> {
-        let mut state = self.state.lock();
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(stream) => return Ok(Streaming::of(self, stream).delete()),
+        };
         // Under the lock: what is published or consumed from now on finds the queue deleted.
         if if_unused && state.consumers.len() > 0 {
             return Err(DeleteRefusal::InUse);
@@ -218,6 +251,7 @@ impl Queue {
         self.deleted.store(true, Ordering::Release);
         let messages = state.counts().ready;
         drop(state.backlog.clear());
+        state.retries.clear();
         let consumers = state.consumers.take_all();
         let getters = std::mem::take(&mut state.getters);
         drop(state);
@@ -238,7 +272,15 @@ impl Queue {
 
     /// At a clean stop: remembers which ready messages were delivered before.
     pub fn note_redelivered(&self) {
-        let seqs: Vec<Seq> = self.state.lock().backlog.redelivered_in_store();
+        let seqs: Vec<Seq> = match &self.inside {
+            Inside::Line(state) => {
+                let state = state.lock();
+                let mut seqs = state.backlog.redelivered_in_store();
+                seqs.extend(state.retries.stored());
+                seqs
+            }
+            Inside::Stream(_) => return,
+        };
         if !seqs.is_empty() {
             self.home.store.mark_redelivered(self.id, &seqs);
         }

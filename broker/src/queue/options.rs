@@ -43,6 +43,34 @@ pub struct DeadLetterTo {
     pub routing_key: Option<Arc<str>>,
 }
 
+/// x-delayed-retry-type and its bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    pub of: RetryOf,
+    /// After the first return; after the second twice as much, and so on.
+    pub min: Millis,
+    pub max: Option<Millis>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryOf {
+    All,
+    Failed,
+    Returned,
+}
+
+impl RetryOf {
+    /// None for 'disabled' and what is not known.
+    pub fn read(name: &str) -> Option<RetryOf> {
+        match name {
+            "all" => Some(RetryOf::All),
+            "failed" => Some(RetryOf::Failed),
+            "returned" => Some(RetryOf::Returned),
+            _ => None,
+        }
+    }
+}
+
 /// What a policy can change while the queue lives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -51,10 +79,16 @@ pub struct Options {
     pub expires: Option<Millis>,
     /// Of ready messages, here and below.
     pub max_length: Option<u64>,
-    /// Of their bodies.
+    /// Of their bodies. A stream drops what is over, in segments.
     pub max_length_bytes: Option<u64>,
     pub overflow: Overflow,
     pub dead_letter: Option<Arc<DeadLetterTo>>,
     /// A message that has come back more often than this is not delivered again.
     pub delivery_limit: Option<u32>,
+    /// Messages that come back wait before they are delivered again.
+    pub retry: Option<Retry>,
+    /// Of a stream: how long its messages stay.
+    pub max_age: Option<Millis>,
+    /// Of a stream: by how much at once, at most, it is dropped.
+    pub max_segment_bytes: Option<u64>,
 }

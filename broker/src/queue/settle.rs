@@ -2,7 +2,7 @@
 
 use super::backlog::{Body, Entry};
 use super::state::QueueState;
-use super::{Effects, Publishing, Queue, Reason};
+use super::{Effects, Inside, Publishing, Queue, Reason, Streaming};
 use crate::clock::Expiry;
 use crate::names::Seq;
 use crate::outbox::{Place, Unacked, Unsent};
@@ -46,7 +46,7 @@ impl From<Returned> for Entry {
     fn from(returned: Returned) -> Entry {
         let stored = match returned.place {
             Place::Store(_) => true,
-            Place::Memory(_) => false,
+            Place::Memory(_) | Place::Stream => false,
         };
         Entry {
             seq: returned.seq,
@@ -58,6 +58,15 @@ impl From<Returned> for Entry {
             expires: returned.expires,
         }
     }
+}
+
+/// How messages come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Back {
+    /// Somebody else may have them: nack, recover.
+    Returned,
+    /// Rejected, or their consumer went away.
+    Failed,
 }
 
 /// How messages are settled.
@@ -80,7 +89,13 @@ pub struct Reserved {
 impl Queue {
     /// These messages of this queue are settled, and their consumers may get others.
     pub fn settle(&self, settled: &[Unacked], how: Settle, effects: &mut Effects) {
-        let mut state = self.state.lock();
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(stream) => {
+                let keys = settled.iter().map(|unacked| unacked.consumer);
+                return Streaming::of(self, stream).settled(keys, effects);
+            }
+        };
         state.unacked = state.unacked.saturating_sub(settled.len() as u64);
         for key in settled.iter().filter_map(|unacked| unacked.consumer) {
             state.consumers.acked(key);
@@ -111,7 +126,7 @@ impl Queue {
         let seqs: Vec<Seq> = places
             .filter_map(|(place, seq)| match place {
                 Place::Store(_) => Some(seq),
-                Place::Memory(_) => None,
+                Place::Memory(_) | Place::Stream => None,
             })
             .collect();
         if seqs.is_empty() || self.is_deleted() {
@@ -121,8 +136,14 @@ impl Queue {
     }
 
     /// Messages go back to where they were, and are redelivered from there.
-    pub fn requeue(&self, mut returned: Vec<Returned>, effects: &mut Effects) {
-        let mut state = self.state.lock();
+    pub fn requeue(&self, mut returned: Vec<Returned>, back: Back, effects: &mut Effects) {
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(stream) => {
+                let keys = returned.iter().map(|message| message.consumer);
+                return Streaming::of(self, stream).settled(keys, effects);
+            }
+        };
         state.unacked = state.unacked.saturating_sub(returned.len() as u64);
         returned.sort_by_key(|message| message.seq);
         let mut entries = Vec::with_capacity(returned.len());
@@ -135,6 +156,7 @@ impl Queue {
         if !self.is_deleted() {
             let entries = self.count_returns(&state, entries, effects);
             state.expiring |= entries.iter().any(|entry| entry.expires != Expiry::NEVER);
+            let entries = self.put_off(&mut state, entries, back);
             state.backlog.take_back(entries);
             self.shed(&mut state, effects);
         }
@@ -192,8 +214,12 @@ impl Queue {
                 },
             )
             .collect::<Vec<_>>();
-        self.state.lock().unacked += returned.len() as u64;
-        self.requeue(returned, effects);
+        match &self.inside {
+            Inside::Line(state) => state.lock().unacked += returned.len() as u64,
+            // Its consumers acknowledge, and nothing comes back.
+            Inside::Stream(_) => return,
+        }
+        self.requeue(returned, Back::Failed, effects);
     }
 
     /// Takes a place for a message that a move will write; `None` when the queue is gone or full.
@@ -202,7 +228,10 @@ impl Queue {
         publishing: &mut Publishing<'_>,
         effects: &mut Effects,
     ) -> Option<Reserved> {
-        let mut state = self.state.lock();
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(stream) => return Streaming::of(self, stream).reserve(publishing),
+        };
         let state = &mut *state;
         if self.is_deleted() || self.turns_away(state, publishing, effects) {
             return None;
@@ -224,7 +253,12 @@ impl Queue {
         message: std::sync::Arc<crate::message::Message>,
         effects: &mut Effects,
     ) {
-        let mut state = self.state.lock();
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(stream) => {
+                return Streaming::of(self, stream).reveal(reserved, message, effects);
+            }
+        };
         if self.is_deleted() {
             return;
         }

@@ -2,6 +2,7 @@
 
 use super::consumers::Consumers;
 use super::lanes::Lanes;
+use super::retry::Retries;
 use super::{Counts, Options};
 use crate::clock::Millis;
 use crate::names::{Seq, count_of, in_lane};
@@ -15,6 +16,8 @@ pub(super) struct QueueState {
     pub backlog: Lanes,
     pub consumers: Consumers,
     pub unacked: u64,
+    /// Neither ready nor in somebody's hands.
+    pub retries: Retries,
     pub loading: Loading,
     /// Told once, when messages that were being read back have arrived (basic.get waits for that).
     pub getters: Vec<Box<dyn FnOnce() + Send>>,
@@ -68,6 +71,7 @@ impl QueueState {
             backlog,
             consumers: Consumers::new(single_active_consumer),
             unacked: 0,
+            retries: Retries::default(),
             loading: Loading::Idle,
             getters: Vec::new(),
             options,

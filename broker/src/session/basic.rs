@@ -6,13 +6,14 @@ use tokio::sync::oneshot;
 
 use super::access::Kind;
 use super::channel::{ChannelConsumer, ReplyConsumer};
+use super::consumer_arguments::{ChannelLimits, Consumed, ConsumerArguments, not_supported};
 use super::{Flow, Phase, Session, Wait, resume_from};
 use crate::amqp::reply::ReplyCode;
-use crate::amqp::table::{self, Table, Value};
 use crate::amqp::{AMQPClass, basic, short_string, write};
 use crate::auth::Access;
 use crate::error::Refusal;
-use crate::queue::{ConsumeRefusal, Consumer, Effects, Got, Queue, QueueType};
+use crate::outbox::Unacked;
+use crate::queue::{Back, ConsumeRefusal, Consumer, Effects, Got, Queue, QueueType};
 use crate::vhost::REPLY_TO;
 
 /// basic.get of a message that must be read from the disk first.
@@ -46,16 +47,16 @@ impl Session {
             }
             AMQPMethod::Get(get) => self.get(number, &get, effects),
             AMQPMethod::Recover(recover) => {
-                may_recover(recover.requeue)?;
+                let unacked = self.recoverable(number, recover.requeue)?;
                 // What is delivered again comes after it.
                 let ok = AMQPMethod::RecoverOk(basic::RecoverOk {});
                 self.reply(number, AMQPClass::Basic(ok));
-                self.recover(number, effects);
+                self.recover(number, unacked, effects);
                 Ok(Flow::Done)
             }
             AMQPMethod::RecoverAsync(recover) => {
-                may_recover(recover.requeue)?;
-                self.recover(number, effects);
+                let unacked = self.recoverable(number, recover.requeue)?;
+                self.recover(number, unacked, effects);
                 Ok(Flow::Done)
             }
             AMQPMethod::Publish(_)
@@ -139,16 +140,17 @@ impl Session {
         self.check_access(Access::Read, Kind::Queue, &name)?;
         let vhost = self.vhost()?;
         let queue = vhost.queue_for(&name, self.id)?;
-        if queue.attributes.queue_type == QueueType::Quorum
-            && self.outbox.channel_is_limited(number)
-        {
-            let text = format!(
-                "queue '{name}' in vhost '{}' does not support global qos",
-                vhost.name
-            );
-            return Err(Refusal::connection(ReplyCode::NotImplemented, text));
-        }
-        let priority = consumer_priority(&consume, &name, &vhost.name)?;
+        let consumed = Consumed {
+            name: &name,
+            vhost: &vhost.name,
+            queue_type: queue.attributes.queue_type,
+            now: vhost.now(),
+        };
+        let limits = ChannelLimits {
+            global: self.outbox.channel_is_limited(number),
+            prefetch: self.channels.get(&number).map_or(0, |one| one.prefetch),
+        };
+        let ConsumerArguments { priority, reading } = consumed.read(&consume, limits)?;
         // Before the first delivery can come back as an acknowledgement.
         self.remember_queue(&queue);
         let Phase::Running(running) = &self.phase else {
@@ -176,9 +178,10 @@ impl Session {
             outbox: Arc::clone(&self.outbox),
             no_ack: consume.no_ack,
             exclusive: consume.exclusive,
-            prefetch: channel.prefetch,
+            prefetch: limits.prefetch,
             cancel_notify: running.capabilities.cancel_notify,
             priority,
+            reading,
         };
         let consume_ok = || {
             if !consume.nowait {
@@ -241,7 +244,12 @@ impl Session {
     ) -> Result<Flow, Refusal> {
         let name = self.queue_name(number, get.queue.as_str())?;
         self.check_access(Access::Read, Kind::Queue, &name)?;
-        let queue = self.vhost()?.queue_for(&name, self.id)?;
+        let vhost = self.vhost()?;
+        let queue = vhost.queue_for(&name, self.id)?;
+        if queue.attributes.queue_type == QueueType::Stream {
+            return Err(not_supported("basic.get", &name, &vhost.name));
+        }
+        check_single_active(&queue)?;
         self.remember_queue(&queue);
         let get = PausedGet {
             channel: number,
@@ -295,48 +303,33 @@ impl Session {
             .map_err(|refusal| (channel, refusal))
     }
 
-    /// Everything unacknowledged on the channel is delivered again.
-    fn recover(&mut self, number: u16, effects: &mut Effects) {
+    /// Everything unacknowledged on the channel. Delivering it to the same consumer again is not
+    /// implemented, as in RabbitMQ.
+    fn recoverable(&self, number: u16, requeue: bool) -> Result<Vec<Unacked>, Refusal> {
+        if !requeue {
+            let text = "requeue=false";
+            return Err(Refusal::connection(ReplyCode::NotImplemented, text));
+        }
         let unacked = self.outbox.take_all_unacked(number);
-        self.requeue(unacked, effects);
+        self.none_of_streams(number, unacked, "basic.recover")
+    }
+
+    fn recover(&mut self, number: u16, unacked: Vec<Unacked>, effects: &mut Effects) {
+        self.requeue(unacked, Back::Returned, effects);
         self.resume_channel(number, effects);
     }
 }
 
-/// Delivering to the same consumer again is not implemented, as in RabbitMQ.
-fn may_recover(requeue: bool) -> Result<(), Refusal> {
-    match requeue {
-        true => Ok(()),
-        false => Err(Refusal::connection(
-            ReplyCode::NotImplemented,
-            "requeue=false",
-        )),
+/// There is one way to the messages of such a queue, and it is not this one.
+fn check_single_active(queue: &Queue) -> Result<(), Refusal> {
+    if !queue.attributes.single_active_consumer {
+        return Ok(());
     }
-}
-
-/// The argument x-priority; others are not the broker's business.
-fn consumer_priority(consume: &basic::Consume, queue: &str, vhost: &str) -> Result<i64, Refusal> {
-    let arguments = table::encode(&consume.arguments);
-    let arguments = Table::new(&arguments);
-    let wrong = |name, reason| {
-        let text = format!("invalid arg '{name}' for queue '{queue}' in vhost '{vhost}': {reason}");
-        Err(Refusal::precondition(text))
-    };
-    match arguments.get("x-cancel-on-ha-failover") {
-        None | Some(Value::Bool(_)) => {}
-        Some(other) => {
-            let reason = format!("{{unacceptable_type,{}}}", other.type_name());
-            return wrong("x-cancel-on-ha-failover", reason);
-        }
-    }
-    let Some(priority) = arguments.get("x-priority") else {
-        return Ok(0);
-    };
-    match priority.as_integer() {
-        Some(priority) => Ok(priority),
-        None => {
-            let reason = format!("\"expected integer, got {}\"", priority.type_name());
-            wrong("x-priority", reason)
-        }
-    }
+    let (name, vhost) = (&queue.name, &queue.vhost);
+    let text = format!(
+        "cannot obtain access to locked queue '{name}' in vhost '{vhost}'. basic.get operations \
+         are not supported by {} queues with single active consumer",
+        queue.attributes.queue_type.name()
+    );
+    Err(Refusal::channel(ReplyCode::ResourceLocked, text))
 }

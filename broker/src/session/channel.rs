@@ -12,7 +12,7 @@ use crate::amqp::{AMQPClass, channel, confirm, write};
 use crate::error::Refusal;
 use crate::names::QueueId;
 use crate::outbox::{ConsumerKey, Outbox, Unacked};
-use crate::queue::{Effects, Queue, Returned};
+use crate::queue::{Back, Effects, Queue, Returned};
 use crate::store::ConfirmSink;
 use crate::vhost::bound;
 
@@ -177,7 +177,7 @@ impl Session {
         if let Mode::Tx(tx) = channel.mode {
             unacked.extend(tx.into_unacked());
         }
-        self.requeue(unacked, effects);
+        self.requeue(unacked, Back::Failed, effects);
         // What is deleted has nothing to settle any more.
         self.queues.retain(|_, queue| !queue.is_deleted());
     }
@@ -192,23 +192,29 @@ impl Session {
     }
 
     /// Gives messages back to their queues.
-    pub(super) fn requeue(&mut self, mut unacked: Vec<Unacked>, effects: &mut Effects) {
+    pub(super) fn requeue(&mut self, mut unacked: Vec<Unacked>, back: Back, effects: &mut Effects) {
         unacked.sort_by_key(|unacked| unacked.queue);
         let mut group: Vec<Returned> = Vec::new();
         let mut current: Option<QueueId> = None;
         for message in unacked {
             if current.is_some_and(|queue| queue != message.queue) {
-                self.requeue_group(current, std::mem::take(&mut group), effects);
+                self.requeue_group(current, std::mem::take(&mut group), back, effects);
             }
             current = Some(message.queue);
             group.push(message.into());
         }
-        self.requeue_group(current, group, effects);
+        self.requeue_group(current, group, back, effects);
     }
 
-    fn requeue_group(&self, queue: Option<QueueId>, group: Vec<Returned>, effects: &mut Effects) {
+    fn requeue_group(
+        &self,
+        queue: Option<QueueId>,
+        group: Vec<Returned>,
+        back: Back,
+        effects: &mut Effects,
+    ) {
         if let Some(queue) = queue.and_then(|id| self.queues.get(&id)) {
-            queue.requeue(group, effects);
+            queue.requeue(group, back, effects);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::amqp::method::{self, Method, MethodError};
 use crate::amqp::reply::ReplyCode;
 use crate::amqp::{AMQPClass, channel, connection, write};
 use crate::error::{Refusal, Scope};
-use crate::queue::Effects;
+use crate::queue::{Back, Effects};
 
 const NOT_METHOD: &str = "expected method frame, got non method frame instead";
 
@@ -212,13 +212,20 @@ impl Session {
                 multiple,
                 requeue,
             } => self
-                .nack(number, delivery_tag, multiple, requeue, effects)
+                .nack(
+                    number,
+                    delivery_tag,
+                    multiple,
+                    requeue,
+                    Back::Returned,
+                    effects,
+                )
                 .map(|()| (0, Flow::Done)),
             Method::Reject {
                 delivery_tag,
                 requeue,
             } => self
-                .nack(number, delivery_tag, false, requeue, effects)
+                .nack(number, delivery_tag, false, requeue, Back::Failed, effects)
                 .map(|()| (0, Flow::Done)),
             Method::Other(class) => self
                 .method(number, class, payload, effects)

@@ -72,6 +72,10 @@ pub(super) fn start() -> AMQPClass {
     properties.insert("platform".into(), text(platform));
     properties.insert("cluster_name".into(), text("warren"));
     properties.insert(
+        "copyright".into(),
+        text("Copyright (c) the authors of Warren"),
+    );
+    properties.insert(
         "information".into(),
         text("Licensed under Apache-2.0 or MIT"),
     );

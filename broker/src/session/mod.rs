@@ -5,6 +5,7 @@ mod access;
 mod basic;
 mod channel;
 mod close;
+mod consumer_arguments;
 mod content;
 mod dispatch;
 mod exchange;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::access::Kind;
+use super::consumer_arguments::not_supported;
 use super::exchange::{not_default, without_line_ends};
 use super::{Flow, Session, Then, Wait};
 use crate::amqp::reply::ReplyCode;
@@ -12,7 +13,7 @@ use crate::amqp::{AMQPClass, queue, short_string};
 use crate::auth::Access;
 use crate::error::Refusal;
 use crate::names::Destination;
-use crate::queue::{Effects, Queue};
+use crate::queue::{Effects, Queue, QueueType};
 pub(super) use crate::vhost::tell_consumers;
 use crate::vhost::{BindingRequest, QueueRequest, REPLY_TO, Saved, is_reply_name};
 
@@ -53,7 +54,11 @@ impl Session {
             AMQPMethod::Purge(purge) => {
                 let name = self.queue_name(number, purge.queue.as_str())?;
                 self.check_access(Access::Read, Kind::Queue, &name)?;
-                let queue = self.vhost()?.queue_for(&name, self.id)?;
+                let vhost = self.vhost()?;
+                let queue = vhost.queue_for(&name, self.id)?;
+                if queue.attributes.queue_type == QueueType::Stream {
+                    return Err(not_supported("queue.purge", &name, &vhost.name));
+                }
                 let message_count = count(queue.purge());
                 let ok = AMQPMethod::PurgeOk(queue::PurgeOk { message_count });
                 // A purge that the client has heard of is not undone by a crash.

@@ -2,10 +2,11 @@
 
 use super::Session;
 use super::channel::Mode;
+use super::consumer_arguments::not_supported;
 use super::tx::Settlement;
 use crate::error::Refusal;
-use crate::outbox::Unacked;
-use crate::queue::{Effects, Settle};
+use crate::outbox::{Place, Unacked};
+use crate::queue::{Back, Effects, Settle};
 
 impl Session {
     pub(super) fn ack(
@@ -28,9 +29,11 @@ impl Session {
         tag: u64,
         multiple: bool,
         requeue: bool,
+        back: Back,
         effects: &mut Effects,
     ) -> Result<(), Refusal> {
         let nacked = self.unacked(number, tag, multiple)?;
+        let nacked = self.none_of_streams(number, nacked, "basic.nack and basic.reject")?;
         let settlement = if requeue {
             Settlement::Requeue
         } else {
@@ -41,7 +44,7 @@ impl Session {
         };
         if requeue {
             // What comes back is the next to go out, so here its queue is the first.
-            self.requeue(nacked, effects);
+            self.requeue(nacked, back, effects);
             self.resume_if_limited(number, effects);
         } else {
             self.settle(number, nacked, Settle::Rejected, effects);
@@ -54,6 +57,26 @@ impl Session {
         self.outbox
             .take_unacked(number, tag, multiple)
             .ok_or_else(unknown)
+    }
+
+    /// What a stream has delivered can only be acknowledged.
+    pub(super) fn none_of_streams(
+        &self,
+        number: u16,
+        unacked: Vec<Unacked>,
+        what: &str,
+    ) -> Result<Vec<Unacked>, Refusal> {
+        let of_stream = |unacked: &&Unacked| match unacked.place {
+            Place::Stream => true,
+            Place::Memory(_) | Place::Store(_) => false,
+        };
+        let queue = unacked.iter().find(of_stream).map(|one| one.queue);
+        let Some(queue) = queue.and_then(|queue| self.queues.get(&queue)) else {
+            return Ok(unacked);
+        };
+        // The connection ends over this, and gives the others back to their queues.
+        self.outbox.put_back_unacked(number, unacked);
+        Err(not_supported(what, &queue.name, &queue.vhost))
     }
 
     /// Keeps the settlement for the commit where the channel is transactional.

@@ -11,7 +11,7 @@ use crate::amqp::{AMQPClass, tx, write};
 use crate::error::Refusal;
 use crate::message::Message;
 use crate::outbox::{Place, Unacked};
-use crate::queue::{Effects, Settle};
+use crate::queue::{Back, Effects, Settle};
 use crate::vhost::{Route, Transaction, is_reply_name};
 
 /// A transaction lives in memory until it is committed, so it must end somewhere.
@@ -143,14 +143,14 @@ impl Session {
         for (settlement, unacked) in state.settled {
             match settlement {
                 Settlement::Requeue => {
-                    self.requeue(unacked, effects);
+                    self.requeue(unacked, Back::Returned, effects);
                     self.resume_if_limited(number, effects);
                 }
                 Settlement::Discard => self.settle(number, unacked, Settle::Rejected, effects),
                 Settlement::Ack => {
                     let stored = unacked.iter().filter(|unacked| match unacked.place {
                         Place::Store(_) => true,
-                        Place::Memory(_) => false,
+                        Place::Memory(_) | Place::Stream => false,
                     });
                     let rows = stored.map(|unacked| (unacked.queue, unacked.seq));
                     transaction.settles.extend(rows);

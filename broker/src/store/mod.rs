@@ -48,7 +48,8 @@ pub struct Append {
     /// True: the message survives a restart. False: it is only paged out, is never synced for, and
     /// is dropped at the next start.
     pub persistent: bool,
-    /// When it is dropped from the queue, should it still be there.
+    /// When it is dropped from the queue, should it still be there. What a stream holds does not
+    /// expire: there it is the time of arrival. The store only keeps it.
     pub expires: Expiry,
     /// Told once the message is safe, see [`Confirm`].
     pub confirm: Option<Confirm>,
@@ -143,7 +144,8 @@ pub trait StoreEvents: Send + Sync {
     /// and priority.
     fn written(&self, queue: QueueId, upto: Seq);
 
-    /// The answer to [`Store::load`]: the live messages found, in order.
+    /// The answer to [`Store::load`]: the live messages found, in order. A queue's answers come in
+    /// the order of its requests.
     fn loaded(&self, queue: QueueId, messages: Vec<Stored>);
 
     /// The answer to [`Store::fetch`]: those that exist, in the order they were asked for.

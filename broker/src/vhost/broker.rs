@@ -209,7 +209,9 @@ impl Broker {
 
     pub fn written(&self, queue: QueueId, upto: Seq) {
         if let Some(queue) = self.queue_by_id(queue) {
-            queue.written(upto);
+            let mut effects = Effects::default();
+            queue.written(upto, &mut effects);
+            effects.apply();
         }
     }
 

@@ -43,7 +43,7 @@ pub use exchange_declare::ExchangeRequest;
 pub use memo::Memo;
 pub use policies::InForce;
 pub use publish::{ConfirmTo, Handed, Transaction};
-pub use queue_arguments::{MAX_EXPIRY, QueueArguments};
+pub use queue_arguments::{MAX_EXPIRY, QueueArguments, parse_age};
 pub use queue_declare::QueueRequest;
 pub use reply::{REPLY_TO, is_reply_name};
 pub use router::{Route, Step, Waiting, carbon_copies};

@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 
 use super::erlang;
 use super::policy_keys::{self, Key};
-use super::queue_arguments::{DEFAULT_DELIVERY_LIMIT, QueueArguments};
-use crate::queue::{DeadLetterTo, Options, Overflow, QueueType};
+use super::queue_arguments::{DEFAULT_DELIVERY_LIMIT, QueueArguments, parse_age};
+use crate::queue::{DeadLetterTo, Options, Overflow, QueueType, Retry, RetryOf};
 
 /// Who says it: an operator's policy bounds what users' policies and arguments may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -208,7 +208,28 @@ pub fn combine(
         overflow: overflow(arguments, said),
         dead_letter,
         delivery_limit: delivery_limit(arguments, said),
+        retry: retry(arguments, said),
+        max_age: arguments
+            .max_age
+            .or_else(|| parse_age(said.text(Key::MaxAge)?)),
+        max_segment_bytes: arguments
+            .max_segment_bytes
+            .or_else(|| said.number(Key::StreamMaxSegmentSizeBytes)),
     }
+}
+
+fn retry(arguments: &QueueArguments, said: Said<'_>) -> Option<Retry> {
+    match arguments.queue_type {
+        QueueType::Quorum => {}
+        QueueType::Classic | QueueType::Stream => return None,
+    }
+    arguments.retry.or_else(|| {
+        Some(Retry {
+            of: RetryOf::read(said.text(Key::DelayedRetryType)?)?,
+            min: said.number(Key::DelayedRetryMin).unwrap_or(0),
+            max: said.number(Key::DelayedRetryMax),
+        })
+    })
 }
 
 /// The alternate exchange of an exchange: the argument goes before the policy.

@@ -5,12 +5,17 @@ use std::sync::Arc;
 
 use crate::amqp::table::{Table, Value};
 use crate::clock::Millis;
-use crate::queue::{DeadLetterTo, Options, Overflow, QueueType};
+use crate::queue::{DeadLetterTo, Options, Overflow, QueueType, Retry, RetryOf};
 
 /// Ten years, as in RabbitMQ.
 pub const MAX_EXPIRY: i64 = 315_360_000_000;
 
 const MAX_PRIORITY: i64 = 255;
+
+/// As in RabbitMQ.
+const MAX_SEGMENT_BYTES: u64 = 3_000_000_000;
+
+const LEADER_LOCATORS: [&str; 4] = ["client-local", "balanced", "random", "least-leaders"];
 
 /// Quorum queues give up on a message after this many returns, as RabbitMQ does since 4.0.
 pub const DEFAULT_DELIVERY_LIMIT: u64 = 20;
@@ -30,6 +35,7 @@ pub struct QueueArguments {
     /// Negative is no limit.
     pub delivery_limit: Option<i64>,
     pub consumer_timeout: Option<Millis>,
+    pub retry: Option<Retry>,
     /// Of a stream.
     pub max_age: Option<Millis>,
     pub max_segment_bytes: Option<u64>,
@@ -47,6 +53,8 @@ pub enum ArgumentError {
         argument: &'static str,
         reason: String,
     },
+    /// RabbitMQ has other words for this one.
+    Exceeded { argument: &'static str },
 }
 
 impl ArgumentError {
@@ -64,6 +72,7 @@ impl ArgumentError {
             ArgumentError::Invalid { argument, reason } => {
                 format!("invalid arg '{argument}' for queue '{queue}' in vhost '{vhost}': {reason}")
             }
+            ArgumentError::Exceeded { argument } => format!("Exceeded max value for {argument}"),
         }
     }
 }
@@ -138,6 +147,10 @@ impl QueueArguments {
             format!("\"unsupported queue mode '{mode}'\"")
         })?;
         queue_version(table)?;
+        cluster_size(table)?;
+        one_of(table, "x-queue-leader-locator", &LEADER_LOCATORS, |_| {
+            "invalid_queue_locator_arg".to_owned()
+        })?;
         Ok(QueueArguments {
             queue_type,
             max_priority,
@@ -155,8 +168,9 @@ impl QueueArguments {
                 .ok()
                 .flatten()
                 .and_then(|timeout| u64::try_from(timeout).ok()),
+            retry: retry(table, queue_type)?,
             max_age: max_age(table)?,
-            max_segment_bytes: count(table, "x-stream-max-segment-size-bytes")?,
+            max_segment_bytes: max_segment_bytes(table)?,
         })
     }
 
@@ -176,6 +190,9 @@ impl QueueArguments {
             overflow: self.overflow.unwrap_or_default(),
             dead_letter,
             delivery_limit: self.delivery_limit(None),
+            retry: self.retry,
+            max_age: self.max_age,
+            max_segment_bytes: self.max_segment_bytes,
         }
     }
 
@@ -297,6 +314,23 @@ fn queue_version(table: Table<'_>) -> Result<(), ArgumentError> {
     }
 }
 
+/// Accepted and without effect: there is one node.
+fn cluster_size(table: Table<'_>) -> Result<(), ArgumentError> {
+    const NAME: &str = "x-initial-cluster-size";
+    match count(table, NAME)? {
+        Some(0) => Err(invalid(NAME, "{value_zero,0}")),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn max_segment_bytes(table: Table<'_>) -> Result<Option<u64>, ArgumentError> {
+    const NAME: &str = "x-stream-max-segment-size-bytes";
+    match count(table, NAME)? {
+        Some(bytes) if bytes > MAX_SEGMENT_BYTES => Err(ArgumentError::Exceeded { argument: NAME }),
+        other => Ok(other),
+    }
+}
+
 fn one_of(
     table: Table<'_>,
     name: &'static str,
@@ -307,6 +341,29 @@ fn one_of(
         Some(text) if !choices.contains(&text.as_str()) => Err(invalid(name, reason(&text))),
         Some(_) | None => Ok(()),
     }
+}
+
+/// Of quorum queues; elsewhere the arguments mean nothing and may be anything.
+fn retry(table: Table<'_>, queue_type: QueueType) -> Result<Option<Retry>, ArgumentError> {
+    const TYPE: &str = "x-delayed-retry-type";
+    match queue_type {
+        QueueType::Quorum => {}
+        QueueType::Classic | QueueType::Stream => return Ok(None),
+    }
+    one_of(
+        table,
+        TYPE,
+        &["disabled", "all", "failed", "returned"],
+        |_| "invalid_delayed_retry_type".to_owned(),
+    )?;
+    let of = text(table, TYPE)?.and_then(|of| RetryOf::read(&of));
+    let min = count(table, "x-delayed-retry-min")?;
+    let max = count(table, "x-delayed-retry-max")?;
+    Ok(of.map(|of| Retry {
+        of,
+        min: min.unwrap_or(0),
+        max,
+    }))
 }
 
 /// A number and a unit: Y, M, D, h, m or s.

@@ -30,7 +30,7 @@ impl QueueRequest<'_> {
 }
 
 /// Arguments that must be the same when a queue is declared again.
-const COMPARED: [&str; 12] = [
+const COMPARED: [&str; 16] = [
     "x-expires",
     "x-message-ttl",
     "x-dead-letter-exchange",
@@ -43,6 +43,10 @@ const COMPARED: [&str; 12] = [
     "x-queue-mode",
     "x-single-active-consumer",
     "x-queue-type",
+    "x-max-age",
+    "x-stream-max-segment-size-bytes",
+    "x-initial-cluster-size",
+    "x-queue-leader-locator",
 ];
 
 impl Vhost {

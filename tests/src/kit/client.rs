@@ -359,6 +359,16 @@ impl Channel {
         Ok(Deliveries(consumer.await?))
     }
 
+    pub async fn try_consume_with(
+        &self,
+        queue: &str,
+        arguments: FieldTable,
+    ) -> Result<Deliveries, Refused> {
+        let options = BasicConsumeOptions::default();
+        let consumer = self.basic_consume(short(queue), short(""), options, arguments);
+        Ok(Deliveries(consumer.await?))
+    }
+
     pub async fn prefetch(&self, count: u16, global: bool) {
         let set = self.basic_qos(count, BasicQosOptions { global });
         set.await.expect("basic.qos");

@@ -12,4 +12,5 @@ mod permissions;
 mod process;
 mod queues;
 mod refusals;
+mod streams;
 mod transactions;

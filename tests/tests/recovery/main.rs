@@ -1,5 +1,7 @@
 //! What outlives the process, by a clean stop and by a kill, and what must not.
 
+mod streams;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 

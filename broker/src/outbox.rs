@@ -20,6 +20,9 @@ pub const OUTBOX_BYTES: usize = 128 * 1024;
 /// Above this, a connection that makes us answer without reading our answers is not read either.
 pub const OUTBOX_REPLY_BYTES: usize = 1024 * 1024;
 
+/// Stands for a queue that no longer waits for an answer; queues are numbered from `1 << 32`.
+pub const NO_QUEUE: QueueId = QueueId(0);
+
 pub struct Outbox {
     state: Mutex<State>,
 }
@@ -339,6 +342,38 @@ impl Outbox {
             .count() as u32;
         out.prefetch_used = out.prefetch_used.saturating_sub(counted);
         Some(taken)
+    }
+
+    /// Takes deliveries out of their consumer's hands. Their tags stay: an acknowledgement that comes
+    /// too late settles nothing, and is no mistake.
+    pub fn take_back(
+        &self,
+        channel: u16,
+        incarnation: u64,
+        queue: QueueId,
+        seqs: &[Seq],
+    ) -> Vec<Unacked> {
+        let mut state = self.state.lock();
+        let slot = state.channels.get_mut(usize::from(channel));
+        let same = slot
+            .and_then(Option::as_mut)
+            .filter(|out| out.incarnation == incarnation);
+        let Some(out) = same else { return Vec::new() };
+        let mut taken = Vec::with_capacity(seqs.len());
+        for unacked in &mut out.unacked {
+            if unacked.queue == queue && seqs.contains(&unacked.seq) {
+                let nobody = Unacked {
+                    queue: NO_QUEUE,
+                    consumer: None,
+                    place: Place::Store(Weak::new()),
+                    ..unacked.clone()
+                };
+                taken.push(std::mem::replace(unacked, nobody));
+            }
+        }
+        let counted = taken.iter().filter(|one| one.consumer.is_some()).count() as u32;
+        out.prefetch_used = out.prefetch_used.saturating_sub(counted);
+        taken
     }
 
     /// basic.recover: everything that is unacknowledged on the channel.

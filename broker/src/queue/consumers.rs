@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Reading;
+use super::timeout::Holding;
+use crate::clock::Millis;
+use crate::names::Seq;
 use crate::outbox::{ConsumerKey, Outbox};
 
 #[derive(Clone)]
@@ -21,6 +24,8 @@ pub struct Consumer {
     pub cancel_notify: bool,
     /// Consumers of a higher one are served first while they can take messages.
     pub priority: i64,
+    /// It may hold a message this long; None is as the queue says.
+    pub timeout: Option<Millis>,
     /// Of a stream.
     pub reading: Reading,
 }
@@ -62,6 +67,7 @@ enum Turns {
 pub(super) struct Member {
     pub consumer: Consumer,
     pub key: ConsumerKey,
+    pub holding: Holding,
     unacked: u32,
     in_ring: bool,
 }
@@ -109,6 +115,7 @@ impl Consumers {
         let member = Some(Member {
             consumer,
             key,
+            holding: Holding::default(),
             unacked: 0,
             in_ring: false,
         });
@@ -158,6 +165,27 @@ impl Consumers {
             .flatten()
             .map(|member| member.consumer)
             .collect()
+    }
+
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.slots.iter().flatten()
+    }
+
+    pub fn members_mut(&mut self) -> impl Iterator<Item = &mut Member> {
+        self.slots.iter_mut().flatten()
+    }
+
+    pub fn knows(&self, key: ConsumerKey) -> bool {
+        let slot = self.slots.get(key.slot as usize);
+        slot.and_then(Option::as_ref)
+            .is_some_and(|member| member.key == key)
+    }
+
+    /// It holds this message no longer.
+    pub fn settled(&mut self, key: ConsumerKey, seq: Seq) {
+        if let Some(member) = self.get_mut(key) {
+            member.holding.settled(seq);
+        }
     }
 
     fn get_mut(&mut self, key: ConsumerKey) -> Option<&mut Member> {
@@ -253,6 +281,7 @@ mod tests {
             prefetch,
             cancel_notify: false,
             priority: 0,
+            timeout: None,
             reading: Reading::default(),
         }
     }

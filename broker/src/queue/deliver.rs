@@ -137,6 +137,7 @@ impl Queue {
         if self.turns_away(state, publishing, effects) {
             return Accepted::Rejected;
         }
+        state.now = self.timed(state);
         let expires = self.expiry(state, publishing.time_to_live());
         let seq = state.take_seq(publishing.priority(self.attributes.max_priority));
         let persistent = publishing.persistent && self.attributes.outlives_run();
@@ -170,6 +171,7 @@ impl Queue {
                 };
                 match state.offer_new(self.id, publishing, stored, terms, effects) {
                     Offered::Taken => {
+                        self.watch_for_timeouts(state);
                         state.backlog.passed(seq);
                         return accepted;
                     }
@@ -365,6 +367,7 @@ impl Queue {
     }
 
     pub(super) fn drain(&self, state: &mut QueueState, effects: &mut Effects) {
+        state.now = self.timed(state);
         loop {
             // Each time: what stood behind a message that is gone may be over its own time.
             match self.expire(state, effects) {
@@ -375,7 +378,7 @@ impl Queue {
                 break;
             }
             match state.backlog.front() {
-                Front::Empty => return,
+                Front::Empty => return self.watch_for_timeouts(state),
                 Front::Here => {}
                 Front::Bodies(_) | Front::Page => return self.load(state),
             }
@@ -387,6 +390,7 @@ impl Queue {
                 Offered::Refused => state.backlog.unpop(entry),
             }
         }
+        self.watch_for_timeouts(state);
         self.prefetch_page(state);
     }
 
@@ -480,6 +484,7 @@ impl QueueState {
         terms: Terms,
         effects: &mut Effects,
     ) -> Offered {
+        let now = self.now;
         let Some(member) = self.consumers.front() else {
             return Offered::Refused;
         };
@@ -503,6 +508,9 @@ impl QueueState {
             Delivered::Yes { wake } => {
                 if wake {
                     effects.wakes.push(Arc::clone(&consumer.outbox));
+                }
+                if let Some(now) = now.filter(|_| !no_ack) {
+                    member.holding.got(terms.seq, now);
                 }
                 member.delivered();
                 self.consumers.served();

@@ -101,6 +101,7 @@ impl Queue {
             return Called::Unused;
         }
         self.watch_for_disuse(&mut state);
+        self.time_out(&mut state, now, effects);
         self.retry(&mut state, now);
         self.drain(&mut state, effects);
         Called::Fine

@@ -2,6 +2,7 @@
 //! reaches the consumer's outbox and the store's mailbox. Not topology (see `vhost/`), not disk.
 
 mod backlog;
+mod cancelled;
 mod consumers;
 mod dead_letter;
 mod deliver;
@@ -14,6 +15,7 @@ mod schedule;
 mod settle;
 mod state;
 mod stream;
+mod timeout;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
+pub use cancelled::tell_consumers;
 pub use consumers::{ConsumeRefusal, Consumer};
 pub use dead_letter::{DeadLetter, DeadLetters, Office, Reason};
 pub use deliver::{Accepted, Got, Publishing};
@@ -36,7 +39,7 @@ use stream::{StreamState, Streaming};
 
 use crate::clock::Clock;
 use crate::names::{ConnectionId, QueueId, Seq};
-use crate::outbox::Outbox;
+use crate::outbox::{ConsumerKey, Outbox};
 use crate::store::Store;
 
 pub struct Queue {
@@ -114,6 +117,8 @@ impl Attributes {
 pub struct Effects {
     wakes: SmallVec<[Arc<Outbox>; 4]>,
     ready: Vec<Box<dyn FnOnce() + Send>>,
+    /// Consumers that the queue has ended.
+    cancelled: Vec<Consumer>,
     letters: Vec<DeadLetter>,
     taker: Option<Arc<dyn DeadLetters>>,
 }
@@ -142,6 +147,9 @@ impl Effects {
         }
         for tell in self.ready.drain(..) {
             tell();
+        }
+        if !self.cancelled.is_empty() {
+            tell_consumers(std::mem::take(&mut self.cancelled));
         }
         if let Some(taker) = self.taker.take() {
             taker.take(std::mem::take(&mut self.letters));
@@ -262,6 +270,14 @@ impl Queue {
             messages,
             consumers,
         })
+    }
+
+    /// Whether this consumer is still served.
+    pub fn knows(&self, key: ConsumerKey) -> bool {
+        match &self.inside {
+            Inside::Line(state) => state.lock().consumers.knows(key),
+            Inside::Stream(_) => true,
+        }
     }
 
     /// Clears the rows of a deleted queue. Its definition must be gone before: a stop in between

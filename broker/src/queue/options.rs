@@ -85,6 +85,8 @@ pub struct Options {
     pub dead_letter: Option<Arc<DeadLetterTo>>,
     /// A message that has come back more often than this is not delivered again.
     pub delivery_limit: Option<u32>,
+    /// A quorum queue's consumer may hold a message this long.
+    pub consumer_timeout: Option<Millis>,
     /// Messages that come back wait before they are delivered again.
     pub retry: Option<Retry>,
     /// Of a stream: how long its messages stay.

@@ -97,7 +97,13 @@ impl Queue {
             }
         };
         state.unacked = state.unacked.saturating_sub(settled.len() as u64);
-        for key in settled.iter().filter_map(|unacked| unacked.consumer) {
+        for unacked in settled {
+            let Some(key) = unacked.consumer else {
+                continue;
+            };
+            if state.counts_returns {
+                state.consumers.settled(key, unacked.seq);
+            }
             state.consumers.acked(key);
         }
         match how {
@@ -144,23 +150,36 @@ impl Queue {
                 return Streaming::of(self, stream).settled(keys, effects);
             }
         };
-        state.unacked = state.unacked.saturating_sub(returned.len() as u64);
         returned.sort_by_key(|message| message.seq);
+        self.give_back(&mut state, returned, back, effects);
+        self.drain(&mut state, effects);
+    }
+
+    pub(super) fn give_back(
+        &self,
+        state: &mut QueueState,
+        returned: Vec<Returned>,
+        back: Back,
+        effects: &mut Effects,
+    ) {
+        state.unacked = state.unacked.saturating_sub(returned.len() as u64);
         let mut entries = Vec::with_capacity(returned.len());
         for message in returned {
             if let Some(key) = message.consumer {
+                if state.counts_returns {
+                    state.consumers.settled(key, message.seq);
+                }
                 state.consumers.acked(key);
             }
             entries.push(Entry::from(message));
         }
         if !self.is_deleted() {
-            let entries = self.count_returns(&state, entries, effects);
+            let entries = self.count_returns(state, entries, effects);
             state.expiring |= entries.iter().any(|entry| entry.expires != Expiry::NEVER);
-            let entries = self.put_off(&mut state, entries, back);
+            let entries = self.put_off(state, entries, back);
             state.backlog.take_back(entries);
-            self.shed(&mut state, effects);
+            self.shed(state, effects);
         }
-        self.drain(&mut state, effects);
     }
 
     /// Where deliveries are limited: what came back too often does not come back again.

@@ -26,6 +26,8 @@ pub(super) struct QueueState {
     pub counts_returns: bool,
     /// Some message here has, or had, a time when it expires.
     pub expiring: bool,
+    /// The time, where consumers are timed; told to the state before it delivers.
+    pub now: Option<Millis>,
     /// When somebody last declared, read or consumed.
     pub used_at: Millis,
     /// The earliest time at which the schedule will call.
@@ -76,6 +78,7 @@ impl QueueState {
             getters: Vec::new(),
             options,
             counts_returns,
+            now: None,
             used_at: now,
             called_at: None,
         }

@@ -150,7 +150,11 @@ impl Session {
             global: self.outbox.channel_is_limited(number),
             prefetch: self.channels.get(&number).map_or(0, |one| one.prefetch),
         };
-        let ConsumerArguments { priority, reading } = consumed.read(&consume, limits)?;
+        let ConsumerArguments {
+            priority,
+            timeout,
+            reading,
+        } = consumed.read(&consume, limits)?;
         // Before the first delivery can come back as an acknowledgement.
         self.remember_queue(&queue);
         let Phase::Running(running) = &self.phase else {
@@ -163,9 +167,9 @@ impl Session {
             "" => self.broker.random_name("amq.ctag-"),
             tag => tag.to_owned(),
         };
-        channel
-            .consumers
-            .retain(|_, consumer| !consumer.queue.is_deleted());
+        channel.consumers.retain(|_, consumer| {
+            !consumer.queue.is_deleted() && consumer.queue.knows(consumer.key)
+        });
         if channel.has_consumer(&tag) {
             let text = format!("attempt to reuse consumer tag '{tag}'");
             return Err(Refusal::connection(ReplyCode::NotAllowed, text));
@@ -181,6 +185,7 @@ impl Session {
             prefetch: limits.prefetch,
             cancel_notify: running.capabilities.cancel_notify,
             priority,
+            timeout,
             reading,
         };
         let consume_ok = || {

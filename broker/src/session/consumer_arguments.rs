@@ -11,6 +11,7 @@ use crate::vhost::parse_age;
 
 const PRIORITY: &str = "x-priority";
 const HA_FAILOVER: &str = "x-cancel-on-ha-failover";
+const TIMEOUT: &str = "x-consumer-timeout";
 const OFFSET: &str = "x-stream-offset";
 const FILTER: &str = "x-stream-filter";
 const MATCH_UNFILTERED: &str = "x-stream-match-unfiltered";
@@ -35,6 +36,7 @@ pub(super) struct ChannelLimits {
 #[derive(Default)]
 pub(super) struct ConsumerArguments {
     pub priority: i64,
+    pub timeout: Option<Millis>,
     pub reading: Reading,
 }
 
@@ -76,6 +78,7 @@ impl Consumed<'_> {
         self.check_failover(arguments)?;
         Ok(ConsumerArguments {
             priority: self.priority(arguments)?,
+            timeout: timeout(arguments),
             reading: Reading {
                 offset: self.offset(arguments)?,
                 filter: filter(arguments),
@@ -181,4 +184,10 @@ fn filter(arguments: Table<'_>) -> Filter {
 
 fn text(value: Value<'_>) -> Option<Vec<u8>> {
     value.as_str().map(|text| text.as_bytes().to_vec())
+}
+
+/// In milliseconds; what is no such number means nothing.
+fn timeout(arguments: Table<'_>) -> Option<Millis> {
+    let timeout = arguments.get(TIMEOUT)?.as_integer()?;
+    Millis::try_from(timeout).ok()
 }

@@ -12,7 +12,11 @@ use serde_json::{Map, Value};
 use super::erlang;
 use super::policy_keys::{self, Key};
 use super::queue_arguments::{DEFAULT_DELIVERY_LIMIT, QueueArguments, parse_age};
+use crate::clock::Millis;
 use crate::queue::{DeadLetterTo, Options, Overflow, QueueType, Retry, RetryOf};
+
+/// RabbitMQ's: thirty minutes.
+const DEFAULT_CONSUMER_TIMEOUT: Millis = 1_800_000;
 
 /// Who says it: an operator's policy bounds what users' policies and arguments may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -208,6 +212,7 @@ pub fn combine(
         overflow: overflow(arguments, said),
         dead_letter,
         delivery_limit: delivery_limit(arguments, said),
+        consumer_timeout: consumer_timeout(arguments, said),
         retry: retry(arguments, said),
         max_age: arguments
             .max_age
@@ -216,6 +221,12 @@ pub fn combine(
             .max_segment_bytes
             .or_else(|| said.number(Key::StreamMaxSegmentSizeBytes)),
     }
+}
+
+fn consumer_timeout(arguments: &QueueArguments, said: Said<'_>) -> Option<Millis> {
+    let own = arguments.consumer_timeout;
+    let timeout = own.or_else(|| said.number(Key::ConsumerTimeout));
+    Some(timeout.unwrap_or(DEFAULT_CONSUMER_TIMEOUT))
 }
 
 fn retry(arguments: &QueueArguments, said: Said<'_>) -> Option<Retry> {

@@ -190,6 +190,7 @@ impl QueueArguments {
             overflow: self.overflow.unwrap_or_default(),
             dead_letter,
             delivery_limit: self.delivery_limit(None),
+            consumer_timeout: self.consumer_timeout,
             retry: self.retry,
             max_age: self.max_age,
             max_segment_bytes: self.max_segment_bytes,

@@ -9,16 +9,12 @@ use parking_lot::RwLock;
 use super::Broker;
 use crate::clock::Expiry;
 use crate::message::MessageView;
-use crate::names::QueueId;
-use crate::outbox::{Delivered, Delivery, Outbox};
+use crate::outbox::{Delivered, Delivery, NO_QUEUE, Outbox};
 use crate::queue::Effects;
 
 /// The name that a client consumes from, and sets as reply-to.
 pub const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 const PREFIX: &str = "amq.rabbitmq.reply-to.";
-
-/// Replies come out of no queue; queues are numbered from `1 << 32`.
-const NO_QUEUE: QueueId = QueueId(0);
 
 #[derive(Default)]
 pub(super) struct Replies {

@@ -7,7 +7,7 @@ use lapin::message::Delivery;
 use lapin::options::*;
 use lapin::types::{AMQPValue, FieldArray, FieldTable};
 use warren_tests::kit::{
-    Broker, Channel, DEADLINE, Options, durable, persistent, soon, text, transient,
+    Broker, Channel, DEADLINE, Options, Refused, durable, persistent, soon, text, transient,
 };
 
 fn long(number: i64) -> AMQPValue {
@@ -405,6 +405,44 @@ async fn a_quorum_queue_counts_returns_over_a_restart_and_gives_up_at_its_limit(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_quorum_queue_lets_a_failed_message_wait() {
+    let broker = Broker::start(Options::default());
+    let channel = broker.connect().await.confirming().await;
+    let retry = [
+        ("x-queue-type", word("quorum")),
+        ("x-delayed-retry-type", word("failed")),
+        ("x-delayed-retry-min", long(150)),
+    ];
+    queue(&channel, "q", retry).await;
+    channel.confirmed("", "q", b"x", persistent()).await;
+    // A nack is no failure.
+    let got = channel.get("q").await.expect("a message");
+    channel.requeue(got.delivery_tag, false).await;
+    let got = channel.get("q").await.expect("a message");
+    let began = Instant::now();
+    let requeue = BasicRejectOptions { requeue: true };
+    channel
+        .basic_reject(got.delivery_tag, requeue)
+        .await
+        .expect("reject");
+    assert!(channel.get("q").await.is_none());
+    let mut again = None;
+    soon("it comes back", DEADLINE, async || {
+        again = channel.get("q").await;
+        again.is_some()
+    })
+    .await;
+    // The second return: twice the shortest wait.
+    assert!(began.elapsed() >= Duration::from_millis(300));
+    let count = header(
+        &again.as_ref().expect("a message").delivery,
+        "x-delivery-count",
+    )
+    .cloned();
+    assert_eq!(count, Some(long(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_consumer_is_active_and_the_next_takes_over() {
     let broker = Broker::start(Options::default());
     let channel = broker.connect().await.confirming().await;
@@ -412,6 +450,15 @@ async fn one_consumer_is_active_and_the_next_takes_over() {
     queue(&channel, "q", [("x-single-active-consumer", single)]).await;
     let mut first = channel.consume_no_ack("q").await;
     let mut second = channel.consume_no_ack("q").await;
+    let getting = broker.channel().await;
+    let options = BasicGetOptions::default();
+    let locked = getting
+        .basic_get("q".into(), options)
+        .await
+        .expect_err("refused");
+    let text = "RESOURCE_LOCKED - cannot obtain access to locked queue 'q' in vhost '/'. basic.get \
+                operations are not supported by classic queues with single active consumer";
+    Refused::from(locked).is(405, text);
     for body in ["a", "b"] {
         channel
             .confirmed("", "q", body.as_bytes(), persistent())

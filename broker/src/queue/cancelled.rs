@@ -1,7 +1,8 @@
-//! basic.cancel from the server: consumers hear that their queue is gone.
+//! basic.cancel from the server: consumers hear that their queue is gone, or that it has had enough
+//! of them.
 
+use super::Consumer;
 use crate::amqp::{AMQPClass, basic, short_string, write};
-use crate::queue::Consumer;
 
 /// Those whose client has said that it wants to know.
 pub fn tell_consumers(consumers: Vec<Consumer>) {

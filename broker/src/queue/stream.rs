@@ -298,12 +298,12 @@ impl StreamState {
     }
 
     /// The store has answered the oldest question. Says whose turn it is now.
-    fn answered(&mut self, messages: Vec<Stored>) -> Option<ConsumerKey> {
+    fn answered(&mut self, messages: Vec<Stored>, now: Millis) -> Option<ConsumerKey> {
         match self.asked.pop_front()? {
             Asked::Segment(last) => {
-                // Gone meanwhile: then what comes after is not older.
+                // Without a time it is kept as long as if it had just arrived.
                 let arrived = messages.first().and_then(|one| one.expires.time());
-                self.segments.seen(last, arrived.unwrap_or(self.arrived));
+                self.segments.seen(last, arrived.unwrap_or(now));
                 None
             }
             Asked::Reader(key) => {

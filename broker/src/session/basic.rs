@@ -12,7 +12,7 @@ use crate::amqp::reply::ReplyCode;
 use crate::amqp::{AMQPClass, basic, short_string, write};
 use crate::auth::Access;
 use crate::error::Refusal;
-use crate::outbox::Unacked;
+use crate::outbox::{Outbox, Unacked};
 use crate::queue::{Back, ConsumeRefusal, Consumer, Effects, Got, Queue, QueueType};
 use crate::vhost::REPLY_TO;
 
@@ -157,15 +157,12 @@ impl Session {
         } = consumed.read(&consume, limits)?;
         // Before the first delivery can come back as an acknowledgement.
         self.remember_queue(&queue);
+        let tag = self.consumer_tag(&consume);
         let Phase::Running(running) = &self.phase else {
             return Ok(Flow::Done);
         };
         let Some(channel) = self.channels.get_mut(&number) else {
             return Ok(Flow::Done);
-        };
-        let tag = match consume.consumer_tag.as_str() {
-            "" => self.broker.random_name("amq.ctag-"),
-            tag => tag.to_owned(),
         };
         channel.consumers.retain(|_, consumer| {
             !consumer.queue.is_deleted() && consumer.queue.knows(consumer.key)
@@ -190,10 +187,7 @@ impl Session {
         };
         let consume_ok = || {
             if !consume.nowait {
-                let consumer_tag = short_string(&tag);
-                let ok = basic::AMQPMethod::ConsumeOk(basic::ConsumeOk { consumer_tag });
-                self.outbox
-                    .write(|out, _| write::method(out, number, AMQPClass::Basic(ok)));
+                consume_ok(&self.outbox, number, &tag);
             }
         };
         match queue.consume(consumer, consume_ok, effects) {
@@ -211,14 +205,19 @@ impl Session {
         }
     }
 
-    /// Direct reply-to: a consumer without a queue.
-    fn consume_replies(&mut self, number: u16, consume: &basic::Consume) -> Result<Flow, Refusal> {
-        let Some(channel) = self.channels.get_mut(&number) else {
-            return Ok(Flow::Done);
-        };
-        let tag = match consume.consumer_tag.as_str() {
+    /// An empty one is made up.
+    fn consumer_tag(&self, consume: &basic::Consume) -> String {
+        match consume.consumer_tag.as_str() {
             "" => self.broker.random_name("amq.ctag-"),
             tag => tag.to_owned(),
+        }
+    }
+
+    /// Direct reply-to: a consumer without a queue.
+    fn consume_replies(&mut self, number: u16, consume: &basic::Consume) -> Result<Flow, Refusal> {
+        let tag = self.consumer_tag(consume);
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return Ok(Flow::Done);
         };
         if channel.has_consumer(&tag) {
             let text = format!("attempt to reuse consumer tag '{tag}'");
@@ -230,11 +229,8 @@ impl Session {
         if channel.reply.is_some() {
             return Err(Refusal::precondition("reply consumer already set"));
         }
-        let consumer_tag = short_string(&tag);
         if !consume.nowait {
-            let ok = basic::AMQPMethod::ConsumeOk(basic::ConsumeOk { consumer_tag });
-            self.outbox
-                .write(|out, _| write::method(out, number, AMQPClass::Basic(ok)));
+            consume_ok(&self.outbox, number, &tag);
         }
         let name = self.broker.expect_replies(&self.outbox, number, &tag);
         channel.reply = Some(ReplyConsumer { tag, name });
@@ -337,4 +333,10 @@ fn check_single_active(queue: &Queue) -> Result<(), Refusal> {
         queue.attributes.queue_type.name()
     );
     Err(Refusal::channel(ReplyCode::ResourceLocked, text))
+}
+
+fn consume_ok(outbox: &Outbox, number: u16, tag: &str) {
+    let consumer_tag = short_string(tag);
+    let ok = basic::AMQPMethod::ConsumeOk(basic::ConsumeOk { consumer_tag });
+    outbox.write(|out, _| write::method(out, number, AMQPClass::Basic(ok)));
 }

@@ -7,7 +7,7 @@ use lapin::message::Delivery;
 use lapin::options::*;
 use lapin::types::{AMQPValue, FieldArray, FieldTable};
 use warren_tests::kit::{
-    Broker, Channel, DEADLINE, Deliveries, Options, Refused, durable, eventually, headers,
+    Broker, Channel, DEADLINE, Deliveries, Options, Refused, Wire, durable, eventually, headers,
     persistent, soon, text, transient,
 };
 
@@ -555,4 +555,32 @@ async fn a_cancelled_reader_gets_nothing_more_and_may_still_acknowledge() {
     channel.ack(tag, false).await;
     channel.fence().await;
     assert_eq!(channel.counts("s").await.expect("the stream"), (3, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_never_reads_its_socket_costs_no_memory() {
+    const BODY: usize = 16 * 1024;
+    const COUNT: usize = (200 << 20) / BODY;
+    // As for a queue: the store's buffers are most of it.
+    const ALLOWED: u64 = 128 << 20;
+    let broker = Broker::start(Options::default());
+    let publisher = broker.connect().await.confirming().await;
+    stream(&publisher, "s", []).await;
+    let mut stuck = Wire::open(broker.address(), 0).expect("a connection");
+    let qos = [0, 0, 0, 0, 0xff, 0xff, 0];
+    stuck.method(1, 60, 10, &qos).expect("basic.qos");
+    stuck.expect(60, 11).expect("basic.qos-ok");
+    stuck.consume("s", false).expect("basic.consume");
+    let before = broker.resident_memory();
+    let mut peak = before;
+    for part in 0..COUNT / 400 {
+        let bodies = (0..400).map(|number| vec![(part + number) as u8; BODY]);
+        publisher.fill("s", bodies).await;
+        peak = peak.max(broker.resident_memory());
+    }
+    let grown = peak - before;
+    println!("{} MiB grew to at most {} MiB", before >> 20, peak >> 20);
+    assert!(grown < ALLOWED, "grown by {} MiB", grown >> 20);
+    let counts = publisher.counts("s").await.expect("the stream");
+    assert_eq!(counts, ((COUNT / 400 * 400) as u32, 1));
 }

@@ -229,7 +229,7 @@ impl Segments {
             Until::Unseen => None,
         };
         let known = || self.list.iter().filter_map(known);
-        let older = known().filter(|(_, until)| *until < time).last();
+        let older = known().rfind(|(_, until)| *until < time);
         let newer = known().find(|(_, until)| *until >= time);
         (older.map(|(last, _)| last + 1), newer.map(|(last, _)| last))
     }

@@ -90,7 +90,8 @@ impl<'a> Streaming<'a> {
     }
 
     pub fn loaded(mut self, messages: Vec<Stored>, effects: &mut Effects) {
-        match self.state.answered(messages) {
+        let now = self.now();
+        match self.state.answered(messages, now) {
             Some(key) => self.serve(key, effects),
             None => self.retain(),
         }

@@ -27,6 +27,7 @@ fn filtered(value: &str) -> Arc<Message> {
 fn consumer(offset: Offset, prefetch: u32) -> Consumer {
     Consumer {
         incarnation: 1,
+        timeout: None,
         tag: Arc::from("c"),
         channel: 1,
         outbox: Arc::default(),
@@ -115,7 +116,7 @@ impl Bench {
                 Step::Probe(at) => self.load(at, 1),
             };
             self.state.asked(key);
-            assert_eq!(self.state.answered(messages), Some(key));
+            assert_eq!(self.state.answered(messages, self.now), Some(key));
         }
     }
 
@@ -294,9 +295,9 @@ fn an_answer_for_a_reader_that_is_gone_disturbs_nobody() {
     }
     bench.state.remove(gone);
     let first = bench.load(1, 3);
-    assert_eq!(bench.state.answered(first), None);
+    assert_eq!(bench.state.answered(first, 0), None);
     let second = bench.load(4, 3);
-    assert_eq!(bench.state.answered(second), Some(other));
+    assert_eq!(bench.state.answered(second, 0), Some(other));
     assert_eq!(bench.read(other), [3, 4]);
 }
 
@@ -445,7 +446,7 @@ fn after_a_start_the_ages_are_read_back_one_by_one() {
         returns: 0,
         expires: Expiry::at(5_000),
     };
-    assert_eq!(state.answered(vec![stored]), None);
+    assert_eq!(state.answered(vec![stored], 6_000), None);
     assert_eq!(state.drop_old(20_000), None);
     assert_eq!(state.look(), Look::At(21_000));
     assert_eq!(state.drop_old(21_000), Some((101, 110)));

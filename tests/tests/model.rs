@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::time::Duration;
 
 use lapin::types::{AMQPValue, FieldTable};
@@ -13,6 +14,7 @@ use warren_tests::crash::Random;
 use warren_tests::kit::{Broker, Channel, DEADLINE, Options, durable, persistent};
 
 type Id = u64;
+type Confirm = Pin<Box<dyn Future<Output = lapin::Result<Confirmation>> + Send>>;
 
 /// Where a message stands: the highest priority first, then as published.
 type Place = (Reverse<u8>, Id);
@@ -106,7 +108,7 @@ impl World {
     async fn send(
         &mut self,
         count: u64,
-    ) -> Vec<(usize, Place, lapin::publisher_confirm::PublisherConfirm)> {
+    ) -> Vec<(usize, Place, Confirm)> {
         let mut sent = Vec::new();
         for _ in 0..count {
             let queue = self.pick();
@@ -116,7 +118,7 @@ impl World {
                 self.channel
                     .basic_publish("".into(), key, Default::default(), &body, properties);
             if let Ok(confirm) = publish.await {
-                sent.push((queue, place, confirm));
+                sent.push((queue, place, Box::pin(confirm) as Confirm));
             }
         }
         sent

@@ -22,8 +22,8 @@ use warren::vhost::exchange_type::{
     Opening, Routing,
 };
 use warren::vhost::{
-    BindingRequest, Broker, Exchange, ExchangeRequest, Memo, Parts, QueueRequest, Route, Step,
-    Vhost,
+    BindingRequest, Broker, Exchange, ExchangeRequest, Memo, Parts, QueueRequest, Route, Seed,
+    Step, Vhost,
 };
 use warren_plugin_sdk as sdk;
 
@@ -76,13 +76,14 @@ fn open(folder: &Path) -> (Arc<PluginHost>, Arc<Vhost>) {
     let options = StoreOptions::new(folder.join("data"));
     let (store, recovered) = Store::open(options, clock.clone()).expect("a store");
     let parts = Parts {
+        schedule: Arc::default(),
         store,
         pressure: Arc::default(),
         types: host.clone(),
         clock,
         entropy: Arc::new(SystemEntropy),
     };
-    let broker = Broker::recover(parts, recovered, &["/".to_owned()]).expect("a broker");
+    let broker = Broker::recover(parts, recovered, &Seed::vhost("/")).expect("a broker");
     (host, broker.vhost("/").expect("the virtual host"))
 }
 
@@ -332,7 +333,8 @@ struct Memoised {
 impl Way for Memoised {
     fn decide(&mut self, key: &str) -> Option<usize> {
         let view = message(&self.exchange.name, key);
-        self.route.start(&self.exchange, Moment::Publish);
+        self.route
+            .start(&self.exchange, Moment::Publish, Vec::new());
         match self.route.walk(&self.vhost, view, &mut self.memo) {
             Step::Done => Some(self.route.queues.len()),
             Step::Later(_) => None,
@@ -352,6 +354,7 @@ fn message<'a>(exchange: &'a Arc<str>, routing_key: &'a str) -> MessageView<'a> 
         routing_key,
         properties: &[0, 0],
         body: &[],
+        dead_lettered: false,
     }
 }
 

@@ -4,6 +4,26 @@
 /// Milliseconds since the Unix epoch.
 pub type Millis = u64;
 
+/// When a message is not wanted any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Expiry(Millis);
+
+impl Expiry {
+    pub const NEVER: Expiry = Expiry(Millis::MAX);
+
+    pub fn at(time: Millis) -> Expiry {
+        Expiry(time)
+    }
+
+    pub fn is_due(self, now: Millis) -> bool {
+        self.0 <= now
+    }
+
+    pub fn time(self) -> Option<Millis> {
+        (self != Expiry::NEVER).then_some(self.0)
+    }
+}
+
 pub trait Clock: Send + Sync {
     fn now(&self) -> Millis;
 }

@@ -3,6 +3,7 @@
 //! used.
 
 mod definitions;
+mod policies;
 mod section;
 mod tree;
 mod values;
@@ -16,7 +17,8 @@ use std::time::Duration;
 use crate::amqp::frame::FRAME_MIN_SIZE;
 use crate::plugin::PluginSettings;
 
-pub use definitions::{Password, Permission, User, Vhost};
+pub use definitions::{Password, Permission, TopicPermission, User, Vhost};
+pub use policies::VhostPolicy;
 use section::{Problems, Section};
 pub use tree::Origin;
 
@@ -43,10 +45,12 @@ pub struct Config {
     pub limits: Limits,
     /// One for each `[plugins.<name>]`.
     pub plugins: BTreeMap<String, PluginSettings>,
-    /// Used only while the store is empty, as are users and permissions.
+    /// Used only while the store is empty, as is everything below but the unknown variables.
     pub vhosts: Vec<Vhost>,
     pub users: Vec<User>,
     pub permissions: Vec<Permission>,
+    pub topic_permissions: Vec<TopicPermission>,
+    pub policies: Vec<VhostPolicy>,
     /// Variables that look like ours and are not: worth a line in the log, but no error, since
     /// container platforms invent such names.
     pub unknown_variables: Vec<String>,
@@ -62,6 +66,8 @@ pub struct Amqp {
     pub frame_max: u32,
     /// 0 is no limit.
     pub channel_max: u16,
+    /// 0 is no limit.
+    pub consumer_max_per_channel: u32,
     pub max_message_size: u64,
     pub handshake_timeout: Duration,
     pub max_connections: u32,
@@ -108,6 +114,7 @@ impl Default for Config {
                 heartbeat: 60,
                 frame_max: 131_072,
                 channel_max: 2047,
+                consumer_max_per_channel: 0,
                 max_message_size: 16 << 20,
                 handshake_timeout: Duration::from_secs(10),
                 // A connection costs a file descriptor and some ten KiB: this is where one machine
@@ -128,6 +135,8 @@ impl Default for Config {
             vhosts: vec![Vhost::root()],
             users: vec![User::guest()],
             permissions: vec![Permission::all(definitions::GUEST, definitions::ROOT)],
+            topic_permissions: Vec::new(),
+            policies: Vec::new(),
             unknown_variables: Vec::new(),
         }
     }
@@ -198,6 +207,7 @@ impl Config {
         let mut root = Section::new(String::new(), entries, &mut problems);
         config.read(&mut root);
         definitions::read(&mut config, &mut root, &sources.variables);
+        policies::read(&mut config, &mut root);
         root.finish();
         if problems.list.is_empty() {
             config.unknown_variables = problems.unknown_variables;
@@ -264,6 +274,11 @@ impl Amqp {
             },
         );
         section.read("channel_max", &mut self.channel_max, values::number);
+        section.read(
+            "consumer_max_per_channel",
+            &mut self.consumer_max_per_channel,
+            values::number,
+        );
         section.read(
             "max_message_size",
             &mut self.max_message_size,

@@ -11,6 +11,8 @@ pub struct MessageView<'a> {
     /// Property flags and property list, exactly as they stood in the content header frame.
     pub properties: &'a [u8],
     pub body: &'a [u8],
+    /// Its x-death header is the broker's own, not something that a client has put there.
+    pub dead_lettered: bool,
 }
 
 impl MessageView<'_> {
@@ -24,6 +26,7 @@ impl MessageView<'_> {
             exchange: Arc::clone(self.exchange),
             key_len: self.routing_key.len(),
             body_start: self.routing_key.len() + self.properties.len(),
+            dead_lettered: self.dead_lettered,
             data,
         }
     }
@@ -35,6 +38,7 @@ pub struct Message {
     exchange: Arc<str>,
     key_len: usize,
     body_start: usize,
+    dead_lettered: bool,
     data: Vec<u8>,
 }
 
@@ -57,8 +61,17 @@ impl Message {
             exchange,
             key_len,
             body_start,
+            dead_lettered: false,
             data,
         })
+    }
+
+    /// The same, with a history of its own (see [`MessageView::dead_lettered`]).
+    pub fn with_history(self, dead_lettered: bool) -> Message {
+        Message {
+            dead_lettered,
+            ..self
+        }
     }
 
     pub fn view(&self) -> MessageView<'_> {
@@ -67,7 +80,12 @@ impl Message {
             routing_key: self.routing_key(),
             properties: self.properties(),
             body: self.body(),
+            dead_lettered: self.dead_lettered,
         }
+    }
+
+    pub fn is_dead_lettered(&self) -> bool {
+        self.dead_lettered
     }
 
     pub fn exchange(&self) -> &Arc<str> {

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 
 use crate::amqp::write;
+use crate::clock::Expiry;
 use crate::confirms::Confirms;
 use crate::message::{Message, MessageView};
 use crate::names::{QueueId, Seq};
@@ -53,12 +54,14 @@ struct ChannelOut {
 }
 
 /// Where an unacknowledged message is, should it come back.
+#[derive(Clone)]
 pub enum Place {
     Memory(Arc<Message>),
     /// In the store, or still held by the commit mailbox on its way there.
     Store(Weak<Message>),
 }
 
+#[derive(Clone)]
 pub struct Unacked {
     pub tag: u64,
     pub queue: QueueId,
@@ -68,6 +71,8 @@ pub struct Unacked {
     pub place: Place,
     pub size: u32,
     pub persistent: bool,
+    pub returns: u32,
+    pub expires: Expiry,
 }
 
 /// A delivery without acknowledgements whose bytes have not reached the socket yet.
@@ -78,6 +83,7 @@ pub struct Unsent {
     pub place: Place,
     pub size: u32,
     pub persistent: bool,
+    pub expires: Expiry,
 }
 
 /// A consumer's place in its queue, with a number that is never reused.
@@ -91,7 +97,8 @@ pub struct ConsumerKey {
 pub struct Delivery<'a> {
     pub channel: u16,
     pub consumer_tag: &'a str,
-    pub consumer: ConsumerKey,
+    /// None: it answers basic.get.
+    pub consumer: Option<ConsumerKey>,
     pub no_ack: bool,
     pub redelivered: bool,
     pub message: MessageView<'a>,
@@ -100,6 +107,9 @@ pub struct Delivery<'a> {
     /// None: nothing to remember, the message is transient and needs no acknowledgement.
     pub place: Option<Place>,
     pub persistent: bool,
+    /// How often it came back, for the queue to count.
+    pub returns: u32,
+    pub expires: Expiry,
 }
 
 pub enum Delivered {
@@ -157,14 +167,23 @@ impl Outbox {
         encode(&mut state.bytes, frame_max);
     }
 
-    /// The same from another connection's thread; true when the owner must be woken.
-    pub fn write_from_elsewhere(&self, encode: impl FnOnce(&mut Vec<u8>, u32)) -> bool {
+    /// From another connection's thread to one channel, if it is still the same; true when the owner
+    /// must be woken.
+    pub fn write_on(
+        &self,
+        channel: u16,
+        incarnation: u64,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
         let mut state = self.state.lock();
-        if state.closed {
+        let slot = state.channels.get(usize::from(channel));
+        let same = slot
+            .and_then(Option::as_ref)
+            .is_some_and(|out| out.incarnation == incarnation);
+        if state.closed || !same {
             return false;
         }
-        let frame_max = state.frame_max;
-        encode(&mut state.bytes, frame_max);
+        encode(&mut state.bytes);
         state.needs_wake()
     }
 
@@ -213,7 +232,8 @@ impl Outbox {
         let Some(channel) = slot.and_then(Option::as_mut) else {
             return Delivered::Gone;
         };
-        let counted = channel.prefetch != 0 && !delivery.no_ack;
+        // Those that do not acknowledge are held back too, as in RabbitMQ.
+        let counted = channel.prefetch != 0 && delivery.consumer.is_some();
         if counted && channel.prefetch_used >= channel.prefetch {
             return Delivered::NoCredit;
         }
@@ -240,18 +260,19 @@ impl Outbox {
     }
 
     /// Answers basic.get on the caller's own connection.
-    #[expect(clippy::too_many_arguments, reason = "the fields of basic.get-ok")]
-    pub fn get_ok(
-        &self,
-        channel: u16,
-        message: MessageView<'_>,
-        redelivered: bool,
-        remaining: u32,
-        queue: QueueId,
-        seq: Seq,
-        persistent: bool,
-        place: Option<Place>,
-    ) {
+    pub fn get_ok(&self, got: Delivery<'_>, remaining: u32) {
+        let Delivery {
+            channel,
+            redelivered,
+            message,
+            queue,
+            seq,
+            place,
+            persistent,
+            returns,
+            expires,
+            ..
+        } = got;
         let mut state = self.state.lock();
         let state = &mut *state;
         let slot = state.channels.get_mut(usize::from(channel));
@@ -283,6 +304,8 @@ impl Outbox {
                 place,
                 size,
                 persistent,
+                returns,
+                expires,
             });
         }
     }
@@ -499,6 +522,8 @@ impl ChannelOut {
             queue,
             seq,
             persistent,
+            returns,
+            expires,
             ..
         } = delivery;
         let size = delivery.message.body.len() as u32;
@@ -511,6 +536,7 @@ impl ChannelOut {
                 place,
                 size,
                 persistent,
+                expires,
             });
         }
         self.prefetch_used += 1;
@@ -518,10 +544,12 @@ impl ChannelOut {
             tag,
             queue,
             seq,
-            consumer: Some(delivery.consumer),
+            consumer: delivery.consumer,
             place,
             size,
             persistent,
+            returns,
+            expires,
         });
         None
     }

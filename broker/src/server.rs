@@ -3,7 +3,8 @@
 
 mod alarms;
 mod events;
-mod users;
+mod queue_clock;
+mod seed;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,11 +14,12 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::auth::{Remembered, Users};
 use crate::clock::{Clock, SystemClock, SystemEntropy};
 use crate::config::Config;
 use crate::net::{Acceptor, Gate};
 use crate::plugin::{BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOptions};
-use crate::queue::Pressure;
+use crate::queue::{Pressure, Schedule};
 use crate::session;
 use crate::store::{Store, StoreOptions};
 use crate::vhost::{Broker, Parts};
@@ -52,30 +54,33 @@ pub fn load_plugins(config: &Config) -> (Arc<PluginHost>, Vec<LoadReport>) {
 }
 
 async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
-    let users = users::from_config(config)?;
+    let seed_users = seed::users(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (store, recovered) = Store::open(StoreOptions::new(&config.data_dir), Arc::clone(&clock))?;
+    let (store, mut recovered) =
+        Store::open(StoreOptions::new(&config.data_dir), Arc::clone(&clock))?;
+    let remembered = Remembered::take(&mut recovered.definitions)?;
     let (host, reports) = load_plugins(config);
     report(&reports);
-    let vhosts: Vec<String> = config
-        .vhosts
-        .iter()
-        .map(|vhost| vhost.name.clone())
-        .collect();
     let pressure = Arc::new(Pressure::default());
+    let schedule = Arc::new(Schedule::default());
     let parts = Parts {
         store: store.clone(),
         pressure: Arc::clone(&pressure),
+        schedule: Arc::clone(&schedule),
         types: Arc::clone(&host) as Arc<dyn crate::vhost::exchange_type::ExchangeTypes>,
-        clock,
+        clock: Arc::clone(&clock),
         entropy: Arc::new(SystemEntropy),
     };
-    let broker = Broker::recover(parts, recovered, &vhosts)?;
+    let broker = Broker::recover(parts, recovered, &seed::vhosts(config))?;
+    let loopback = &config.loopback_users;
+    let users = Users::recover(Arc::clone(&broker), remembered, seed_users, loopback)?;
     let gate = Arc::new(Gate::default());
     store.start(Arc::new(Events {
         broker: Arc::clone(&broker),
         gate: Arc::clone(&gate),
     }))?;
+    broker.begin();
+    tokio::spawn(queue_clock::run(schedule, Arc::clone(&broker), clock));
     let acceptor = Acceptor {
         broker: Arc::clone(&broker),
         users: Arc::new(users),
@@ -84,6 +89,7 @@ async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
             channel_max: config.amqp.channel_max,
             heartbeat: config.amqp.heartbeat,
             max_message_size: config.amqp.max_message_size,
+            consumer_max_per_channel: config.amqp.consumer_max_per_channel,
         },
         handshake_timeout: config.amqp.handshake_timeout,
         max_connections: config.amqp.max_connections as usize,

@@ -39,6 +39,7 @@ const KINDS: [Kind; 14] = [
 
 const HEADERS: usize = 2;
 const DELIVERY_MODE: usize = 3;
+const REPLY_TO: usize = 6;
 const EXPIRATION: usize = 7;
 
 /// Announces a second word of flags. No property is defined there.
@@ -246,6 +247,22 @@ pub fn without_expiration(raw: &[u8]) -> Vec<u8> {
         out.extend_from_slice(octets.rest());
     }
     set_flags(&mut out, |flags| flags & !flag(EXPIRATION));
+    out
+}
+
+/// Replaces the reply-to of a message that has one; everything else stays byte for byte.
+pub fn with_reply_to(raw: &[u8], name: &str) -> Vec<u8> {
+    let Some(mut octets) = Properties::new(raw).seek(REPLY_TO) else {
+        return or_none(raw).to_vec();
+    };
+    let mut out = raw
+        .get(..raw.len() - octets.rest().len())
+        .unwrap_or_default()
+        .to_vec();
+    super::write::push_short_str(&mut out, super::cut_short(name));
+    if octets.short_octets().is_some() {
+        out.extend_from_slice(octets.rest());
+    }
     out
 }
 

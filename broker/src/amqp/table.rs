@@ -132,6 +132,29 @@ impl Value<'_> {
         out
     }
 
+    /// RabbitMQ's name of the type, which stands in its error texts.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Value::Bool(_) => "bool",
+            Value::I8(_) => "byte",
+            Value::U8(_) => "unsignedbyte",
+            Value::I16(_) => "short",
+            Value::U16(_) => "unsignedshort",
+            Value::I32(_) => "signedint",
+            Value::U32(_) => "unsignedint",
+            Value::I64(_) => "long",
+            Value::F32(_) => "float",
+            Value::F64(_) => "double",
+            Value::Decimal { .. } => "decimal",
+            Value::Str(_) => "longstr",
+            Value::Array(_) => "array",
+            Value::Timestamp(_) => "timestamp",
+            Value::Table(_) => "table",
+            Value::Bytes(_) => "binary",
+            Value::Void => "void",
+        }
+    }
+
     /// Text values, whatever their type letter.
     pub fn as_str(&self) -> Option<&str> {
         match self {

@@ -1,87 +1,83 @@
-//! Who may connect and what they may do: users, password hashes, permissions per virtual host.
-//! Not sessions: it answers questions and keeps no state about connections.
+//! Who may connect and what they may do: users, password hashes, permissions per virtual host,
+//! limits. It answers questions, and is the door through which all of it changes while clients are
+//! connected. Not sessions: it keeps no state about connections.
 
+mod accounts;
 mod password;
+mod row;
 
-use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use regex::Regex;
+use parking_lot::{Mutex, RwLock};
 
+pub use accounts::{Access, Asking, LoginRefusal};
 pub use password::PasswordHash;
+pub use row::{PermissionRow, Row, TopicPermissionRow, UserLimits, UserRow};
 
-/// All users of this broker. Immutable: a change makes a new one.
-#[derive(Default)]
+use crate::store::DefinitionChange;
+use crate::vhost::{Broker, DoorError, Saved, check_name};
+use accounts::Accounts;
+
+type Changed = Result<Saved, DoorError>;
+
+/// All users of this broker.
 pub struct Users {
-    users: HashMap<String, User>,
-    permissions: HashMap<(String, String), Permission>,
-    /// May only connect from this machine.
-    loopback_only: Vec<String>,
+    broker: Arc<Broker>,
+    accounts: RwLock<Accounts>,
+    /// Grows with every change, so that answers can be remembered.
+    generation: AtomicU64,
+    /// Held over a change and its way into the store, so that the store sees them in order.
+    changing: Mutex<()>,
 }
 
-pub struct User {
-    pub password: Option<PasswordHash>,
-    pub tags: Vec<String>,
-}
+/// What the store knew about users when it was opened. Taken out before the rest is read.
+pub struct Remembered(Vec<Row>);
 
-struct Permission {
-    configure: Regex,
-    write: Regex,
-    read: Regex,
-}
-
-/// What RabbitMQ's permissions tell apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Access {
-    Configure,
-    Write,
-    Read,
-}
-
-impl Access {
-    pub fn name(self) -> &'static str {
-        match self {
-            Access::Configure => "configure",
-            Access::Write => "write",
-            Access::Read => "read",
-        }
+impl Remembered {
+    pub fn take(definitions: &mut Vec<(Vec<u8>, Vec<u8>)>) -> anyhow::Result<Remembered> {
+        let own = definitions.extract_if(.., |(key, _)| Row::is_one(key));
+        let rows: anyhow::Result<Vec<Row>> = own.map(|(_, value)| Row::read(&value)).collect();
+        Ok(Remembered(rows?))
     }
-}
-
-/// Why a login failed. The client is told nothing but that it was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LoginRefusal {
-    UnknownUser,
-    WrongPassword,
-    OnlyFromLoopback,
 }
 
 impl Users {
-    pub fn add_user(&mut self, name: &str, user: User) {
-        self.users.insert(name.to_owned(), user);
+    /// `seed` counts only in a store that has never had users.
+    pub fn recover(
+        broker: Arc<Broker>,
+        remembered: Remembered,
+        seed: Vec<Row>,
+        loopback_only: &[String],
+    ) -> anyhow::Result<Users> {
+        let mut accounts = Accounts::default();
+        let Remembered(rows) = remembered;
+        if rows.is_empty() {
+            let mut changes = vec![Row::Seeded.put()];
+            for row in seed {
+                changes.push(row.put());
+                accounts.apply(row)?;
+            }
+            // The ready line does not wait for it: a crash before means that it is done again.
+            drop(broker.commit(changes));
+        }
+        for row in rows {
+            accounts.apply(row)?;
+        }
+        for name in loopback_only {
+            accounts.restrict_to_loopback(name);
+        }
+        Ok(Users {
+            broker,
+            accounts: RwLock::new(accounts),
+            generation: AtomicU64::new(0),
+            changing: Mutex::default(),
+        })
     }
 
-    pub fn restrict_to_loopback(&mut self, name: &str) {
-        self.loopback_only.push(name.to_owned());
-    }
-
-    /// Patterns are searched for, as RabbitMQ does; an empty one matches only the empty name.
-    pub fn permit(
-        &mut self,
-        user: &str,
-        vhost: &str,
-        configure: &str,
-        write: &str,
-        read: &str,
-    ) -> Result<(), regex::Error> {
-        let compile = |pattern: &str| Regex::new(if pattern.is_empty() { "^$" } else { pattern });
-        let permission = Permission {
-            configure: compile(configure)?,
-            write: compile(write)?,
-            read: compile(read)?,
-        };
-        self.permissions
-            .insert((user.to_owned(), vhost.to_owned()), permission);
-        Ok(())
+    /// An answer of an earlier generation may not be right any more. Read before the question.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     pub fn login(
@@ -90,92 +86,179 @@ impl Users {
         password: &[u8],
         from_loopback: bool,
     ) -> Result<(), LoginRefusal> {
-        let user = self.users.get(name).ok_or(LoginRefusal::UnknownUser)?;
-        let matches = user
-            .password
-            .as_ref()
-            .is_some_and(|hash| hash.matches(password));
-        if !matches {
-            return Err(LoginRefusal::WrongPassword);
-        }
-        if !from_loopback && self.loopback_only.iter().any(|only| only == name) {
-            return Err(LoginRefusal::OnlyFromLoopback);
-        }
-        Ok(())
+        self.accounts.read().login(name, password, from_loopback)
     }
 
     pub fn may_enter(&self, user: &str, vhost: &str) -> bool {
-        self.permission(user, vhost).is_some()
+        self.accounts.read().may_enter(user, vhost)
     }
 
     pub fn allows(&self, user: &str, vhost: &str, access: Access, name: &str) -> bool {
-        let Some(permission) = self.permission(user, vhost) else {
-            return false;
-        };
-        let pattern = match access {
-            Access::Configure => &permission.configure,
-            Access::Write => &permission.write,
-            Access::Read => &permission.read,
-        };
-        pattern.is_match(name)
+        self.accounts.read().allows(user, vhost, access, name)
+    }
+
+    /// Whether topics of this vhost need permission at all.
+    pub fn has_topics(&self, user: &str, vhost: &str) -> bool {
+        self.accounts.read().has_topics(user, vhost)
+    }
+
+    pub fn allows_topic(
+        &self,
+        asking: Asking<'_>,
+        access: Access,
+        exchange: &str,
+        routing_key: &str,
+    ) -> bool {
+        let accounts = self.accounts.read();
+        accounts.allows_topic(asking, access, exchange, routing_key)
     }
 
     pub fn has_tag(&self, user: &str, tag: &str) -> bool {
-        self.users
-            .get(user)
-            .is_some_and(|user| user.tags.iter().any(|own| own == tag))
+        self.accounts.read().has_tag(user, tag)
     }
 
-    fn permission(&self, user: &str, vhost: &str) -> Option<&Permission> {
-        self.permissions.get(&(user.to_owned(), vhost.to_owned()))
+    pub fn limits(&self, user: &str) -> UserLimits {
+        self.accounts.read().limits(user)
+    }
+
+    pub fn users(&self) -> Vec<UserRow> {
+        self.accounts.read().users.values().cloned().collect()
+    }
+
+    pub fn permissions(&self) -> Vec<PermissionRow> {
+        self.accounts.read().permissions()
+    }
+
+    pub fn topic_permissions(&self) -> Vec<TopicPermissionRow> {
+        self.accounts.read().topic_permissions()
+    }
+
+    /// A user that is new, or all about one that is there; permissions stay.
+    pub fn put_user(&self, user: UserRow) -> Changed {
+        check_name(&user.name)?;
+        self.change(|accounts| put(accounts, Row::User(user)))
+    }
+
+    pub fn set_password(&self, name: &str, password_hash: Option<String>) -> Changed {
+        self.change_user(name, |user| user.password_hash = password_hash)
+    }
+
+    pub fn set_tags(&self, name: &str, tags: Vec<String>) -> Changed {
+        self.change_user(name, |user| user.tags = tags)
+    }
+
+    pub fn set_limits(&self, name: &str, limits: UserLimits) -> Changed {
+        self.change_user(name, |user| user.limits = limits)
+    }
+
+    /// Closes the user's connections too.
+    pub fn delete_user(&self, name: &str) -> Changed {
+        let saved = self.change(|accounts| match accounts.remove_user(name) {
+            Some(rows) => Ok(removed(&rows)),
+            None => Err(no_such(name)),
+        })?;
+        self.broker.connections().dismiss_user(name);
+        Ok(saved)
+    }
+
+    pub fn set_permissions(&self, row: PermissionRow) -> Changed {
+        self.change(|accounts| {
+            self.broker.vhost_to_change(&row.vhost)?;
+            known(accounts, &row.user)?;
+            put(accounts, Row::Permission(row))
+        })
+    }
+
+    /// Clearing what is not there is fine.
+    pub fn clear_permissions(&self, user: &str, vhost: &str) -> Changed {
+        self.broker.vhost_to_change(vhost)?;
+        self.change(|accounts| {
+            known(accounts, user)?;
+            let row = accounts.remove_permission(user, vhost);
+            Ok(removed(row.as_slice()))
+        })
+    }
+
+    pub fn set_topic_permissions(&self, row: TopicPermissionRow) -> Changed {
+        check_name(&row.exchange)?;
+        self.change(|accounts| {
+            self.broker.vhost_to_change(&row.vhost)?;
+            known(accounts, &row.user)?;
+            put(accounts, Row::TopicPermission(row))
+        })
+    }
+
+    /// Of one exchange, or of all.
+    pub fn clear_topic_permissions(
+        &self,
+        user: &str,
+        vhost: &str,
+        exchange: Option<&str>,
+    ) -> Changed {
+        self.broker.vhost_to_change(vhost)?;
+        self.change(|accounts| {
+            known(accounts, user)?;
+            Ok(removed(&accounts.remove_topics(user, vhost, exchange)))
+        })
+    }
+
+    /// The vhost, and everybody's permissions in it: a later vhost of this name begins without.
+    pub fn delete_vhost(&self, name: &str) -> Changed {
+        let _changing = self.changing.lock();
+        let along = removed(&self.accounts.read().rows_of_vhost(name));
+        let saved = self.broker.delete_vhost(name, along)?;
+        self.accounts.write().forget_vhost(name);
+        self.generation.fetch_add(1, Ordering::Release);
+        Ok(saved)
+    }
+
+    fn change_user(&self, name: &str, change: impl FnOnce(&mut UserRow)) -> Changed {
+        self.change(|accounts| {
+            let mut user = accounts
+                .users
+                .get(name)
+                .cloned()
+                .ok_or_else(|| no_such(name))?;
+            change(&mut user);
+            put(accounts, Row::User(user))
+        })
+    }
+
+    fn change(
+        &self,
+        change: impl FnOnce(&mut Accounts) -> Result<Vec<DefinitionChange>, DoorError>,
+    ) -> Changed {
+        let _changing = self.changing.lock();
+        let changes = change(&mut self.accounts.write())?;
+        self.generation.fetch_add(1, Ordering::Release);
+        Ok(self.broker.commit(changes))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Whether a pattern over topics is one, whatever its variables stand for.
+pub fn is_topic_pattern(pattern: &str) -> bool {
+    accounts::is_topic_pattern(pattern).is_ok()
+}
 
-    fn users() -> Users {
-        let mut users = Users::default();
-        let password = Some(PasswordHash::new(b"secret", [1, 2, 3, 4]));
-        users.add_user(
-            "ann",
-            User {
-                password,
-                tags: vec!["administrator".into()],
-            },
-        );
-        users.permit("ann", "/", "^ann-", ".*", "").unwrap();
-        users
+fn put(accounts: &mut Accounts, row: Row) -> Result<Vec<DefinitionChange>, DoorError> {
+    let change = row.put();
+    match accounts.apply(row) {
+        Ok(()) => Ok(vec![change]),
+        Err(error) => Err(DoorError::InvalidPattern(error.to_string())),
     }
+}
 
-    #[test]
-    fn a_login_needs_the_right_password_and_place() {
-        let mut users = users();
-        assert_eq!(users.login("ann", b"secret", false), Ok(()));
-        assert_eq!(
-            users.login("ann", b"other", true),
-            Err(LoginRefusal::WrongPassword)
-        );
-        assert_eq!(
-            users.login("bob", b"secret", true),
-            Err(LoginRefusal::UnknownUser)
-        );
-        users.restrict_to_loopback("ann");
-        assert_eq!(
-            users.login("ann", b"secret", false),
-            Err(LoginRefusal::OnlyFromLoopback)
-        );
-        assert_eq!(users.login("ann", b"secret", true), Ok(()));
-    }
+fn removed(rows: &[Row]) -> Vec<DefinitionChange> {
+    rows.iter().map(Row::remove).collect()
+}
 
-    #[test]
-    fn permissions_are_patterns_and_an_empty_one_is_nothing() {
-        let users = users();
-        assert!(users.allows("ann", "/", Access::Configure, "ann-queue"));
-        assert!(!users.allows("ann", "/", Access::Configure, "queue"));
-        assert!(users.allows("ann", "/", Access::Write, "anything"));
-        assert!(!users.allows("ann", "/", Access::Read, "anything"));
-        assert!(!users.allows("ann", "other", Access::Write, "anything"));
+fn known(accounts: &Accounts, user: &str) -> Result<(), DoorError> {
+    match accounts.users.contains_key(user) {
+        true => Ok(()),
+        false => Err(no_such(user)),
     }
+}
+
+fn no_such(user: &str) -> DoorError {
+    DoorError::NoSuchUser(user.to_owned())
 }

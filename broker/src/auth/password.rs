@@ -44,6 +44,11 @@ impl PasswordHash {
         })
     }
 
+    /// As RabbitMQ writes it.
+    pub fn encode(&self) -> String {
+        STANDARD.encode([self.salt.as_slice(), &self.hash].concat())
+    }
+
     pub fn matches(&self, password: &[u8]) -> bool {
         let hash = self.algorithm.hash(&self.salt, password);
         // Every octet is looked at, whatever the first difference.
@@ -89,7 +94,9 @@ mod tests {
             .concat(),
         );
         assert_eq!(encoded, "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR");
-        assert!(PasswordHash::decode(&encoded).unwrap().matches(b"test12"));
+        let decoded = PasswordHash::decode(&encoded).unwrap();
+        assert!(decoded.matches(b"test12"));
+        assert_eq!(decoded.encode(), encoded);
     }
 
     #[test]

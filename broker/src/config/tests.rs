@@ -36,6 +36,7 @@ listen = ["0.0.0.0:5672", "[::1]:5673"]
 heartbeat = "30s"
 frame_max = "128KiB"
 channel_max = 100
+consumer_max_per_channel = 3
 max_message_size = "1MB"
 handshake_timeout = "500ms"
 max_connections = 10
@@ -61,10 +62,18 @@ config = { precision = 6, names = ["a", { b = 1.5 }], on = true }
 name = "/"
 [[vhosts]]
 name = "shop"
+description = "orders"
+tags = ["eu"]
+default_queue_type = "quorum"
+protected_from_deletion = true
+max_connections = 5
+max_queues = -1
 [[users]]
 name = "app"
 password = "secret"
 tags = ["monitoring"]
+max_connections = 2
+max_channels = 0
 [[users]]
 name = "ops"
 password_hash = "c2FsdA=="
@@ -74,6 +83,22 @@ user = "app"
 vhost = "shop"
 configure = ""
 write = "^orders"
+[[topic_permissions]]
+user = "app"
+vhost = "shop"
+exchange = "amq.topic"
+write = "^{username}-{client_id}"
+[[policies]]
+name = "short"
+vhost = "shop"
+pattern = "^tmp"
+apply_to = "queues"
+priority = -3
+definition = { "max-length" = 10, overflow = "reject-publish" }
+[[operator_policies]]
+name = "bound"
+pattern = ""
+definition = { "max-length" = 1000000 }
 "#;
 
 #[test]
@@ -98,6 +123,7 @@ fn every_key_is_read() {
         heartbeat: 30,
         frame_max: 131_072,
         channel_max: 100,
+        consumer_max_per_channel: 3,
         max_message_size: 1_000_000,
         handshake_timeout: Duration::from_millis(500),
         max_connections: 10,
@@ -126,6 +152,87 @@ fn every_key_is_read() {
         ..Permission::all("app", "shop")
     };
     assert_eq!(config.permissions, [permission]);
+}
+
+#[test]
+fn limits_topics_and_policies_are_read() {
+    let config = file(EVERYTHING).expect("all of it is known");
+    let shop = Vhost {
+        name: "shop".to_owned(),
+        metadata: crate::vhost::Metadata {
+            description: "orders".to_owned(),
+            tags: vec!["eu".to_owned()],
+            default_queue_type: Some("quorum".to_owned()),
+            protected_from_deletion: true,
+            tracing: false,
+        },
+        limits: crate::vhost::VhostLimits {
+            max_connections: Some(5),
+            max_queues: Some(-1),
+        },
+    };
+    assert_eq!(config.vhosts, [Vhost::root(), shop]);
+    let limits = crate::auth::UserLimits {
+        max_connections: Some(2),
+        max_channels: Some(0),
+    };
+    assert_eq!(config.users[0].limits, limits);
+    let topic = TopicPermission {
+        user: "app".to_owned(),
+        vhost: "shop".to_owned(),
+        exchange: "amq.topic".to_owned(),
+        write: "^{username}-{client_id}".to_owned(),
+        read: ".*".to_owned(),
+    };
+    assert_eq!(config.topic_permissions, [topic]);
+    let [short, bound] = config.policies.as_slice() else {
+        panic!("two policies, found {:?}", config.policies)
+    };
+    assert_eq!(short.vhost, "shop");
+    assert_eq!(short.origin, crate::vhost::policy::Origin::User);
+    let json = serde_json::json!({
+        "name": "short", "pattern": "^tmp", "apply-to": "queues", "priority": -3,
+        "definition": { "max-length": 10, "overflow": "reject-publish" }
+    });
+    assert_eq!(serde_json::to_value(&short.stated).expect("json"), json);
+    assert_eq!(bound.origin, crate::vhost::policy::Origin::Operator);
+    assert_eq!(
+        (bound.vhost.as_str(), bound.stated.apply_to.as_str()),
+        ("/", "all")
+    );
+}
+
+#[test]
+fn a_policy_that_could_not_be_set_is_refused_with_its_line() {
+    let policy = |rest: &str| {
+        let text = format!("[[policies]]\nname = 'p'\npattern = ''\n{rest}\n");
+        problems(file(&text))
+    };
+    assert_eq!(
+        policy("definition = { max-lenght = 5 }"),
+        "warren.toml:1: policies[0].definition: [{<<\"max-lenght\">>,5}] are not recognised policy \
+         settings"
+    );
+    assert_eq!(
+        policy("definition = { max-length = 5 }\nprioritty = 1"),
+        "warren.toml:5: policies[0].prioritty: unknown key, did you mean 'priority'?"
+    );
+    assert_eq!(
+        policy("definition = 5"),
+        "warren.toml:4: policies[0].definition: expected a table, found an integer"
+    );
+    let text = policy("definition = { max-length = 5 }\nvhost = 'none'\napply_to = 'queue'");
+    assert!(
+        text.contains("policies[0].vhost: there is no vhost 'none'"),
+        "{text}"
+    );
+    assert!(
+        text.contains("policies[0].apply_to: apply-to 'queue' unrecognised;"),
+        "{text}"
+    );
+    let operator = "[[operator_policies]]\nname = 'p'\npattern = ''\n\
+                    definition = { dead-letter-exchange = 'x' }\n";
+    assert!(problems(file(operator)).contains("are not recognised policy settings"));
 }
 
 #[test]

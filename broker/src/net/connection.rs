@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
@@ -25,6 +25,10 @@ const READ_MIN: usize = 4 * 1024;
 
 /// A peer that does not answer our close gets its socket closed.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// After close-ok, what the client had already sent is still taken: closing the socket at once would
+/// throw it back at a client that is busy writing.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// A login that failed is answered by silence for this long, then by a closed socket.
 const REFUSED_SILENCE: Duration = Duration::from_secs(3);
@@ -113,13 +117,13 @@ impl Driver {
     }
 
     pub async fn run(mut self) {
-        loop {
+        let clean = loop {
             self.look_at_gate();
             if self.output.is_empty() {
                 self.session.outbox.take(&mut self.output);
             }
             if self.output.is_empty() && matches!(self.end, End::Flush(_)) {
-                break;
+                break true;
             }
             let event = poll_fn(|context| self.poll(context)).await;
             match event {
@@ -134,20 +138,29 @@ impl Driver {
                 Event::Woken => self.feed(),
                 Event::Tick => {
                     if self.tick() {
-                        break;
+                        break false;
                     }
                 }
                 Event::Gone(error) => {
                     if let Some(error) = error {
                         tracing::debug!(%error, "connection lost");
                     }
-                    break;
+                    break false;
                 }
             }
-        }
+        };
         self.session.end(&mut self.effects);
         self.effects.apply();
         self.gate.leave(self.session.id);
+        if clean {
+            let _ = tokio::time::timeout(LINGER, self.take_the_rest()).await;
+        }
+    }
+
+    /// Until the client closes.
+    async fn take_the_rest(mut self) {
+        let mut ignored = [0; READ_MIN];
+        while let Ok(1..) = self.stream.read(&mut ignored).await {}
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Event> {
@@ -306,8 +319,9 @@ impl Driver {
 
     /// The gate wants the connection gone, and it has not been told so.
     fn must_close(&self) -> bool {
-        let stopping = self.gate.is_stopping() && self.waiting.is_none();
-        self.end == End::No && (self.gate.has_failed() || stopping)
+        let unwanted = self.gate.is_stopping() || self.session.dismissed().is_some();
+        let unwanted = unwanted && self.waiting.is_none();
+        self.end == End::No && (self.gate.has_failed() || unwanted)
     }
 
     fn look_at_gate(&mut self) {
@@ -318,6 +332,8 @@ impl Driver {
             if self.gate.has_failed() {
                 self.session.disk_failed(&mut self.effects);
                 self.waiting = None;
+            } else if let Some(reason) = self.session.dismissed() {
+                self.session.dismiss(&reason, &mut self.effects);
             } else {
                 self.session.force_close(&mut self.effects);
             }

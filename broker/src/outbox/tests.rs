@@ -17,7 +17,7 @@ fn deliver_as(outbox: &Outbox, channel: u16, seq: Seq, no_ack: bool, length: usi
     outbox.deliver(Delivery {
         channel,
         consumer_tag: "c",
-        consumer: ConsumerKey { slot: 0, serial: 1 },
+        consumer: Some(ConsumerKey { slot: 0, serial: 1 }),
         no_ack,
         redelivered: false,
         message: message.view(),
@@ -25,6 +25,8 @@ fn deliver_as(outbox: &Outbox, channel: u16, seq: Seq, no_ack: bool, length: usi
         seq,
         place: Some(Place::Store(Weak::new())),
         persistent: true,
+        returns: 0,
+        expires: Expiry::NEVER,
     })
 }
 
@@ -33,9 +35,22 @@ fn deliver(outbox: &Outbox, seq: Seq) -> bool {
 }
 
 fn get(outbox: &Outbox, seq: Seq) {
-    let place = Some(Place::Store(Weak::new()));
     let message = message(10);
-    outbox.get_ok(1, message.view(), false, 0, QUEUE, seq, true, place);
+    let got = Delivery {
+        channel: 1,
+        consumer_tag: "",
+        consumer: None,
+        no_ack: false,
+        redelivered: false,
+        message: message.view(),
+        queue: QUEUE,
+        seq,
+        place: Some(Place::Store(Weak::new())),
+        persistent: true,
+        returns: 0,
+        expires: Expiry::NEVER,
+    };
+    outbox.get_ok(got, 0);
 }
 
 fn take(outbox: &Outbox) -> Vec<u8> {

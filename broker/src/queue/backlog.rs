@@ -1,4 +1,4 @@
-//! The ready messages of one queue, in order: a resident head, then what is only on disk, then a
+//! The ready messages of one queue (of one priority), in order: a resident head, then what is only on disk, then a
 //! tail that is on its way there. Pure. Not the store: it only knows what the store has said.
 //!
 //! ```text
@@ -13,6 +13,7 @@ use std::sync::{Arc, Weak};
 
 use hashbrown::HashSet;
 
+use crate::clock::Expiry;
 use crate::message::Message;
 use crate::names::Seq;
 use crate::outbox::Place;
@@ -36,6 +37,9 @@ pub(super) struct Entry {
     /// It has (or is about to have) a row in the store.
     pub stored: bool,
     pub persistent: bool,
+    /// How often it came back from a consumer. Counted where a limit asks for it.
+    pub returns: u32,
+    pub expires: Expiry,
 }
 
 pub(super) enum Body {
@@ -47,6 +51,14 @@ pub(super) enum Body {
 }
 
 impl Body {
+    /// What counts for a queue's limit in bytes.
+    pub fn length(&self) -> u64 {
+        match self {
+            Body::Here(message) => message.body().len() as u64,
+            Body::Disk { size } => u64::from(*size),
+        }
+    }
+
     pub fn size(&self) -> u64 {
         match self {
             Body::Here(message) => message.size() as u64,
@@ -100,6 +112,7 @@ struct Paged {
     count: u64,
 }
 
+#[derive(Default)]
 /// What a purge has thrown out of memory and must throw out of the store.
 pub(super) struct Purged {
     pub messages: u64,
@@ -130,7 +143,7 @@ const KEPT_CAPACITY: usize = 1024;
 const FEW: usize = 16;
 
 impl Backlogged {
-    pub fn recovered(recovered: Backlog, all_redelivered: bool) -> Backlogged {
+    pub fn recovered(recovered: &Backlog, all_redelivered: bool) -> Backlogged {
         let paged = (recovered.messages > 0).then_some(Paged {
             first: recovered.first,
             last: recovered.last,
@@ -321,6 +334,8 @@ impl Backlogged {
                 redelivered: stored.redelivered || stored.seq <= self.redelivered_upto,
                 stored: true,
                 persistent: stored.persistent,
+                returns: stored.returns,
+                expires: stored.expires,
             });
         }
         let read_upto = read_upto.unwrap_or_else(|| {
@@ -493,6 +508,11 @@ impl Backlogged {
             .zip(ends)
             .filter(|(first, last)| first <= last)
             .collect()
+    }
+
+    /// The front, if its message is at hand.
+    pub fn first(&self) -> Option<&Entry> {
+        self.head.front()
     }
 
     pub fn redelivered_in_store(&self) -> Vec<Seq> {

@@ -216,6 +216,8 @@ impl World {
             message: Arc::clone(message),
             persistent: true,
             redelivered: false,
+            returns: 0,
+            expires: Expiry::NEVER,
         };
         match &self.asked {
             Some(_) if self.answer.is_some() => {}
@@ -315,6 +317,8 @@ impl World {
                 redelivered: true,
                 stored,
                 persistent: stored,
+                returns: 0,
+                expires: Expiry::NEVER,
             });
         }
         entries.sort_by_key(|entry| entry.seq);

@@ -20,6 +20,8 @@ pub(super) fn entry(seq: Seq, message: &Arc<Message>) -> Entry {
         redelivered: false,
         stored: true,
         persistent: true,
+        returns: 0,
+        expires: Expiry::NEVER,
     }
 }
 
@@ -29,6 +31,8 @@ fn stored(seqs: impl IntoIterator<Item = Seq>, message: &Arc<Message>) -> Vec<St
         message: Arc::clone(message),
         persistent: true,
         redelivered: false,
+        returns: 0,
+        expires: Expiry::NEVER,
     };
     seqs.into_iter().map(one).collect()
 }
@@ -58,8 +62,9 @@ fn recovered(first: Seq, last: Seq) -> Backlogged {
         bytes: messages,
         first,
         last,
+        expiring: false,
     };
-    Backlogged::recovered(found, false)
+    Backlogged::recovered(&found, false)
 }
 
 #[test]
@@ -104,9 +109,10 @@ fn after_an_unclean_stop_everything_recovered_is_flagged_redelivered() {
         bytes: 2,
         first: 1,
         last: 2,
+        expiring: false,
     };
     for unclean in [true, false] {
-        let mut backlog = Backlogged::recovered(found, unclean);
+        let mut backlog = Backlogged::recovered(&found, unclean);
         backlog.push(entry(3, &small()));
         backlog.page_requested();
         backlog.paged_in(stored([1, 2], &small()));

@@ -9,6 +9,8 @@ use crate::outbox::{ConsumerKey, Outbox};
 pub struct Consumer {
     pub tag: Arc<str>,
     pub channel: u16,
+    /// Tells the channel from a later one with the same number.
+    pub incarnation: u64,
     pub outbox: Arc<Outbox>,
     pub no_ack: bool,
     pub exclusive: bool,
@@ -16,6 +18,8 @@ pub struct Consumer {
     pub prefetch: u32,
     /// Wants to be told when the queue goes away (capability consumer_cancel_notify).
     pub cancel_notify: bool,
+    /// Consumers of a higher one are served first while they can take messages.
+    pub priority: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,11 +33,27 @@ pub enum ConsumeRefusal {
 pub(super) struct Consumers {
     slots: Vec<Option<Member>>,
     free: Vec<u32>,
-    /// Who is served next. A consumer that cannot take more leaves the ring until it can.
-    ring: VecDeque<u32>,
+    /// Who is served next, the highest priority first. A consumer that turns out to have no credit
+    /// when its turn comes leaves its ring until it has, as in RabbitMQ.
+    rings: Vec<Ring>,
+    turns: Turns,
     last_serial: u64,
     count: u32,
     exclusive: bool,
+}
+
+struct Ring {
+    priority: i64,
+    slots: VecDeque<u32>,
+}
+
+/// Who is served at all.
+#[derive(Default)]
+enum Turns {
+    #[default]
+    Everybody,
+    /// Only the first of these, in the order in which they came (x-single-active-consumer).
+    First(VecDeque<u32>),
 }
 
 pub(super) struct Member {
@@ -56,12 +76,24 @@ impl Member {
 }
 
 impl Consumers {
+    pub fn new(single_active: bool) -> Consumers {
+        let turns = match single_active {
+            true => Turns::First(VecDeque::new()),
+            false => Turns::Everybody,
+        };
+        Consumers {
+            turns,
+            ..Consumers::default()
+        }
+    }
+
     pub fn len(&self) -> u32 {
         self.count
     }
 
     pub fn add(&mut self, consumer: Consumer) -> Result<ConsumerKey, ConsumeRefusal> {
-        if self.exclusive || (consumer.exclusive && self.count > 0) {
+        let single_active = matches!(self.turns, Turns::First(_));
+        if self.exclusive || (consumer.exclusive && (self.count > 0 || single_active)) {
             return Err(ConsumeRefusal::ExclusiveUse);
         }
         self.exclusive = consumer.exclusive;
@@ -75,14 +107,17 @@ impl Consumers {
             consumer,
             key,
             unacked: 0,
-            in_ring: true,
+            in_ring: false,
         });
         match self.slots.get_mut(slot as usize) {
             Some(empty) => *empty = member,
             None => self.slots.push(member),
         }
-        self.ring.push_back(slot);
+        if let Turns::First(order) = &mut self.turns {
+            order.push_back(slot);
+        }
         self.count += 1;
+        self.resume(key);
         Ok(key)
     }
 
@@ -90,9 +125,23 @@ impl Consumers {
         self.get_mut(key)?;
         let member = self.slots.get_mut(key.slot as usize)?.take()?;
         self.free.push(key.slot);
-        self.ring.retain(|slot| *slot != key.slot);
+        for ring in &mut self.rings {
+            ring.slots.retain(|slot| *slot != key.slot);
+        }
+        self.rings.retain(|ring| !ring.slots.is_empty());
         self.count -= 1;
         self.exclusive = false;
+        let next = match &mut self.turns {
+            Turns::Everybody => None,
+            Turns::First(order) => {
+                order.retain(|slot| *slot != key.slot);
+                order.front().copied()
+            }
+        };
+        let next = next.and_then(|slot| self.slots.get(slot as usize)?.as_ref());
+        if let Some(next) = next.map(|member| member.key) {
+            self.resume(next);
+        }
         Some(member.consumer)
     }
 
@@ -100,7 +149,7 @@ impl Consumers {
         let all = std::mem::take(&mut self.slots);
         *self = Consumers {
             last_serial: self.last_serial,
-            ..Consumers::default()
+            ..Consumers::new(matches!(self.turns, Turns::First(_)))
         };
         all.into_iter()
             .flatten()
@@ -115,27 +164,45 @@ impl Consumers {
 
     /// Whose turn it is, if anybody can take a message.
     pub fn front(&mut self) -> Option<&mut Member> {
-        let slot = *self.ring.front()?;
-        self.slots.get_mut(slot as usize)?.as_mut()
+        loop {
+            let slot = *self.foremost()?.front()?;
+            let member = self.slots.get(slot as usize)?.as_ref()?;
+            if member.has_credit() {
+                return self.slots.get_mut(slot as usize)?.as_mut();
+            }
+            self.park();
+        }
+    }
+
+    fn foremost(&mut self) -> Option<&mut VecDeque<u32>> {
+        let mut rings = self.rings.iter_mut();
+        let ring = rings.find(|ring| !ring.slots.is_empty())?;
+        Some(&mut ring.slots)
+    }
+
+    fn enter(&mut self, slot: u32, priority: i64) {
+        let index = self.rings.partition_point(|ring| ring.priority > priority);
+        match self.rings.get_mut(index) {
+            Some(ring) if ring.priority == priority => ring.slots.push_back(slot),
+            Some(_) | None => {
+                let slots = VecDeque::from([slot]);
+                self.rings.insert(index, Ring { priority, slots });
+            }
+        }
     }
 
     /// The one in front has been served: the next one's turn.
     pub fn served(&mut self) {
-        let Some(slot) = self.ring.pop_front() else {
+        let mut rings = self.rings.iter_mut();
+        let Some(ring) = rings.find(|ring| !ring.slots.is_empty()) else {
             return;
         };
-        let Some(member) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else {
-            return;
-        };
-        member.in_ring = member.has_credit();
-        if member.in_ring {
-            self.ring.push_back(slot);
-        }
+        ring.slots.rotate_left(1);
     }
 
     /// The one in front cannot take more for now; `resume` brings it back.
     pub fn park(&mut self) {
-        let Some(slot) = self.ring.pop_front() else {
+        let Some(slot) = self.foremost().and_then(VecDeque::pop_front) else {
             return;
         };
         if let Some(member) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) {
@@ -153,12 +220,17 @@ impl Consumers {
 
     /// Something that kept the consumer from taking more is gone.
     pub fn resume(&mut self, key: ConsumerKey) {
+        let its_turn = match &self.turns {
+            Turns::Everybody => true,
+            Turns::First(order) => order.front() == Some(&key.slot),
+        };
         let Some(member) = self.get_mut(key) else {
             return;
         };
-        if !member.in_ring && member.has_credit() {
+        if its_turn && !member.in_ring && member.has_credit() {
             member.in_ring = true;
-            self.ring.push_back(key.slot);
+            let priority = member.consumer.priority;
+            self.enter(key.slot, priority);
         }
     }
 }
@@ -171,12 +243,50 @@ mod tests {
         Consumer {
             tag: Arc::from("c"),
             channel: 1,
+            incarnation: 1,
             outbox: Arc::default(),
             no_ack: false,
             exclusive: false,
             prefetch,
             cancel_notify: false,
+            priority: 0,
         }
+    }
+
+    #[test]
+    fn a_higher_priority_is_served_while_it_has_credit() {
+        let mut consumers = Consumers::default();
+        let low = consumers.add(consumer(0)).expect("not refused");
+        let high = Consumer {
+            priority: 5,
+            ..consumer(1)
+        };
+        let high = consumers.add(high).expect("not refused");
+        assert_eq!(serve(&mut consumers), Some(high));
+        assert_eq!(serve(&mut consumers), Some(low));
+        assert_eq!(serve(&mut consumers), Some(low));
+        consumers.acked(high);
+        assert_eq!(serve(&mut consumers), Some(high));
+        consumers.remove(high);
+        assert_eq!(serve(&mut consumers), Some(low));
+    }
+
+    #[test]
+    fn a_single_active_consumer_is_followed_by_the_next_that_came() {
+        let mut consumers = Consumers::new(true);
+        let keys = [1, 0, 0].map(|prefetch| consumers.add(consumer(prefetch)).expect("taken"));
+        assert_eq!(
+            consumers.add(exclusive()),
+            Err(ConsumeRefusal::ExclusiveUse)
+        );
+        assert_eq!(serve(&mut consumers), Some(keys[0]));
+        assert_eq!(serve(&mut consumers), None);
+        consumers.resume(keys[1]);
+        assert_eq!(serve(&mut consumers), None);
+        consumers.remove(keys[0]);
+        assert_eq!(serve(&mut consumers), Some(keys[1]));
+        consumers.remove(keys[2]);
+        assert_eq!(serve(&mut consumers), Some(keys[1]));
     }
 
     fn exclusive() -> Consumer {

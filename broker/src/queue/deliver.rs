@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use super::backlog::{Body, Entry, Front};
 use super::consumers::ConsumeRefusal;
+use super::limits::Expired;
 use super::state::{Loading, QueueState};
-use super::{Consumer, Effects, Queue};
+use super::{Consumer, Effects, Overflow, Queue, Reason};
+use crate::amqp::properties::{Properties, with_headers};
+use crate::amqp::table::Value;
+use crate::clock::{Expiry, Millis};
 use crate::message::{Message, MessageView};
 use crate::names::{QueueId, Seq};
 use crate::outbox::{ConsumerKey, Delivered, Delivery, Outbox, Place};
@@ -32,11 +36,28 @@ impl<'a> Publishing<'a> {
         }
     }
 
-    pub fn owned(message: &'a Arc<Message>, persistent: bool) -> Publishing<'a> {
+    pub fn owned(message: &'a Arc<Message>) -> Publishing<'a> {
+        let persistent = Properties::new(message.properties()).is_persistent();
         Publishing {
             view: message.view(),
             persistent,
             owned: Some(Arc::clone(message)),
+        }
+    }
+
+    /// In milliseconds. What cannot be read was refused when it was published.
+    pub(super) fn time_to_live(&self) -> Option<Millis> {
+        let expiration = Properties::new(self.view.properties).expiration()?;
+        expiration.trim_start_matches('+').parse().ok()
+    }
+
+    pub(super) fn priority(&self, max: u8) -> u8 {
+        match max {
+            0 => 0,
+            max => {
+                let priority = Properties::new(self.view.properties).priority();
+                priority.unwrap_or(0).min(max)
+            }
         }
     }
 
@@ -56,6 +77,8 @@ pub enum Accepted {
     Gone,
     /// Safe as far as it will ever be.
     InMemory,
+    /// The queue is full and takes nothing more: the publisher is owed a nack.
+    Rejected,
     /// The store has the confirm and will resolve it.
     InStore,
 }
@@ -68,6 +91,16 @@ pub enum Got {
     /// The message is being read back; the closure given is called when to try again.
     Loading,
     Deleted,
+}
+
+/// What belongs to a delivery besides the message.
+#[derive(Clone, Copy)]
+struct Terms {
+    seq: Seq,
+    redelivered: bool,
+    persistent: bool,
+    returns: u32,
+    expires: Expiry,
 }
 
 /// What came of offering one message to the consumer whose turn it is.
@@ -89,17 +122,24 @@ impl Queue {
         if self.is_deleted() {
             return Accepted::Gone;
         }
+        let state = &mut *state;
+        if self.turns_away(state, publishing, effects) {
+            return Accepted::Rejected;
+        }
+        let expires = self.expiry(state, publishing.time_to_live());
+        let seq = state.take_seq(publishing.priority(self.attributes.max_priority));
         let persistent = publishing.persistent && self.attributes.outlives_run();
-        let stored = persistent || state.backlog.pages_transient(self.pressure.is_on());
-        let seq = state.take_seq();
+        let pressed = self.home.pressure.is_on();
+        let stored = persistent || state.backlog.pages_transient(seq, pressed);
         if stored {
             let message = publishing.message();
             let confirm = if persistent { confirm() } else { None };
-            self.store.append(Append {
+            self.home.store.append(Append {
                 queue: self.id,
                 seq,
                 message,
                 persistent,
+                expires,
                 confirm,
             });
         }
@@ -110,7 +150,14 @@ impl Queue {
         };
         if state.backlog.is_empty() {
             while state.consumers.front().is_some() {
-                match state.offer_new(self.id, seq, publishing, stored, persistent, effects) {
+                let terms = Terms {
+                    seq,
+                    redelivered: false,
+                    persistent,
+                    returns: 0,
+                    expires,
+                };
+                match state.offer_new(self.id, publishing, stored, terms, effects) {
                     Offered::Taken => {
                         state.backlog.passed(seq);
                         return accepted;
@@ -126,8 +173,43 @@ impl Queue {
             redelivered: false,
             stored,
             persistent,
+            returns: 0,
+            expires,
         });
+        self.shed(state, effects);
+        if expires != Expiry::NEVER {
+            self.expire(state, effects);
+        }
         accepted
+    }
+
+    /// The queue is full and does not make room.
+    pub(super) fn turns_away(
+        &self,
+        state: &QueueState,
+        publishing: &mut Publishing<'_>,
+        effects: &mut Effects,
+    ) -> bool {
+        if !state.would_overflow(publishing.view.body.len() as u64) {
+            return false;
+        }
+        match state.options.overflow {
+            Overflow::DropHead => return false,
+            Overflow::RejectPublish => {}
+            Overflow::RejectPublishDlx => {
+                let entry = Entry {
+                    seq: 0,
+                    body: Body::Here(publishing.message()),
+                    redelivered: false,
+                    stored: false,
+                    persistent: publishing.persistent,
+                    returns: 0,
+                    expires: Expiry::NEVER,
+                };
+                self.discard(state, entry, Reason::MaxLength, &mut Vec::new(), effects);
+            }
+        }
+        true
     }
 
     /// Adds a consumer. `added` runs under the lock and writes consume-ok: no delivery can come
@@ -149,9 +231,14 @@ impl Queue {
     }
 
     /// Ends a consumer; `true` when it was the last one.
-    pub fn cancel(&self, key: ConsumerKey) -> bool {
+    pub fn cancel(&self, key: ConsumerKey, effects: &mut Effects) -> bool {
         let mut state = self.state.lock();
-        state.consumers.remove(key).is_some() && state.consumers.len() == 0
+        let was_last = state.consumers.remove(key).is_some() && state.consumers.len() == 0;
+        if was_last {
+            self.used(&mut state);
+        }
+        self.drain(&mut state, effects);
+        was_last
     }
 
     /// Delivers what can be delivered. Asked after consume, after acknowledgements, after a socket
@@ -170,11 +257,14 @@ impl Queue {
         channel: u16,
         no_ack: bool,
         when_loaded: impl FnOnce() -> Box<dyn FnOnce() + Send>,
+        effects: &mut Effects,
     ) -> Got {
         let mut state = self.state.lock();
         if self.is_deleted() {
             return Got::Deleted;
         }
+        self.used(&mut state);
+        while self.expire(&mut state, effects) == Expired::Some {}
         match state.backlog.front() {
             Front::Empty => return Got::Empty,
             Front::Here => {}
@@ -192,28 +282,26 @@ impl Queue {
         };
         let remaining = u32::try_from(state.backlog.len()).unwrap_or(u32::MAX);
         let place = (!no_ack).then(|| place_of(message, entry.stored));
-        let Entry {
-            seq,
-            redelivered,
-            persistent,
-            stored,
-            ..
-        } = entry;
-        let view = message.view();
-        outbox.get_ok(
+        let counted = state.counted(message.view(), entry.returns);
+        let got = Delivery {
             channel,
-            view,
-            redelivered,
-            remaining,
-            self.id,
-            seq,
-            persistent,
+            consumer_tag: "",
+            consumer: None,
+            no_ack,
+            redelivered: entry.redelivered,
+            message: counted.as_ref().map_or(message.view(), Message::view),
+            queue: self.id,
+            seq: entry.seq,
             place,
-        );
+            persistent: entry.persistent,
+            returns: entry.returns,
+            expires: entry.expires,
+        };
+        outbox.get_ok(got, remaining);
         if !no_ack {
             state.unacked += 1;
-        } else if stored {
-            self.store.settle(self.id, &[seq]);
+        } else if entry.stored {
+            self.home.store.settle(self.id, &[entry.seq]);
         }
         self.prefetch_page(&mut state);
         Got::Sent
@@ -229,16 +317,25 @@ impl Queue {
         let mut state = self.state.lock();
         match std::mem::replace(&mut state.loading, Loading::Idle) {
             Loading::Idle => return,
-            Loading::Page => state.backlog.paged_in(messages),
+            Loading::Page(from) => state.backlog.paged_in(from, messages),
             Loading::Bodies(asked) => state.backlog.bodies_in(&asked, messages),
         }
         let getters = std::mem::take(&mut state.getters);
         effects.ready.extend(getters);
+        self.shed(&mut state, effects);
         self.drain(&mut state, effects);
     }
 
     pub(super) fn drain(&self, state: &mut QueueState, effects: &mut Effects) {
-        while state.consumers.front().is_some() {
+        loop {
+            // Each time: what stood behind a message that is gone may be over its own time.
+            match self.expire(state, effects) {
+                Expired::All => {}
+                Expired::Some => return,
+            }
+            if state.consumers.front().is_none() {
+                break;
+            }
             match state.backlog.front() {
                 Front::Empty => return,
                 Front::Here => {}
@@ -262,18 +359,19 @@ impl Queue {
         }
     }
 
-    fn load(&self, state: &mut QueueState) {
+    pub(super) fn load(&self, state: &mut QueueState) {
         match state.loading {
             Loading::Idle => {}
-            Loading::Page | Loading::Bodies(_) => return,
+            Loading::Page(_) | Loading::Bodies(_) => return,
         }
         if let Front::Bodies(seqs) = state.backlog.front() {
-            self.store.fetch(self.id, seqs.clone());
+            self.home.store.fetch(self.id, seqs.clone());
             state.loading = Loading::Bodies(seqs);
         } else if let Some(from) = state.backlog.wants_page() {
-            state.backlog.page_requested();
-            self.store.load(self.id, from, PAGE_MESSAGES, PAGE_BYTES);
-            state.loading = Loading::Page;
+            state.backlog.page_requested(from);
+            let store = &self.home.store;
+            store.load(self.id, from, PAGE_MESSAGES, PAGE_BYTES);
+            state.loading = Loading::Page(from);
         }
     }
 }
@@ -283,10 +381,9 @@ impl QueueState {
     fn offer_new(
         &mut self,
         queue: QueueId,
-        seq: Seq,
         publishing: &mut Publishing<'_>,
         stored: bool,
-        persistent: bool,
+        terms: Terms,
         effects: &mut Effects,
     ) -> Offered {
         let Some(member) = self.consumers.front() else {
@@ -294,8 +391,10 @@ impl QueueState {
         };
         let needs_place = stored || !member.consumer.no_ack;
         let place = needs_place.then(|| place_of(&publishing.message(), stored));
-        let message = publishing.view;
-        self.hand_over(queue, seq, message, place, false, persistent, effects)
+        match self.counted(publishing.view, 0) {
+            Some(counted) => self.hand_over(queue, counted.view(), place, terms, effects),
+            None => self.hand_over(queue, publishing.view, place, terms, effects),
+        }
     }
 
     fn offer(&mut self, queue: QueueId, entry: &Entry, effects: &mut Effects) -> Offered {
@@ -307,32 +406,40 @@ impl QueueState {
         };
         let needs_place = entry.stored || !member.consumer.no_ack;
         let place = needs_place.then(|| place_of(message, entry.stored));
-        let Entry {
-            seq,
-            redelivered,
-            persistent,
-            ..
-        } = *entry;
-        self.hand_over(
-            queue,
-            seq,
-            message.view(),
-            place,
-            redelivered,
-            persistent,
-            effects,
-        )
+        let terms = Terms {
+            seq: entry.seq,
+            redelivered: entry.redelivered,
+            persistent: entry.persistent,
+            returns: entry.returns,
+            expires: entry.expires,
+        };
+        match self.counted(message.view(), entry.returns) {
+            Some(counted) => self.hand_over(queue, counted.view(), place, terms, effects),
+            None => self.hand_over(queue, message.view(), place, terms, effects),
+        }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one delivery")]
+    /// The message as a quorum queue hands it out.
+    fn counted(&self, message: MessageView<'_>, returns: u32) -> Option<Message> {
+        if !self.counts_returns {
+            return None;
+        }
+        let count = Value::I64(returns.into()).encoded();
+        let headers = [("x-delivery-count".to_owned(), count)];
+        let properties = with_headers(message.properties, &headers);
+        let counted = MessageView {
+            properties: &properties,
+            ..message
+        };
+        Some(counted.to_message())
+    }
+
     fn hand_over(
         &mut self,
         queue: QueueId,
-        seq: Seq,
         message: MessageView<'_>,
         place: Option<Place>,
-        redelivered: bool,
-        persistent: bool,
+        terms: Terms,
         effects: &mut Effects,
     ) -> Offered {
         let Some(member) = self.consumers.front() else {
@@ -343,14 +450,16 @@ impl QueueState {
         let delivered = consumer.outbox.deliver(Delivery {
             channel: consumer.channel,
             consumer_tag: &consumer.tag,
-            consumer: member.key,
+            consumer: Some(member.key),
             no_ack,
-            redelivered,
+            redelivered: terms.redelivered,
             message,
             queue,
-            seq,
+            seq: terms.seq,
             place,
-            persistent,
+            persistent: terms.persistent,
+            returns: terms.returns,
+            expires: terms.expires,
         });
         match delivered {
             Delivered::Yes { wake } => {

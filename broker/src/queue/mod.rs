@@ -3,8 +3,13 @@
 
 mod backlog;
 mod consumers;
+mod dead_letter;
 mod deliver;
+mod lanes;
+mod limits;
+mod options;
 mod registry;
+mod schedule;
 mod settle;
 mod state;
 
@@ -15,22 +20,30 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 pub use consumers::{ConsumeRefusal, Consumer};
+pub use dead_letter::{DeadLetter, DeadLetters, Office, Reason};
 pub use deliver::{Accepted, Got, Publishing};
+pub use limits::Called;
+pub use options::{DeadLetterTo, Options, Overflow, QueueType};
 pub use registry::QueueRegistry;
+pub use schedule::Schedule;
 pub use settle::{Reserved, Returned, Settle};
+pub use state::Beginning;
 use state::QueueState;
 
+use crate::clock::Clock;
 use crate::names::{ConnectionId, QueueId, Seq};
 use crate::outbox::Outbox;
-use crate::store::{Backlog, Store};
+use crate::store::Store;
 
 pub struct Queue {
     pub id: QueueId,
     pub name: Arc<str>,
+    pub vhost: Arc<str>,
     pub attributes: Attributes,
-    store: Store,
-    pressure: Arc<Pressure>,
+    home: Arc<Home>,
     deleted: AtomicBool,
+    /// Its definition is on disk, or never will be.
+    saved: AtomicBool,
     state: Mutex<QueueState>,
 }
 
@@ -38,6 +51,9 @@ pub struct Queue {
 pub struct Home {
     pub store: Store,
     pub pressure: Arc<Pressure>,
+    pub clock: Arc<dyn Clock>,
+    pub schedule: Arc<Schedule>,
+    pub office: Office,
     /// Number of this run: it makes sequence numbers differ from those of any earlier run.
     pub run: u64,
 }
@@ -65,6 +81,10 @@ pub struct Attributes {
     pub exclusive: Option<ConnectionId>,
     /// Goes with its last consumer.
     pub auto_delete: bool,
+    pub queue_type: QueueType,
+    /// 0: every message has the same.
+    pub max_priority: u8,
+    pub single_active_consumer: bool,
     /// Encoded AMQP field table without the length in front.
     pub arguments: Vec<u8>,
 }
@@ -82,11 +102,26 @@ impl Attributes {
 pub struct Effects {
     wakes: SmallVec<[Arc<Outbox>; 4]>,
     ready: Vec<Box<dyn FnOnce() + Send>>,
+    letters: Vec<DeadLetter>,
+    taker: Option<Arc<dyn DeadLetters>>,
 }
 
 impl Effects {
+    fn dead_letter(&mut self, office: &Office, letter: DeadLetter) {
+        if self.taker.is_none() {
+            self.taker = office.taker();
+        }
+        self.letters.push(letter);
+    }
+
     pub fn wake(&mut self, outbox: &Arc<Outbox>) {
         self.wakes.push(Arc::clone(outbox));
+    }
+
+    /// Whoever takes dead letters further takes those that this has caused itself.
+    pub fn take_letters(&mut self) -> Vec<DeadLetter> {
+        self.taker = None;
+        std::mem::take(&mut self.letters)
     }
 
     pub fn apply(&mut self) {
@@ -95,6 +130,9 @@ impl Effects {
         }
         for tell in self.ready.drain(..) {
             tell();
+        }
+        if let Some(taker) = self.taker.take() {
+            taker.take(std::mem::take(&mut self.letters));
         }
     }
 }
@@ -111,21 +149,37 @@ impl Queue {
     pub fn new(
         id: QueueId,
         name: Arc<str>,
+        vhost: Arc<str>,
         attributes: Attributes,
-        home: &Home,
-        backlog: Option<Backlog>,
-        all_redelivered: bool,
+        home: &Arc<Home>,
+        beginning: Beginning<'_>,
     ) -> Queue {
-        let state = QueueState::new(home.run, backlog.unwrap_or_default(), all_redelivered);
+        let state = QueueState::new(home.run, home.clock.now(), beginning);
         Queue {
             id,
             name,
+            vhost,
             attributes,
-            store: home.store.clone(),
-            pressure: Arc::clone(&home.pressure),
+            home: Arc::clone(home),
             deleted: AtomicBool::new(false),
+            saved: AtomicBool::new(true),
             state: Mutex::new(state),
         }
+    }
+
+    /// After it is in the registry: messages of an earlier run may be due, or the queue itself.
+    pub fn begin(&self, effects: &mut Effects) {
+        let mut state = self.state.lock();
+        self.watch_for_disuse(&mut state);
+        self.drain(&mut state, effects);
+    }
+
+    pub fn is_saved(&self) -> bool {
+        self.saved.load(Ordering::Acquire)
+    }
+
+    pub fn set_saved(&self, saved: bool) {
+        self.saved.store(saved, Ordering::Release);
     }
 
     pub fn is_deleted(&self) -> bool {
@@ -142,10 +196,10 @@ impl Queue {
         let purged = state.backlog.clear();
         // Under the lock, so that a later publish stands behind the purge in the mailbox.
         if !purged.stored.is_empty() {
-            self.store.remove(self.id, &purged.stored);
+            self.home.store.remove(self.id, &purged.stored);
         }
         for (first, last) in purged.paged {
-            self.store.purge_range(self.id, first, last);
+            self.home.store.purge_range(self.id, first, last);
         }
         purged.messages
     }
@@ -179,14 +233,14 @@ impl Queue {
     /// Clears the rows of a deleted queue. Its definition must be gone before: a stop in between
     /// must not bring back a queue that is half swept.
     pub fn forget(&self) {
-        self.store.forget_queue(self.id);
+        self.home.store.forget_queue(self.id);
     }
 
     /// At a clean stop: remembers which ready messages were delivered before.
     pub fn note_redelivered(&self) {
         let seqs: Vec<Seq> = self.state.lock().backlog.redelivered_in_store();
         if !seqs.is_empty() {
-            self.store.mark_redelivered(self.id, &seqs);
+            self.home.store.mark_redelivered(self.id, &seqs);
         }
     }
 }

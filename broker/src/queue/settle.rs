@@ -1,7 +1,9 @@
 //! What comes back to a queue: acknowledgements, messages returned, messages made visible by a move.
 
 use super::backlog::{Body, Entry};
-use super::{Effects, Queue};
+use super::state::QueueState;
+use super::{Effects, Publishing, Queue, Reason};
+use crate::clock::Expiry;
 use crate::names::Seq;
 use crate::outbox::{Place, Unacked, Unsent};
 
@@ -12,6 +14,8 @@ pub struct Returned {
     pub size: u32,
     pub persistent: bool,
     pub consumer: Option<crate::outbox::ConsumerKey>,
+    pub returns: u32,
+    pub expires: Expiry,
 }
 
 impl From<Unacked> for Returned {
@@ -22,6 +26,8 @@ impl From<Unacked> for Returned {
             size,
             persistent,
             consumer,
+            returns,
+            expires,
             ..
         } = unacked;
         Returned {
@@ -30,6 +36,26 @@ impl From<Unacked> for Returned {
             size,
             persistent,
             consumer,
+            returns,
+            expires,
+        }
+    }
+}
+
+impl From<Returned> for Entry {
+    fn from(returned: Returned) -> Entry {
+        let stored = match returned.place {
+            Place::Store(_) => true,
+            Place::Memory(_) => false,
+        };
+        Entry {
+            seq: returned.seq,
+            body: Body::from_place(returned.place, returned.size),
+            redelivered: true,
+            stored,
+            persistent: returned.persistent,
+            returns: returned.returns,
+            expires: returned.expires,
         }
     }
 }
@@ -48,6 +74,7 @@ pub enum Settle {
 pub struct Reserved {
     pub seq: Seq,
     pub persistent: bool,
+    pub expires: Expiry,
 }
 
 impl Queue {
@@ -58,21 +85,29 @@ impl Queue {
         for key in settled.iter().filter_map(|unacked| unacked.consumer) {
             state.consumers.acked(key);
         }
-        let places = settled.iter().map(|unacked| (&unacked.place, unacked.seq));
         match how {
-            Settle::Acked => self.settle_stored(places, true),
-            Settle::Rejected => self.settle_stored(places, false),
-            Settle::Committed => {}
+            Settle::Acked => {
+                self.settle_stored(settled.iter().map(|unacked| (&unacked.place, unacked.seq)));
+            }
+            Settle::Rejected if !self.is_deleted() => {
+                let mut gone = Vec::new();
+                for unacked in settled {
+                    let entry = Entry::from(Returned::from(unacked.clone()));
+                    self.discard(&state, entry, Reason::Rejected, &mut gone, effects);
+                }
+                self.remove(gone);
+            }
+            Settle::Rejected | Settle::Committed => {}
         }
         self.drain(&mut state, effects);
     }
 
     /// Deliveries without acknowledgement that are in the socket now.
     pub fn sent(&self, sent: &[Unsent]) {
-        self.settle_stored(sent.iter().map(|unsent| (&unsent.place, unsent.seq)), true);
+        self.settle_stored(sent.iter().map(|unsent| (&unsent.place, unsent.seq)));
     }
 
-    fn settle_stored<'a>(&self, places: impl Iterator<Item = (&'a Place, Seq)>, acked: bool) {
+    fn settle_stored<'a>(&self, places: impl Iterator<Item = (&'a Place, Seq)>) {
         let seqs: Vec<Seq> = places
             .filter_map(|(place, seq)| match place {
                 Place::Store(_) => Some(seq),
@@ -82,11 +117,7 @@ impl Queue {
         if seqs.is_empty() || self.is_deleted() {
             return;
         }
-        if acked {
-            self.store.settle(self.id, &seqs);
-        } else {
-            self.store.remove(self.id, &seqs);
-        }
+        self.home.store.settle(self.id, &seqs);
     }
 
     /// Messages go back to where they were, and are redelivered from there.
@@ -99,22 +130,43 @@ impl Queue {
             if let Some(key) = message.consumer {
                 state.consumers.acked(key);
             }
-            let stored = match message.place {
-                Place::Store(_) => true,
-                Place::Memory(_) => false,
-            };
-            entries.push(Entry {
-                seq: message.seq,
-                body: Body::from_place(message.place, message.size),
-                redelivered: true,
-                stored,
-                persistent: message.persistent,
-            });
+            entries.push(Entry::from(message));
         }
         if !self.is_deleted() {
+            let entries = self.count_returns(&state, entries, effects);
+            state.expiring |= entries.iter().any(|entry| entry.expires != Expiry::NEVER);
             state.backlog.take_back(entries);
+            self.shed(&mut state, effects);
         }
         self.drain(&mut state, effects);
+    }
+
+    /// Where deliveries are limited: what came back too often does not come back again.
+    fn count_returns(
+        &self,
+        state: &QueueState,
+        mut entries: Vec<Entry>,
+        effects: &mut Effects,
+    ) -> Vec<Entry> {
+        if !state.counts_returns {
+            return entries;
+        }
+        let limit = state.options.delivery_limit;
+        let mut gone = Vec::new();
+        let mut kept = Vec::with_capacity(entries.len());
+        for mut entry in entries.drain(..) {
+            entry.returns += 1;
+            if limit.is_some_and(|limit| entry.returns > limit) {
+                self.discard(state, entry, Reason::DeliveryLimit, &mut gone, effects);
+            } else {
+                kept.push(entry);
+            }
+        }
+        self.remove(gone);
+        let stored = kept.iter().filter(|entry| entry.stored);
+        let counts = stored.map(|entry| (entry.seq, entry.returns)).collect();
+        self.home.store.count_returns(self.id, counts);
+        kept
     }
 
     /// No-ack deliveries whose connection went away before the bytes were in the socket.
@@ -127,6 +179,7 @@ impl Queue {
                      place,
                      size,
                      persistent,
+                     expires,
                      ..
                  }| Returned {
                     seq,
@@ -134,6 +187,8 @@ impl Queue {
                     size,
                     persistent,
                     consumer: None,
+                    returns: 0,
+                    expires,
                 },
             )
             .collect::<Vec<_>>();
@@ -141,17 +196,24 @@ impl Queue {
         self.requeue(returned, effects);
     }
 
-    /// Takes a place for a message that a move will write; `None` when the queue is gone.
-    pub fn reserve(&self, persistent: bool) -> Option<Reserved> {
+    /// Takes a place for a message that a move will write; `None` when the queue is gone or full.
+    pub fn reserve(
+        &self,
+        publishing: &mut Publishing<'_>,
+        effects: &mut Effects,
+    ) -> Option<Reserved> {
         let mut state = self.state.lock();
-        if self.is_deleted() {
+        let state = &mut *state;
+        if self.is_deleted() || self.turns_away(state, publishing, effects) {
             return None;
         }
-        let seq = state.take_seq();
+        let expires = self.expiry(state, publishing.time_to_live());
+        let seq = state.take_seq(publishing.priority(self.attributes.max_priority));
         state.backlog.reserve(seq);
         Some(Reserved {
             seq,
-            persistent: persistent && self.attributes.outlives_run(),
+            persistent: publishing.persistent && self.attributes.outlives_run(),
+            expires,
         })
     }
 
@@ -172,7 +234,10 @@ impl Queue {
             redelivered: false,
             stored: true,
             persistent: reserved.persistent,
+            returns: 0,
+            expires: reserved.expires,
         });
+        self.shed(&mut state, effects);
         self.drain(&mut state, effects);
     }
 }

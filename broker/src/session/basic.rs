@@ -5,13 +5,15 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::access::Kind;
-use super::channel::ChannelConsumer;
+use super::channel::{ChannelConsumer, ReplyConsumer};
 use super::{Flow, Phase, Session, Wait, resume_from};
 use crate::amqp::reply::ReplyCode;
+use crate::amqp::table::{self, Table, Value};
 use crate::amqp::{AMQPClass, basic, short_string, write};
 use crate::auth::Access;
 use crate::error::Refusal;
-use crate::queue::{ConsumeRefusal, Consumer, Effects, Got, Queue};
+use crate::queue::{ConsumeRefusal, Consumer, Effects, Got, Queue, QueueType};
+use crate::vhost::REPLY_TO;
 
 /// basic.get of a message that must be read from the disk first.
 pub struct PausedGet {
@@ -34,10 +36,7 @@ impl Session {
             AMQPMethod::Consume(consume) => self.consume(number, consume, effects),
             AMQPMethod::Cancel(cancel) => {
                 let tag = cancel.consumer_tag.as_str();
-                let channel = self.channels.get_mut(&number);
-                if let Some(consumer) = channel.and_then(|channel| channel.consumers.remove(tag)) {
-                    self.end_consumer(&consumer);
-                }
+                self.cancel(number, tag, effects);
                 if !cancel.nowait {
                     let consumer_tag = cancel.consumer_tag;
                     let ok = AMQPMethod::CancelOk(basic::CancelOk { consumer_tag });
@@ -45,7 +44,7 @@ impl Session {
                 }
                 Ok(Flow::Done)
             }
-            AMQPMethod::Get(get) => self.get(number, &get),
+            AMQPMethod::Get(get) => self.get(number, &get, effects),
             AMQPMethod::Recover(recover) => {
                 may_recover(recover.requeue)?;
                 // What is delivered again comes after it.
@@ -71,6 +70,17 @@ impl Session {
             | AMQPMethod::GetOk(_)
             | AMQPMethod::GetEmpty(_)
             | AMQPMethod::RecoverOk(_) => Err(self.not_for_servers()),
+        }
+    }
+
+    fn cancel(&mut self, number: u16, tag: &str, effects: &mut Effects) {
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return;
+        };
+        if let Some(consumer) = channel.consumers.remove(tag) {
+            self.end_consumer(&consumer, effects);
+        } else if let Some(reply) = channel.reply.take_if(|reply| reply.tag == tag) {
+            self.broker.forget_replies(&reply.name);
         }
     }
 
@@ -122,10 +132,23 @@ impl Session {
         consume: basic::Consume,
         effects: &mut Effects,
     ) -> Result<Flow, Refusal> {
+        if consume.queue.as_str() == REPLY_TO {
+            return self.consume_replies(number, &consume);
+        }
         let name = self.queue_name(number, consume.queue.as_str())?;
         self.check_access(Access::Read, Kind::Queue, &name)?;
         let vhost = self.vhost()?;
         let queue = vhost.queue_for(&name, self.id)?;
+        if queue.attributes.queue_type == QueueType::Quorum
+            && self.outbox.channel_is_limited(number)
+        {
+            let text = format!(
+                "queue '{name}' in vhost '{}' does not support global qos",
+                vhost.name
+            );
+            return Err(Refusal::connection(ReplyCode::NotImplemented, text));
+        }
+        let priority = consumer_priority(&consume, &name, &vhost.name)?;
         // Before the first delivery can come back as an acknowledgement.
         self.remember_queue(&queue);
         let Phase::Running(running) = &self.phase else {
@@ -141,18 +164,21 @@ impl Session {
         channel
             .consumers
             .retain(|_, consumer| !consumer.queue.is_deleted());
-        if channel.consumers.contains_key(&tag) {
+        if channel.has_consumer(&tag) {
             let text = format!("attempt to reuse consumer tag '{tag}'");
             return Err(Refusal::connection(ReplyCode::NotAllowed, text));
         }
+        channel.check_consumers(self.limits.consumer_max_per_channel)?;
         let consumer = Consumer {
             tag: Arc::from(tag.as_str()),
             channel: number,
+            incarnation: channel.incarnation,
             outbox: Arc::clone(&self.outbox),
             no_ack: consume.no_ack,
             exclusive: consume.exclusive,
             prefetch: channel.prefetch,
             cancel_notify: running.capabilities.cancel_notify,
+            priority,
         };
         let consume_ok = || {
             if !consume.nowait {
@@ -177,19 +203,55 @@ impl Session {
         }
     }
 
-    fn get(&mut self, number: u16, get: &basic::Get) -> Result<Flow, Refusal> {
+    /// Direct reply-to: a consumer without a queue.
+    fn consume_replies(&mut self, number: u16, consume: &basic::Consume) -> Result<Flow, Refusal> {
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return Ok(Flow::Done);
+        };
+        let tag = match consume.consumer_tag.as_str() {
+            "" => self.broker.random_name("amq.ctag-"),
+            tag => tag.to_owned(),
+        };
+        if channel.has_consumer(&tag) {
+            let text = format!("attempt to reuse consumer tag '{tag}'");
+            return Err(Refusal::connection(ReplyCode::NotAllowed, text));
+        }
+        if !consume.no_ack {
+            return Err(Refusal::precondition("reply consumer cannot acknowledge"));
+        }
+        if channel.reply.is_some() {
+            return Err(Refusal::precondition("reply consumer already set"));
+        }
+        let consumer_tag = short_string(&tag);
+        if !consume.nowait {
+            let ok = basic::AMQPMethod::ConsumeOk(basic::ConsumeOk { consumer_tag });
+            self.outbox
+                .write(|out, _| write::method(out, number, AMQPClass::Basic(ok)));
+        }
+        let name = self.broker.expect_replies(&self.outbox, number, &tag);
+        channel.reply = Some(ReplyConsumer { tag, name });
+        Ok(Flow::Done)
+    }
+
+    fn get(
+        &mut self,
+        number: u16,
+        get: &basic::Get,
+        effects: &mut Effects,
+    ) -> Result<Flow, Refusal> {
         let name = self.queue_name(number, get.queue.as_str())?;
         self.check_access(Access::Read, Kind::Queue, &name)?;
         let queue = self.vhost()?.queue_for(&name, self.id)?;
         self.remember_queue(&queue);
-        self.try_get(PausedGet {
+        let get = PausedGet {
             channel: number,
             queue,
             no_ack: get.no_ack,
-        })
+        };
+        self.try_get(get, effects)
     }
 
-    fn try_get(&mut self, get: PausedGet) -> Result<Flow, Refusal> {
+    fn try_get(&mut self, get: PausedGet, effects: &mut Effects) -> Result<Flow, Refusal> {
         let PausedGet {
             channel,
             queue,
@@ -204,7 +266,7 @@ impl Session {
                 let _ = done.send(());
             }) as Box<dyn FnOnce() + Send>
         };
-        let got = queue.get(&self.outbox, *channel, *no_ack, when_loaded);
+        let got = queue.get(&self.outbox, *channel, *no_ack, when_loaded, effects);
         match (got, loaded) {
             (Got::Loading, Some(done)) => Ok(Flow::Wait(Wait::Loaded { done, get })),
             // A small request with a large answer: one read may hold thousands of them.
@@ -229,7 +291,8 @@ impl Session {
     ) -> Result<Flow, (u16, Refusal)> {
         let channel = get.channel;
         effects.apply();
-        self.try_get(get).map_err(|refusal| (channel, refusal))
+        self.try_get(get, effects)
+            .map_err(|refusal| (channel, refusal))
     }
 
     /// Everything unacknowledged on the channel is delivered again.
@@ -248,5 +311,32 @@ fn may_recover(requeue: bool) -> Result<(), Refusal> {
             ReplyCode::NotImplemented,
             "requeue=false",
         )),
+    }
+}
+
+/// The argument x-priority; others are not the broker's business.
+fn consumer_priority(consume: &basic::Consume, queue: &str, vhost: &str) -> Result<i64, Refusal> {
+    let arguments = table::encode(&consume.arguments);
+    let arguments = Table::new(&arguments);
+    let wrong = |name, reason| {
+        let text = format!("invalid arg '{name}' for queue '{queue}' in vhost '{vhost}': {reason}");
+        Err(Refusal::precondition(text))
+    };
+    match arguments.get("x-cancel-on-ha-failover") {
+        None | Some(Value::Bool(_)) => {}
+        Some(other) => {
+            let reason = format!("{{unacceptable_type,{}}}", other.type_name());
+            return wrong("x-cancel-on-ha-failover", reason);
+        }
+    }
+    let Some(priority) = arguments.get("x-priority") else {
+        return Ok(0);
+    };
+    match priority.as_integer() {
+        Some(priority) => Ok(priority),
+        None => {
+            let reason = format!("\"expected integer, got {}\"", priority.type_name());
+            wrong("x-priority", reason)
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::names::QueueId;
 use crate::outbox::{ConsumerKey, Outbox, Unacked};
 use crate::queue::{Effects, Queue, Returned};
 use crate::store::ConfirmSink;
+use crate::vhost::bound;
 
 pub(super) struct Channel {
     pub mode: Mode,
@@ -23,6 +24,7 @@ pub(super) struct Channel {
     pub prefetch: u32,
     /// What an empty queue name means: the queue declared last.
     pub last_queue: Option<String>,
+    pub reply: Option<ReplyConsumer>,
     pub incarnation: u64,
     stage: Stage,
 }
@@ -38,6 +40,13 @@ enum Stage {
     Open,
     /// We have sent channel.close: everything but close-ok is ignored.
     Closing,
+}
+
+/// Consumes replies that come without a queue.
+pub(super) struct ReplyConsumer {
+    pub tag: String,
+    /// What others reply to.
+    pub name: String,
 }
 
 pub(super) struct ChannelConsumer {
@@ -64,22 +73,45 @@ impl ConfirmSink for ChannelConfirms {
 }
 
 impl Channel {
+    pub fn has_consumer(&self, tag: &str) -> bool {
+        self.consumers.contains_key(tag)
+            || self.reply.as_ref().is_some_and(|reply| reply.tag == tag)
+    }
+
     pub fn is_closing(&self) -> bool {
         self.stage == Stage::Closing
+    }
+
+    /// Whether one consumer more is too many; 0 is no limit.
+    pub fn check_consumers(&self, limit: u32) -> Result<(), Refusal> {
+        if limit == 0 || self.consumers.len() < limit as usize {
+            return Ok(());
+        }
+        let text = format!("reached maximum ({limit}) of consumers per channel");
+        Err(Refusal::connection(ReplyCode::NotAllowed, text))
     }
 }
 
 impl Session {
     pub(super) fn channel_open(&mut self, number: u16) -> Result<Flow, Refusal> {
-        let Phase::Running(running) = &self.phase else {
+        let Phase::Running(running) = &mut self.phase else {
             return Ok(Flow::Done);
         };
         let channel_max = running.channel_max;
         let count = self.channels.len();
-        if channel_max != 0 && (number > channel_max || count >= usize::from(channel_max)) {
+        if channel_max != 0 && count >= usize::from(channel_max) {
             let text = format!(
                 "number of channels opened ({count}) has reached the negotiated channel_max \
                  ({channel_max})"
+            );
+            return Err(Refusal::connection(ReplyCode::NotAllowed, text));
+        }
+        let limit = bound(self.users.limits(&running.user).max_channels);
+        if let Err(limit) = running.presence.open_channel(limit) {
+            let text = format!(
+                "number of channels opened for user '{}' has reached the maximum allowed user \
+                 limit of ({limit})",
+                running.user
             );
             return Err(Refusal::connection(ReplyCode::NotAllowed, text));
         }
@@ -92,6 +124,7 @@ impl Session {
             consumers: HashMap::new(),
             prefetch: 0,
             last_queue: None,
+            reply: None,
             incarnation,
             stage: Stage::Open,
         };
@@ -123,6 +156,7 @@ impl Session {
             consumers: HashMap::new(),
             prefetch: 0,
             last_queue: None,
+            reply: None,
             incarnation,
             stage: Stage::Closing,
         };
@@ -130,8 +164,14 @@ impl Session {
     }
 
     fn release_channel(&mut self, number: u16, mut channel: Channel, effects: &mut Effects) {
+        if let Phase::Running(running) = &mut self.phase {
+            running.presence.close_channel();
+        }
         for (_, consumer) in channel.consumers.drain() {
-            self.end_consumer(&consumer);
+            self.end_consumer(&consumer, effects);
+        }
+        if let Some(reply) = channel.reply.take() {
+            self.broker.forget_replies(&reply.name);
         }
         let mut unacked: Vec<Unacked> = self.outbox.close_channel(number).into();
         if let Mode::Tx(tx) = channel.mode {
@@ -143,10 +183,11 @@ impl Session {
     }
 
     /// Stops a consumer; its queue may go with it.
-    pub(super) fn end_consumer(&mut self, consumer: &ChannelConsumer) {
-        let last = consumer.queue.cancel(consumer.key);
+    pub(super) fn end_consumer(&mut self, consumer: &ChannelConsumer, effects: &mut Effects) {
+        let last = consumer.queue.cancel(consumer.key, effects);
         if last && consumer.queue.attributes.auto_delete {
-            self.drop_queue(&Arc::clone(&consumer.queue));
+            // Somebody may have begun to consume in this moment: then it stays.
+            self.drop_queue(&Arc::clone(&consumer.queue), true);
         }
     }
 

@@ -70,11 +70,13 @@ impl Session {
     /// The broker stops: 320.
     pub fn force_close(&mut self, effects: &mut Effects) {
         let text = "broker forced connection closure with reason 'shutdown'";
-        self.fail(
-            &Refusal::connection(ReplyCode::ConnectionForced, text),
-            (0, 0),
-            effects,
-        );
+        self.dismiss(text, effects);
+    }
+
+    /// What the connection belongs to is gone, or somebody has closed it: 320.
+    pub fn dismiss(&mut self, reason: &str, effects: &mut Effects) {
+        let refusal = Refusal::connection(ReplyCode::ConnectionForced, reason);
+        self.fail(&refusal, (0, 0), effects);
     }
 
     /// The store has failed: nothing can be promised any more.
@@ -121,22 +123,22 @@ impl Session {
             self.end_channel(number, effects);
         }
         for queue in std::mem::take(&mut self.exclusive) {
-            self.drop_queue(&queue);
+            self.drop_queue(&queue, false);
         }
     }
 
     /// Deletes a queue whose time has come, without anybody having asked.
-    pub(super) fn drop_queue(&mut self, queue: &Arc<Queue>) {
+    pub(super) fn drop_queue(&mut self, queue: &Arc<Queue>, if_unused: bool) {
         let Phase::Running(running) = &self.phase else {
             return;
         };
         if queue.is_deleted() {
             return;
         }
-        match running.vhost.delete_queue(queue, false, false) {
+        match running.vhost.delete_queue(queue, if_unused, false) {
             // The row is removed in order with all other changes; nobody waits for it.
             Ok((deleted, _saved)) => super::queue::tell_consumers(deleted.consumers),
-            Err(refusal) => tracing::error!(queue = %queue.name, ?refusal, "queue was not deleted"),
+            Err(refusal) => tracing::debug!(queue = %queue.name, ?refusal, "queue was not deleted"),
         }
     }
 }

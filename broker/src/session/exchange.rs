@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::access::Kind;
 use super::{Flow, Phase, Session};
-use crate::amqp::{AMQPClass, AMQPValue, exchange, table};
+use crate::amqp::table::{self, Table, Value};
+use crate::amqp::{AMQPClass, exchange};
 use crate::auth::Access;
 use crate::error::Refusal;
 use crate::names::Destination;
@@ -80,6 +81,7 @@ impl Session {
         not_default(destination)?;
         self.check_access(Access::Write, Kind::Exchange, destination)?;
         self.check_access(Access::Read, Kind::Exchange, source)?;
+        self.check_topic(Access::Read, source, routing_key)?;
         let destination = Destination::Exchange(destination.to_owned());
         Ok(BindingRequest {
             source,
@@ -105,21 +107,9 @@ impl Session {
         }
         not_default(&name)?;
         self.check_access(Access::Configure, Kind::Exchange, &name)?;
-        let alternate = declare.arguments.inner().get("alternate-exchange");
-        match alternate {
-            None => {}
-            Some(AMQPValue::LongString(alternate)) => {
-                self.check_access(Access::Read, Kind::Exchange, &name)?;
-                let alternate = String::from_utf8_lossy(alternate.as_bytes()).into_owned();
-                self.check_access(Access::Write, Kind::Exchange, &alternate)?;
-            }
-            Some(_) => {
-                return Err(Refusal::precondition(format!(
-                    "invalid arg 'alternate-exchange' for exchange '{name}' in vhost '{}': \
-                     {{unacceptable_type,table}}",
-                    vhost.name
-                )));
-            }
+        let arguments = table::encode(&declare.arguments);
+        if vhost.exchange(&name).is_none() {
+            self.check_alternate(&name, &arguments)?;
         }
         let saved = vhost.declare_exchange(ExchangeRequest {
             name: &name,
@@ -127,9 +117,26 @@ impl Session {
             durable: declare.durable,
             auto_delete: declare.auto_delete,
             internal: declare.internal,
-            arguments: table::encode(&declare.arguments),
+            arguments,
         })?;
         Ok(self.reply_saved(number, saved, declare.nowait, ok))
+    }
+
+    fn check_alternate(&mut self, name: &str, arguments: &[u8]) -> Result<(), Refusal> {
+        const ARGUMENT: &str = "alternate-exchange";
+        match Table::new(arguments).get(ARGUMENT) {
+            None => Ok(()),
+            Some(Value::Str(alternate)) => {
+                self.check_access(Access::Read, Kind::Exchange, name)?;
+                let alternate = String::from_utf8_lossy(alternate);
+                self.check_access(Access::Write, Kind::Exchange, &alternate)
+            }
+            Some(other) => Err(Refusal::precondition(format!(
+                "invalid type '{}' for arg '{ARGUMENT}' in exchange '{name}' in vhost '{}'",
+                other.type_name(),
+                self.vhost()?.name
+            ))),
+        }
     }
 }
 

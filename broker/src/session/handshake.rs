@@ -10,6 +10,7 @@ use crate::amqp::{
     AMQPClass, AMQPValue, FieldTable, LongString, connection, short_string, table, write,
 };
 use crate::error::Refusal;
+use crate::vhost::{Entering, Full, Presence, Vhost, bound};
 
 /// Clients branch on product and version: Warren says what it is compatible with, and who it is in
 /// `platform`.
@@ -17,14 +18,16 @@ const PRODUCT: &str = "RabbitMQ";
 const COMPATIBLE_VERSION: &str = "4.2.0";
 
 /// What Warren does, and nothing else. Clients rely on each of these.
-const CAPABILITIES: [&str; 7] = [
+const CAPABILITIES: [&str; 9] = [
     "publisher_confirms",
     "exchange_exchange_bindings",
     "basic.nack",
     "consumer_cancel_notify",
     "connection.blocked",
+    "consumer_priorities",
     "authentication_failure_close",
     "per_consumer_qos",
+    "direct_reply_to",
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,10 +204,16 @@ impl Session {
         open: &connection::Open,
     ) -> Result<Flow, Refusal> {
         let name = open.virtual_host.as_str();
-        let Some(vhost) = self.broker.vhost(name) else {
+        let missing = || {
             let text = format!("vhost {name} not found");
-            return Err(Refusal::connection(ReplyCode::NotAllowed, text));
+            Refusal::connection(ReplyCode::NotAllowed, text)
         };
+        let vhost = self.broker.vhost(name).ok_or_else(missing)?;
+        let presence = self.enter(&vhost, &login.user)?;
+        // Only now, so that whoever deletes it meanwhile finds this connection.
+        if vhost.is_deleted() {
+            return Err(missing());
+        }
         if !self.users.may_enter(&login.user, name) {
             let text = format!("access to vhost '{name}' refused for user '{}'", login.user);
             return Err(Refusal::connection(ReplyCode::NotAllowed, text));
@@ -220,6 +229,7 @@ impl Session {
             },
             channel_max: login.channel_max,
             access: AccessCache::default(),
+            presence,
         });
         self.outbox.write(|out, _| {
             let open_ok = connection::AMQPMethod::OpenOk(connection::OpenOk {});
@@ -228,21 +238,41 @@ impl Session {
         Ok(Flow::Done)
     }
 
-    /// A token renewed: with passwords in the configuration there is nothing to renew but the
+    /// Takes a place among the connections, where the limits leave one.
+    fn enter(&self, vhost: &Vhost, user: &Arc<str>) -> Result<Presence, Refusal> {
+        let entering = Entering {
+            id: self.id,
+            vhost: &vhost.name,
+            user,
+            outbox: &self.outbox,
+            vhost_limit: bound(vhost.limits().max_connections),
+            user_limit: bound(self.users.limits(user).max_connections),
+        };
+        let entered = self.broker.connections().enter(&entering);
+        entered.map_err(|full| {
+            let text = match full {
+                Full::Vhost(limit) => format!(
+                    "access to vhost '{}' refused for user '{user}': connection limit ({limit}) \
+                     is reached",
+                    vhost.name
+                ),
+                Full::User(limit) => format!(
+                    "connection refused for user '{user}': user connection limit ({limit}) is \
+                     reached"
+                ),
+            };
+            Refusal::connection(ReplyCode::NotAllowed, text)
+        })
+    }
+
+    /// A token renewed: with passwords there is nothing to renew but the
     /// answer to whether it is still right.
     pub(super) fn update_secret(
         &mut self,
-        update: &connection::UpdateSecret,
+        _update: &connection::UpdateSecret,
     ) -> Result<Flow, Refusal> {
-        let Phase::Running(running) = &self.phase else {
-            return Ok(Flow::Done);
-        };
-        let loopback = self.peer.ip().to_canonical().is_loopback();
-        let secret = update.new_secret.as_bytes();
-        if self.users.login(&running.user, secret, loopback).is_err() {
-            let text = "New secret was refused by one of the backends";
-            return Err(Refusal::connection(ReplyCode::NotAllowed, text));
-        }
+        // For tokens that run out. Our own users have passwords, which are asked for once; RabbitMQ
+        // takes anything from them here.
         self.outbox.write(|out, _| {
             let ok = connection::AMQPMethod::UpdateSecretOk(connection::UpdateSecretOk {});
             write::method(out, 0, AMQPClass::Connection(ok));

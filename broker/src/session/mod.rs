@@ -9,6 +9,7 @@ mod content;
 mod dispatch;
 mod exchange;
 mod handshake;
+mod properties;
 mod publish;
 mod queue;
 mod settle;
@@ -30,7 +31,7 @@ use crate::error::Refusal;
 use crate::names::{ConnectionId, QueueId};
 use crate::outbox::Outbox;
 use crate::queue::{Effects, Queue};
-use crate::vhost::{Broker, Memo, Vhost};
+use crate::vhost::{Broker, Memo, Presence, Vhost};
 use access::AccessCache;
 use channel::{Channel, ChannelConsumer};
 use publish::Publisher;
@@ -43,6 +44,8 @@ pub struct Limits {
     /// Seconds; 0 is off.
     pub heartbeat: u16,
     pub max_message_size: u64,
+    /// 0 is no limit.
+    pub consumer_max_per_channel: u32,
 }
 
 /// Frames before the negotiation are held to this size, as RabbitMQ's initial_frame_max.
@@ -89,6 +92,7 @@ struct Running {
     capabilities: handshake::Capabilities,
     channel_max: u16,
     access: AccessCache,
+    presence: Presence,
 }
 
 /// Where a connection stands after some octets.
@@ -256,6 +260,20 @@ impl Session {
 
     pub fn is_running(&self) -> bool {
         matches!(self.phase, Phase::Running(_))
+    }
+
+    /// Why somebody wants this connection closed, once somebody does.
+    pub fn dismissed(&self) -> Option<String> {
+        match &self.phase {
+            Phase::Running(running) => running.presence.dismissed().map(str::to_owned),
+            Phase::Header
+            | Phase::StartOk
+            | Phase::Refused
+            | Phase::TuneOk(_)
+            | Phase::Open(_)
+            | Phase::Closing
+            | Phase::Ended => None,
+        }
     }
 
     /// The login failed: nothing more is read.

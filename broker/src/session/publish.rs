@@ -7,11 +7,11 @@ use tokio::sync::oneshot;
 use super::access::Kind;
 use super::channel::Mode;
 use super::content::{Content, PublishBody, PublishStart, check_class};
-use super::{Flow, Phase, Session, Wait};
+use super::properties::Asked;
+use super::{Flow, Session, Wait};
 use crate::amqp::content;
 use crate::amqp::frame::{self, Cut, FrameKind};
 use crate::amqp::method::Publish;
-use crate::amqp::properties::Properties;
 use crate::amqp::reply::ReplyCode;
 use crate::amqp::write;
 use crate::auth::Access;
@@ -20,7 +20,7 @@ use crate::message::{Message, MessageView};
 use crate::queue::{Effects, Queue};
 use crate::store::ConfirmSink;
 use crate::vhost::exchange_type::{Answer, BindingTable, Fault, Moment};
-use crate::vhost::{ConfirmTo, Exchange, Handed, Route, Step, Waiting};
+use crate::vhost::{ConfirmTo, Exchange, Handed, Route, Step, Waiting, is_reply_name};
 
 /// Where the last message went, because the next one probably goes there too.
 #[derive(Default)]
@@ -182,7 +182,11 @@ impl Session {
             ));
         }
         self.find_target(exchange, routing_key)?;
-        self.check_user_id(properties)?;
+        self.check_topic(Access::Write, exchange, routing_key)?;
+        let Asked {
+            properties,
+            further_keys,
+        } = self.asked(number, properties)?;
         let confirm = match self.channels.get(&number).map(|channel| &channel.mode) {
             Some(Mode::Confirm(_)) => Some(self.outbox.next_publish(number)),
             Some(Mode::Plain | Mode::Tx(_)) | None => None,
@@ -195,24 +199,27 @@ impl Session {
         let mut route = std::mem::take(&mut self.publisher.route);
         let name = match &self.publisher.last {
             LastTarget::Exchange(exchange) => {
-                route.start(exchange, Moment::Publish);
+                route.start(exchange, Moment::Publish, further_keys);
                 Arc::clone(&exchange.name)
             }
             LastTarget::Queue(queue) => {
                 route.clear();
                 route.add_queue(queue);
+                self.add_by_name(&mut route, &further_keys)?;
                 Arc::clone(&self.publisher.default_name)
             }
             LastTarget::None => {
                 route.clear();
+                self.add_by_name(&mut route, &further_keys)?;
                 Arc::clone(&self.publisher.default_name)
             }
         };
         let message = MessageView {
             exchange: &name,
             routing_key,
-            properties,
+            properties: &properties,
             body,
+            dead_lettered: false,
         };
         let vhost = self.vhost()?;
         let step = route.walk(&vhost, message, &mut self.memo);
@@ -243,7 +250,7 @@ impl Session {
         } = terms;
         let (done, answer) = oneshot::channel();
         let table: Arc<dyn BindingTable> = Arc::clone(&waiting.exchange) as Arc<dyn BindingTable>;
-        let message_there = Arc::clone(&message);
+        let message_there = route.asked(&waiting, &message);
         let instance = Arc::clone(&waiting.instance);
         let moment = waiting.moment;
         let publish = Box::new(PausedPublish {
@@ -342,12 +349,19 @@ impl Session {
             Some(ConfirmTo { sink, publish })
         });
         let vhost = self.vhost()?;
-        let Handed { routed, owed } = vhost.hand_over(route, message, confirm_to, effects);
+        if message.exchange.is_empty() && is_reply_name(message.routing_key) {
+            self.broker.reply(message, effects);
+        }
+        let Handed {
+            routed,
+            rejected,
+            owed,
+        } = vhost.hand_over(route, message, confirm_to, effects);
         if !routed && mandatory {
             self.return_unroutable(number, message);
         }
         if let Some(publish) = confirm.filter(|_| !owed) {
-            self.outbox.resolve(number, None, &[publish], true);
+            self.outbox.resolve(number, None, &[publish], !rejected);
         }
         Ok(())
     }
@@ -390,6 +404,9 @@ impl Session {
     /// Finds the exchange (or, for the default exchange, the queue) and checks that this user may
     /// publish to it. Leaves it in `publisher.last`.
     fn find_target(&mut self, exchange: &str, routing_key: &str) -> Result<(), Refusal> {
+        if !self.permissions_are_current() {
+            self.publisher.last = LastTarget::None;
+        }
         match &self.publisher.last {
             LastTarget::Exchange(last) if *last.name == *exchange && !last.is_deleted() => {
                 return Ok(());
@@ -422,19 +439,13 @@ impl Session {
         Ok(())
     }
 
-    fn check_user_id(&self, properties: &[u8]) -> Result<(), Refusal> {
-        let Some(claimed) = Properties::new(properties).user_id() else {
-            return Ok(());
-        };
-        let Phase::Running(running) = &self.phase else {
-            return Ok(());
-        };
-        if claimed == &*running.user || self.users.has_tag(&running.user, "impersonator") {
-            return Ok(());
+    /// Keys on the default exchange are names of queues.
+    fn add_by_name(&self, route: &mut Route, keys: &[String]) -> Result<(), Refusal> {
+        for key in keys {
+            if let Some(queue) = self.vhost()?.queue(key) {
+                route.add_queue(&queue);
+            }
         }
-        Err(Refusal::precondition(format!(
-            "user_id property set to '{claimed}' but authenticated user was '{}'",
-            running.user
-        )))
+        Ok(())
     }
 }

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use super::access::Kind;
 use super::exchange::{not_default, without_line_ends};
-use super::{Flow, Session};
+use super::{Flow, Session, Then, Wait};
 use crate::amqp::reply::ReplyCode;
-use crate::amqp::{AMQPClass, basic, queue, short_string, table, write};
+use crate::amqp::table::{self, Table, Value};
+use crate::amqp::{AMQPClass, queue, short_string};
 use crate::auth::Access;
 use crate::error::Refusal;
 use crate::names::Destination;
-use crate::queue::{Consumer, Effects, Queue};
-use crate::vhost::{BindingRequest, QueueRequest, Saved};
+use crate::queue::{Effects, Queue};
+pub(super) use crate::vhost::tell_consumers;
+use crate::vhost::{BindingRequest, QueueRequest, REPLY_TO, Saved, is_reply_name};
 
 impl Session {
     pub(super) fn queue_method(
@@ -82,6 +84,9 @@ impl Session {
     fn queue_declare(&mut self, number: u16, declare: queue::Declare) -> Result<Flow, Refusal> {
         let vhost = self.vhost()?;
         let name = without_line_ends(declare.queue.as_str());
+        if name == REPLY_TO || is_reply_name(&name) {
+            return self.reply_queue_declare(number, &name, declare.nowait);
+        }
         let (queue, saved) = if declare.passive {
             // An empty name is not the queue declared last here, as RabbitMQ has it.
             (vhost.queue_for(&name, self.id)?, Saved::Nothing)
@@ -92,13 +97,17 @@ impl Session {
                 false => name,
             };
             self.check_access(Access::Configure, Kind::Queue, &name)?;
+            let arguments = table::encode(&declare.arguments);
+            if vhost.queue(&name).is_none() {
+                self.check_dead_letters(&name, &arguments)?;
+            }
             let request = QueueRequest {
                 name: &name,
                 server_named,
                 durable: declare.durable,
                 exclusive: declare.exclusive,
                 auto_delete: declare.auto_delete,
-                arguments: table::encode(&declare.arguments),
+                arguments,
             };
             vhost.declare_queue(request, self.id)?
         };
@@ -120,6 +129,42 @@ impl Session {
         Ok(self.reply_saved(number, saved, declare.nowait, AMQPClass::Queue(ok)))
     }
 
+    /// Whoever lets a queue publish its dead letters must be allowed to do both ends of that.
+    fn check_dead_letters(&mut self, name: &str, arguments: &[u8]) -> Result<(), Refusal> {
+        const ARGUMENT: &str = "x-dead-letter-exchange";
+        match Table::new(arguments).get(ARGUMENT) {
+            None => Ok(()),
+            Some(Value::Str(exchange)) => {
+                self.check_access(Access::Read, Kind::Queue, name)?;
+                let exchange = String::from_utf8_lossy(exchange);
+                self.check_access(Access::Write, Kind::Exchange, &exchange)
+            }
+            Some(other) => Err(Refusal::precondition(format!(
+                "invalid type '{}' for arg '{ARGUMENT}' in queue '{name}' in vhost '{}'",
+                other.type_name(),
+                self.vhost()?.name
+            ))),
+        }
+    }
+
+    /// Not a queue, but a name that stands for a consumer; it tells whether that is still there.
+    fn reply_queue_declare(
+        &mut self,
+        number: u16,
+        name: &str,
+        nowait: bool,
+    ) -> Result<Flow, Refusal> {
+        if name != REPLY_TO && !self.broker.expects_replies(name) {
+            return Err(Refusal::not_found("queue", name, &self.vhost()?.name));
+        }
+        let ok = queue::AMQPMethod::DeclareOk(queue::DeclareOk {
+            queue: short_string(name),
+            message_count: 0,
+            consumer_count: 1,
+        });
+        Ok(self.reply_saved(number, Saved::Nothing, nowait, AMQPClass::Queue(ok)))
+    }
+
     fn queue_binding<'a>(
         &mut self,
         number: u16,
@@ -137,6 +182,7 @@ impl Session {
         not_default(source)?;
         self.check_access(Access::Write, Kind::Queue, &name)?;
         self.check_access(Access::Read, Kind::Exchange, source)?;
+        self.check_topic(Access::Read, source, &routing_key)?;
         let vhost = self.vhost()?;
         if vhost.queue(&name).is_some() {
             vhost.queue_for(&name, self.id)?;
@@ -170,11 +216,25 @@ impl Session {
         }
         let queue = vhost.queue_for(&name, self.id)?;
         let (deleted, saved) = vhost.delete_queue(&queue, delete.if_unused, delete.if_empty)?;
-        tell_consumers(deleted.consumers);
+        let (own, others) = deleted
+            .consumers
+            .into_iter()
+            .partition(|consumer| Arc::ptr_eq(&consumer.outbox, &self.outbox));
+        tell_consumers(others);
         self.exclusive.retain(|known| known.id != queue.id);
         self.forget_consumers_of(&queue);
         effects.apply();
-        Ok(self.reply_saved(number, saved, delete.nowait, ok(deleted.messages)))
+        // Here delete-ok comes first, as in RabbitMQ.
+        match self.reply_saved(number, saved, delete.nowait, ok(deleted.messages)) {
+            Flow::Wait(Wait::Saved { done, then }) => {
+                let then = Then::Cancelled(Box::new(then), own);
+                Ok(Flow::Wait(Wait::Saved { done, then }))
+            }
+            flow @ (Flow::Done | Flow::Full | Flow::Wait(_)) => {
+                tell_consumers(own);
+                Ok(flow)
+            }
+        }
     }
 
     fn forget_consumers_of(&mut self, queue: &Queue) {
@@ -182,25 +242,6 @@ impl Session {
             channel
                 .consumers
                 .retain(|_, consumer| consumer.queue.id != queue.id);
-        }
-    }
-}
-
-/// Consumer cancel notification: the queue is gone, and the client has said it wants to know.
-pub(super) fn tell_consumers(consumers: Vec<Consumer>) {
-    for consumer in consumers {
-        if !consumer.cancel_notify {
-            continue;
-        }
-        let wake = consumer.outbox.write_from_elsewhere(|out, _| {
-            let cancel = basic::AMQPMethod::Cancel(basic::Cancel {
-                consumer_tag: short_string(&consumer.tag),
-                nowait: true,
-            });
-            write::method(out, consumer.channel, AMQPClass::Basic(cancel));
-        });
-        if wake {
-            consumer.outbox.wake();
         }
     }
 }

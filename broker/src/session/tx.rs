@@ -12,7 +12,7 @@ use crate::error::Refusal;
 use crate::message::Message;
 use crate::outbox::{Place, Unacked};
 use crate::queue::{Effects, Settle};
-use crate::vhost::{Route, Transaction};
+use crate::vhost::{Route, Transaction, is_reply_name};
 
 /// A transaction lives in memory until it is committed, so it must end somewhere.
 const TX_BYTES: usize = 256 * 1024 * 1024;
@@ -131,7 +131,11 @@ impl Session {
         };
         let mut transaction = Transaction::default();
         for publish in state.publishes {
-            let routed = transaction.add(&vhost, &publish.route, &publish.message);
+            let message = &publish.message;
+            if message.exchange().is_empty() && is_reply_name(message.routing_key()) {
+                self.broker.reply(message.view(), effects);
+            }
+            let routed = transaction.add(&vhost, &publish.route, message, effects);
             if !routed && publish.mandatory {
                 self.return_unroutable(number, publish.message.view());
             }
@@ -142,7 +146,8 @@ impl Session {
                     self.requeue(unacked, effects);
                     self.resume_if_limited(number, effects);
                 }
-                Settlement::Ack | Settlement::Discard => {
+                Settlement::Discard => self.settle(number, unacked, Settle::Rejected, effects),
+                Settlement::Ack => {
                     let stored = unacked.iter().filter(|unacked| match unacked.place {
                         Place::Store(_) => true,
                         Place::Memory(_) => false,

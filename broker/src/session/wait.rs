@@ -8,9 +8,9 @@ use super::{Flow, Next, Session};
 use crate::amqp::reply::ReplyCode;
 use crate::amqp::{AMQPClass, write};
 use crate::error::Refusal;
-use crate::queue::Effects;
-use crate::vhost::Saved;
+use crate::queue::{Consumer, Effects};
 use crate::vhost::exchange_type::{Answer, Fault};
+use crate::vhost::{Saved, tell_consumers};
 
 pub enum Wait {
     /// A change is on its way to the disk.
@@ -32,7 +32,12 @@ pub enum Wait {
 
 /// What comes after a change is on disk.
 pub enum Then {
-    Reply { channel: u16, method: AMQPClass },
+    Reply {
+        channel: u16,
+        method: AMQPClass,
+    },
+    /// First the one, then these hear that their queue is gone.
+    Cancelled(Box<Then>, Vec<Consumer>),
     Nothing,
 }
 
@@ -49,12 +54,10 @@ impl Session {
     pub fn resume(&mut self, resumed: Resumed, effects: &mut Effects) -> Next {
         let mut ids = (60, 70);
         let flow = match resumed {
-            Resumed::Saved(Then::Reply { channel, method }) => {
-                self.outbox
-                    .write(|out, _| write::method(out, channel, method));
+            Resumed::Saved(then) => {
+                self.then(then);
                 Ok(Flow::Done)
             }
-            Resumed::Saved(Then::Nothing) => Ok(Flow::Done),
             Resumed::Answer(answer, publish) => {
                 ids = (60, 40);
                 self.publish_answered(answer, publish, effects)
@@ -75,6 +78,20 @@ impl Session {
                 self.fail_on(channel, &refusal, ids, effects);
                 Next::Read
             }
+        }
+    }
+
+    fn then(&self, then: Then) {
+        match then {
+            Then::Reply { channel, method } => {
+                self.outbox
+                    .write(|out, _| write::method(out, channel, method));
+            }
+            Then::Cancelled(first, consumers) => {
+                self.then(*first);
+                tell_consumers(consumers);
+            }
+            Then::Nothing => {}
         }
     }
 

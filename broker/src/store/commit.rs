@@ -135,6 +135,11 @@ impl Committer {
                     self.stage.redelivered(queue, seq);
                 }
             }
+            Item::Returned { queue, counts } => {
+                for (seq, count) in counts {
+                    self.stage.returned(queue, seq, count);
+                }
+            }
             Item::Hold(hold) => self.stage.holds.push(*hold),
             Item::Move(change) => self.stage.change(*change),
             Item::Purge { queue, first, last } => {
@@ -167,7 +172,7 @@ impl Committer {
             .fetch_add(self.stage.cancelled, Ordering::Relaxed);
         self.stage.late.resolve();
         for queue in self.stage.queues() {
-            if let Some(upto) = queue.upto {
+            for upto in queue.upto.drain(..) {
                 self.events.written(queue.queue, upto);
             }
         }

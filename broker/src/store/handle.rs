@@ -19,7 +19,7 @@ use super::mailbox::{Gone, Item, Mailbox};
 use super::reader::{self, ReadDesk, Request};
 use super::sweep::Purge;
 use super::timers::{self, TimerDesk};
-use super::{Append, Backlog, Hold, Move, StoreEvents, recovery};
+use super::{Append, Backlogs, Hold, Move, StoreEvents, recovery};
 
 /// What waits for the commit thread may take this much memory before publishers are stopped.
 pub const MAILBOX_BYTES: usize = 64 * 1024 * 1024;
@@ -63,7 +63,7 @@ impl StoreOptions {
 pub struct Recovered {
     /// Keys and values as the vhost room wrote them, in order of keys.
     pub definitions: Vec<(Vec<u8>, Vec<u8>)>,
-    pub backlogs: HashMap<QueueId, Backlog>,
+    pub backlogs: HashMap<QueueId, Backlogs>,
     /// The last run ended by [`Store::close`] (or there was none).
     pub clean: bool,
     /// The number of this run, from 1.
@@ -291,6 +291,14 @@ impl Store {
         }
     }
 
+    /// How often these came back from consumers: their new counts. A count of a message that is not
+    /// there (any more) is passed over.
+    pub fn count_returns(&self, queue: QueueId, counts: Vec<(Seq, u32)>) {
+        if !counts.is_empty() {
+            self.push(Item::Returned { queue, counts });
+        }
+    }
+
     pub fn hold(&self, hold: Hold) {
         self.push(Item::Hold(Box::new(hold)));
     }
@@ -329,7 +337,26 @@ impl Store {
 
     /// Asks for these messages: [`StoreEvents::fetched`].
     pub fn fetch(&self, queue: QueueId, seqs: Vec<Seq>) {
-        self.0.shared.reads.push(Request::Fetch { queue, seqs });
+        let then = None;
+        self.0
+            .shared
+            .reads
+            .push(Request::Fetch { queue, seqs, then });
+    }
+
+    /// As [`Store::fetch`], and `then` is called on the reader thread instead. Never called when the
+    /// store has failed.
+    pub fn fetch_for(
+        &self,
+        queue: QueueId,
+        seqs: Vec<Seq>,
+        then: Box<dyn FnOnce(Vec<super::Stored>) + Send>,
+    ) {
+        let then = Some(then);
+        self.0
+            .shared
+            .reads
+            .push(Request::Fetch { queue, seqs, then });
     }
 
     /// A number that no queue had and none will have: the run's number, which is durable, leads it.

@@ -11,7 +11,7 @@
 //!              00 'r'                                     run u64 BE | clean u8
 //!              00 'p' | queue u64 BE                      purge not finished: ranges, kept numbers
 //!              01 | key of the vhost room                 value of the vhost room
-//! packs        queue u64 BE | lane u8 | first u64 BE      the messages one batch brought to one
+//! packs        queue u64 BE | 00 | first u64 BE           the messages one batch brought to one
 //!                                                         queue, in order; <= 32 KiB unless one
 //!                                                         message alone is longer; spans < 4096
 //!                                                         numbers; written once, removed once
@@ -23,7 +23,7 @@
 //!                                                         Queue 0 stands for `timers`
 //! timers       due u64 BE | seq u64 BE                    vhost and message that waits
 //!
-//! lane     0; kept free for priorities
+//! first    a sequence number: the priority is its highest octet
 //! message  run << 40 | count: unique and growing over all runs, like a timer's seq
 //! queue    run << 32 | count: never given twice
 //! ```

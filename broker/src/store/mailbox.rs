@@ -36,6 +36,11 @@ pub(super) enum Item {
         queue: QueueId,
         seqs: SmallVec<[Seq; 4]>,
     },
+    /// How often each came back.
+    Returned {
+        queue: QueueId,
+        counts: Vec<(Seq, u32)>,
+    },
     Hold(Box<Hold>),
     Move(Box<Move>),
     Purge {
@@ -59,6 +64,7 @@ impl Item {
                     0
                 }
             }
+            Item::Returned { counts, .. } => counts.len() * mem::size_of::<(Seq, u32)>(),
             Item::Hold(hold) => hold.message.size() + mem::size_of::<Hold>(),
             Item::Move(change) => move_bytes(change),
             Item::Purge { .. } | Item::Forget(_) | Item::SweepUnknown(_) => 0,

@@ -36,7 +36,7 @@ pub use handle::{
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::clock::Millis;
+use crate::clock::{Expiry, Millis};
 use crate::message::Message;
 use crate::names::{QueueId, Seq};
 
@@ -48,6 +48,8 @@ pub struct Append {
     /// True: the message survives a restart. False: it is only paged out, is never synced for, and
     /// is dropped at the next start.
     pub persistent: bool,
+    /// When it is dropped from the queue, should it still be there.
+    pub expires: Expiry,
     /// Told once the message is safe, see [`Confirm`].
     pub confirm: Option<Confirm>,
 }
@@ -136,8 +138,9 @@ pub trait ConfirmSink: Send + Sync {
 
 /// What the store tells the broker, from its own threads.
 pub trait StoreEvents: Send + Sync {
-    /// Everything appended to this queue with `seq <= upto` before now is readable through `load`
-    /// and `fetch` (unless it was settled). Called once per batch and queue.
+    /// Everything appended to this queue with `seq <= upto` and the priority of `upto` before now is
+    /// readable through `load` and `fetch` (unless it was settled). Called once per batch, queue
+    /// and priority.
     fn written(&self, queue: QueueId, upto: Seq);
 
     /// The answer to [`Store::load`]: the live messages found, in order.
@@ -164,9 +167,15 @@ pub struct Stored {
     pub persistent: bool,
     /// It was marked as delivered before (see [`Store::mark_redelivered`]).
     pub redelivered: bool,
+    /// See [`Store::count_returns`].
+    pub returns: u32,
+    pub expires: Expiry,
 }
 
-/// What an earlier run left for one queue.
+/// What an earlier run left for one queue: at most one part for each priority, the lowest first.
+pub type Backlogs = smallvec::SmallVec<[Backlog; 1]>;
+
+/// What an earlier run left for one queue and one priority.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
     pub messages: u64,
@@ -174,4 +183,6 @@ pub struct Backlog {
     /// The lowest and highest live sequence number.
     pub first: Seq,
     pub last: Seq,
+    /// At least one of them has a time when it expires.
+    pub expiring: bool,
 }

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! format u8, then for each message:
-//!   offset | exchange: 0 as before, else length + 1, bytes | key: the same
+//!   offset | flags u8 | [expires: milliseconds since the epoch]
+//!   | exchange: 0 as before, else length + 1, bytes | key: the same
 //!   | properties: length, bytes | body: length * 2, bytes
 //!                                   or  length * 2 + 1, message number of the body elsewhere
 //! ```
@@ -12,13 +13,16 @@
 
 use std::sync::Arc;
 
+use crate::clock::Expiry;
 use crate::message::Message;
 
 use super::coding::{Cursor, put_bytes, put_number};
 use super::error::StoreError;
 use super::layout::MessageId;
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+const EXPIRES: u8 = 1;
+const DEAD_LETTERED: u8 = 2;
 const WHAT: &str = "pack";
 
 /// Where a body is.
@@ -46,8 +50,25 @@ impl PackWriter {
         self.empty = true;
     }
 
-    pub(super) fn push(&mut self, offset: u64, message: &Message, body: Option<MessageId>) {
+    pub(super) fn push(
+        &mut self,
+        offset: u64,
+        message: &Message,
+        expires: Expiry,
+        body: Option<MessageId>,
+    ) {
         put_number(&mut self.out, offset);
+        let expires = expires.time();
+        let expires_flag = if expires.is_some() { EXPIRES } else { 0 };
+        let dead_flag = if message.is_dead_lettered() {
+            DEAD_LETTERED
+        } else {
+            0
+        };
+        self.out.push(expires_flag | dead_flag);
+        if let Some(expires) = expires {
+            put_number(&mut self.out, expires);
+        }
         let exchange = message.exchange().as_bytes();
         put_changed(&mut self.out, &mut self.exchange, exchange, self.empty);
         let key = message.routing_key().as_bytes();
@@ -90,6 +111,8 @@ fn put_changed(out: &mut Vec<u8>, before: &mut Vec<u8>, now: &[u8], first: bool)
 /// One message of a pack, still in its bytes.
 pub(super) struct Packed<'a> {
     pub(super) offset: u64,
+    pub(super) expires: Expiry,
+    dead_lettered: bool,
     exchange: &'a [u8],
     key: &'a [u8],
     properties: &'a [u8],
@@ -120,6 +143,11 @@ impl<'a> PackReader<'a> {
             return Ok(None);
         }
         let offset = self.cursor.number()?;
+        let flags = self.cursor.byte()?;
+        let expires = match flags & EXPIRES {
+            0 => Expiry::NEVER,
+            _ => Expiry::at(self.cursor.number()?),
+        };
         if let Some(length) = self.cursor.length()?.checked_sub(1) {
             self.exchange = self.cursor.take(length)?;
         }
@@ -139,6 +167,8 @@ impl<'a> PackReader<'a> {
         };
         Ok(Some(Packed {
             offset,
+            expires,
+            dead_lettered: flags & DEAD_LETTERED != 0,
             exchange: self.exchange,
             key: self.key,
             properties,
@@ -178,7 +208,7 @@ impl Packed<'_> {
         data.extend_from_slice(self.properties);
         data.extend_from_slice(body);
         Message::from_parts(exchange, self.key.len(), self.properties.len(), data)
-            .map(Arc::new)
+            .map(|message| Arc::new(message.with_history(self.dead_lettered)))
             .ok_or(StoreError::Corrupt(WHAT))
     }
 }

@@ -8,7 +8,7 @@ use fjall::{Readable, Slice, Snapshot};
 use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex};
 
-use crate::names::{QueueId, Seq};
+use crate::names::{QueueId, Seq, lane_end};
 
 use super::disk::Disk;
 use super::error::StoreError;
@@ -30,8 +30,12 @@ pub(super) enum Request {
     Fetch {
         queue: QueueId,
         seqs: Vec<Seq>,
+        then: Option<FetchDone>,
     },
 }
+
+/// Who is told, when it is not the queue.
+pub(super) type FetchDone = Box<dyn FnOnce(Vec<Stored>) + Send>;
 
 #[derive(Default)]
 struct Inside {
@@ -97,9 +101,12 @@ pub(super) fn run(shared: &Shared, events: &Arc<dyn StoreEvents>) {
             } => read
                 .load(queue, from, max_messages, max_bytes)
                 .map(|messages| events.loaded(queue, messages)),
-            Request::Fetch { queue, seqs } => read
-                .fetch(queue, &seqs)
-                .map(|messages| events.fetched(queue, messages)),
+            Request::Fetch { queue, seqs, then } => {
+                read.fetch(queue, &seqs).map(|messages| match then {
+                    Some(then) => then(messages),
+                    None => events.fetched(queue, messages),
+                })
+            }
         };
         if let Err(error) = answer {
             shared.fail(&error);
@@ -125,7 +132,7 @@ impl Read<'_> {
     ) -> Result<Vec<Stored>, StoreError> {
         // A pack that begins earlier may reach beyond `from`.
         let lowest = from.saturating_sub(PACK_SPAN - 1);
-        let all = pack_key(queue, lowest)..=pack_key(queue, Seq::MAX);
+        let all = pack_key(queue, lowest)..=pack_key(queue, lane_end(from));
         let mut packs = Packs::new(queue);
         let mut window = Window::new(max_messages, max_bytes);
         for guard in self.snapshot.range(&self.disk.entries, all) {
@@ -224,6 +231,8 @@ impl Read<'_> {
             message,
             persistent: row.run == 0,
             redelivered: row.is_redelivered(packed.offset),
+            returns: row.returns(packed.offset),
+            expires: packed.expires,
         })
     }
 }

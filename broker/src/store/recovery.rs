@@ -3,22 +3,22 @@
 
 use std::collections::HashMap;
 
-use crate::names::QueueId;
+use crate::names::{QueueId, lane_of};
 
-use super::Backlog;
 use super::bodies::Bodies;
 use super::disk::Disk;
 use super::error::StoreError;
 use super::layout::{pack_key, read_definition_key, read_pack_key, read_purge_key};
 use super::row::Row;
 use super::sweep::Purge;
+use super::{Backlog, Backlogs};
 
 /// Transient packs removed in one batch.
 const DROP_PACKS: usize = 1024;
 
 pub(super) struct Found {
     pub(super) definitions: Vec<(Vec<u8>, Vec<u8>)>,
-    pub(super) backlogs: HashMap<QueueId, Backlog>,
+    pub(super) backlogs: HashMap<QueueId, Backlogs>,
     pub(super) unfinished: Vec<(QueueId, Purge)>,
     /// Every queue that has rows, also if nothing in them is left.
     pub(super) queues: Vec<QueueId>,
@@ -76,6 +76,7 @@ fn count(found: &mut Found, queue: QueueId, first: u64, row: &Row, purge: Option
         bytes: row.bytes(),
         first: first + row.live().next().unwrap_or_default(),
         last: row.last_seq(first).unwrap_or(first),
+        expiring: row.expiring,
     };
     if let Some(purge) = purge {
         let live = || row.live().filter(|at| !purge.covers(first + at));
@@ -84,20 +85,24 @@ fn count(found: &mut Found, queue: QueueId, first: u64, row: &Row, purge: Option
             bytes: live().map(|at| row.size(at)).sum(),
             first: first + live().next().unwrap_or_default(),
             last: first + live().last().unwrap_or_default(),
+            expiring: row.expiring,
         };
     }
     if part.messages == 0 {
         return;
     }
-    let whole = found.backlogs.entry(queue).or_insert(Backlog {
-        messages: 0,
-        bytes: 0,
-        ..part
-    });
+    let lanes = found.backlogs.entry(queue).or_default();
+    let lane = lane_of(part.first);
+    // Rows come in the order of their keys, so one priority after the other.
+    let Some(whole) = lanes.last_mut().filter(|last| lane_of(last.first) == lane) else {
+        lanes.push(part);
+        return;
+    };
     whole.messages += part.messages;
     whole.bytes += part.bytes;
     whole.first = whole.first.min(part.first);
     whole.last = whole.last.max(part.last);
+    whole.expiring |= part.expiring;
 }
 
 fn drop_packs(disk: &Disk, packs: &mut Vec<(QueueId, u64, Row)>) -> Result<(), StoreError> {

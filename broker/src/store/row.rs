@@ -4,6 +4,7 @@
 //! ```text
 //! format u8 | flags u8 | run | span | live bitmap | [redelivered bitmap]
 //!   | sizes: one for all, or one per live message | [count of bodies, then offset, message, each]
+//!   | [count of returns, then offset, how often, each]
 //! ```
 //! Numbers are of variable length, bitmaps have (span + 7) / 8 bytes.
 
@@ -19,6 +20,8 @@ const FORMAT: u8 = 1;
 const HAS_REDELIVERED: u8 = 1;
 const HAS_EACH_SIZE: u8 = 2;
 const HAS_BODIES: u8 = 4;
+const EXPIRING: u8 = 8;
+const HAS_RETURNS: u8 = 16;
 const WHAT: &str = "entry";
 
 /// Bits for the offsets of one pack.
@@ -107,7 +110,11 @@ pub(super) struct Row {
     redelivered: Bits,
     sizes: Sizes,
     bodies: Vec<(u16, MessageId)>,
+    /// Messages that came back from consumers, and how often.
+    returns: Vec<(u16, u32)>,
     count: u32,
+    /// Something in the pack has, or had, a time when it expires.
+    pub(super) expiring: bool,
 }
 
 impl Row {
@@ -118,7 +125,9 @@ impl Row {
             redelivered: Bits::default(),
             sizes: Sizes::Same(0),
             bodies: Vec::new(),
+            returns: Vec::new(),
             count: 0,
+            expiring: false,
         }
     }
 
@@ -194,11 +203,26 @@ impl Row {
         self.live.clear(offset);
         self.redelivered.clear(offset);
         self.count -= 1;
+        self.returns.retain(|(at, _)| u64::from(*at) != offset);
         let at = self
             .bodies
             .iter()
             .position(|(held, _)| u64::from(*held) == offset)?;
         Some(self.bodies.remove(at).1)
+    }
+
+    pub(super) fn returns(&self, offset: u64) -> u32 {
+        let mut returns = self.returns.iter();
+        returns
+            .find(|(at, _)| u64::from(*at) == offset)
+            .map_or(0, |(_, count)| *count)
+    }
+
+    pub(super) fn count_returns(&mut self, offset: u64, count: u32) {
+        self.returns.retain(|(at, _)| u64::from(*at) != offset);
+        if count > 0 && self.is_live(offset) {
+            self.returns.push((offset as u16, count));
+        }
     }
 
     pub(super) fn size(&self, offset: u64) -> u64 {
@@ -236,6 +260,12 @@ impl Row {
         if !self.bodies.is_empty() {
             flags |= HAS_BODIES;
         }
+        if self.expiring {
+            flags |= EXPIRING;
+        }
+        if !self.returns.is_empty() {
+            flags |= HAS_RETURNS;
+        }
         out.extend_from_slice(&[FORMAT, flags]);
         put_number(out, self.run);
         put_number(out, span);
@@ -255,6 +285,13 @@ impl Row {
             for (offset, message) in &self.bodies {
                 put_number(out, u64::from(*offset));
                 put_number(out, *message);
+            }
+        }
+        if flags & HAS_RETURNS != 0 {
+            put_number(out, self.returns.len() as u64);
+            for (offset, count) in &self.returns {
+                put_number(out, u64::from(*offset));
+                put_number(out, u64::from(*count));
             }
         }
     }
@@ -292,6 +329,12 @@ impl Row {
                 bodies.push((cursor.number()? as u16, cursor.number()?));
             }
         }
+        let mut returns = Vec::new();
+        if flags & HAS_RETURNS != 0 {
+            for _ in 0..cursor.number()? {
+                returns.push((cursor.number()? as u16, cursor.number()? as u32));
+            }
+        }
         let count = live.count();
         Ok(Row {
             run,
@@ -299,7 +342,9 @@ impl Row {
             redelivered,
             sizes,
             bodies,
+            returns,
             count,
+            expiring: flags & EXPIRING != 0,
         })
     }
 

@@ -121,6 +121,27 @@ impl Rows {
         Ok(())
     }
 
+    /// How often a message that was written in an earlier batch came back.
+    pub(super) fn count_returns(
+        &mut self,
+        disk: &Disk,
+        queue: QueueId,
+        seq: Seq,
+        count: u32,
+    ) -> Result<(), StoreError> {
+        let Some(first) = self.find(disk, queue, seq)? else {
+            return Ok(());
+        };
+        let kin = self.queues.get_mut(&queue);
+        if let Some(kept) = kin.and_then(|kin| kin.get_mut(&first)) {
+            kept.row.count_returns(seq - first, count);
+            if !std::mem::replace(&mut kept.changed, true) {
+                self.changed.push((queue, first));
+            }
+        }
+        Ok(())
+    }
+
     /// The beginning of the pack in which `seq` is live; its row is at hand afterwards.
     fn find(&mut self, disk: &Disk, queue: QueueId, seq: Seq) -> Result<Option<Seq>, StoreError> {
         let lowest = seq.saturating_sub(PACK_SPAN - 1);

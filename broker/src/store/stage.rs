@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
+use crate::clock::Expiry;
 use crate::message::Message;
-use crate::names::{QueueId, Seq};
+use crate::names::{QueueId, Seq, lane_of};
 
 use super::confirms::Confirms;
 use super::mailbox::Gone;
@@ -23,6 +25,8 @@ pub(super) struct Pending {
     pub(super) message: Option<Arc<Message>>,
     pub(super) persistent: bool,
     pub(super) redelivered: bool,
+    pub(super) returns: u32,
+    pub(super) expires: Expiry,
     pub(super) confirm: Option<Confirm>,
 }
 
@@ -33,7 +37,9 @@ pub(super) struct QueueStage {
     /// Left, and were written in an earlier batch.
     pub(super) gone: Vec<Seq>,
     pub(super) redelivered: Vec<Seq>,
-    pub(super) upto: Option<Seq>,
+    pub(super) returned: Vec<(Seq, u32)>,
+    /// The highest number that was brought, one for each priority.
+    pub(super) upto: SmallVec<[Seq; 1]>,
 }
 
 impl QueueStage {
@@ -44,7 +50,8 @@ impl QueueStage {
             ascending: true,
             gone: Vec::new(),
             redelivered: Vec::new(),
-            upto: None,
+            returned: Vec::new(),
+            upto: SmallVec::new(),
         }
     }
 
@@ -54,7 +61,19 @@ impl QueueStage {
         self.ascending = true;
         self.gone.clear();
         self.redelivered.clear();
-        self.upto = None;
+        self.returned.clear();
+        self.upto.clear();
+    }
+
+    fn brought(&mut self, seq: Seq) {
+        match self
+            .upto
+            .iter_mut()
+            .find(|upto| lane_of(**upto) == lane_of(seq))
+        {
+            Some(upto) => *upto = (*upto).max(seq),
+            None => self.upto.push(seq),
+        }
     }
 
     /// Moves bring lower numbers later than higher ones.
@@ -141,12 +160,14 @@ impl Stage {
             .appends
             .last()
             .is_none_or(|last| last.seq < append.seq);
-        stage.upto = stage.upto.max(Some(append.seq));
+        stage.brought(append.seq);
         stage.appends.push(Pending {
             seq: append.seq,
             message: Some(append.message),
             persistent: append.persistent,
             redelivered: false,
+            returns: 0,
+            expires: append.expires,
             confirm: append.confirm,
         });
     }
@@ -204,6 +225,16 @@ impl Stage {
         match stage.find(seq) {
             Some(pending) => pending.redelivered = true,
             None => stage.redelivered.push(seq),
+        }
+    }
+
+    pub(super) fn returned(&mut self, queue: QueueId, seq: Seq, count: u32) {
+        let Some(stage) = self.queue(queue) else {
+            return;
+        };
+        match stage.find(seq) {
+            Some(pending) => pending.returns = count,
+            None => stage.returned.push((seq, count)),
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use fjall::OwnedWriteBatch;
 
+use crate::clock::Expiry;
 use crate::message::Message;
 use crate::names::{QueueId, Seq};
 
@@ -124,7 +125,11 @@ impl Writer {
             Change::Redelivered,
         )?;
         self.rows
-            .change(disk, bodies, queue, &mut stage.gone, Change::Settle)
+            .change(disk, bodies, queue, &mut stage.gone, Change::Settle)?;
+        for (seq, count) in stage.returned.drain(..) {
+            self.rows.count_returns(disk, queue, seq, count)?;
+        }
+        Ok(())
     }
 
     fn write_packs(
@@ -161,7 +166,7 @@ impl Writer {
                 queue,
                 &mut pack,
                 (pending.seq, message),
-                pending.redelivered,
+                (pending.redelivered, pending.returns, pending.expires),
             );
             open = Some(pack);
             match (pending.confirm.take(), pending.persistent) {
@@ -203,7 +208,7 @@ impl Writer {
         queue: QueueId,
         open: &mut OpenPack,
         (seq, message): (Seq, &Arc<Message>),
-        redelivered: bool,
+        (redelivered, returns, expires): (bool, u32, Expiry),
     ) {
         let next = &mut self.next;
         let body = self.bodies.place(disk, batch, (queue, seq), message, || {
@@ -211,9 +216,11 @@ impl Writer {
             *next
         });
         let offset = seq - open.first;
-        self.pack.push(offset, message, body);
+        self.pack.push(offset, message, expires, body);
+        open.row.expiring |= expires != Expiry::NEVER;
         open.row
             .push(offset, message.body().len(), redelivered, body);
+        open.row.count_returns(offset, returns);
         self.written += 1;
     }
 
@@ -292,7 +299,7 @@ impl Writer {
         let place = (TIMERS, timers::holder_seq(key));
         let body = self.bodies.place(disk, batch, place, &hold.message, new_id);
         self.pack.begin();
-        self.pack.push(0, &hold.message, body);
+        self.pack.push(0, &hold.message, Expiry::NEVER, body);
         self.scratch.clear();
         timers::put_row(&mut self.scratch, &hold.vhost, self.pack.bytes());
         batch.insert(&disk.timers, timer_key(key), self.scratch.as_slice());

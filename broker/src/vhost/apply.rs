@@ -5,14 +5,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::broker::Backlogs;
+use super::broker::Found;
 use super::definition::{Arguments, BindingDefinition, ExchangeDefinition, QueueDefinition};
 use super::exchange::{Binding, Bound, Exchange, Identity, Target};
 use super::exchange_type::{BindRefusal, OpenRefusal};
-use super::{Incoming, Vhost};
+use super::{Incoming, QueueArguments, Vhost};
 use crate::names::{Destination, QueueId};
-use crate::queue::{Attributes, Queue};
-use crate::store::Backlog;
+use crate::queue::{Attributes, Beginning, Queue, QueueType};
+use crate::store::Backlogs;
 
 /// The exchanges that every virtual host has: name, type, internal.
 const PREDECLARED: [(&str, &str, bool); 6] = [
@@ -51,6 +51,7 @@ impl Vhost {
 
     fn add_exchange(&self, exchange: Exchange) -> Arc<Exchange> {
         let exchange = Arc::new(exchange);
+        self.give_alternate(&exchange);
         self.exchanges
             .write()
             .insert(Arc::clone(&exchange.name), Arc::clone(&exchange));
@@ -72,12 +73,21 @@ impl Vhost {
         id: QueueId,
         name: &str,
         attributes: Attributes,
-        backlog: Option<Backlog>,
+        arguments: &QueueArguments,
+        recovered: &Backlogs,
         all_redelivered: bool,
     ) -> Arc<Queue> {
-        let name = Arc::from(name);
+        let beginning = Beginning {
+            recovered,
+            all_redelivered,
+            max_priority: attributes.max_priority,
+            single_active_consumer: attributes.single_active_consumer,
+            counts_returns: attributes.queue_type == QueueType::Quorum,
+            options: self.effective_options(name, arguments),
+        };
+        let vhost = Arc::clone(&self.name);
         let home = &self.shared.home;
-        let queue = Queue::new(id, name, attributes, home, backlog, all_redelivered);
+        let queue = Queue::new(id, Arc::from(name), vhost, attributes, home, beginning);
         let queue = Arc::new(queue);
         self.shared.registry.add(&queue);
         self.queues
@@ -86,7 +96,7 @@ impl Vhost {
         queue
     }
 
-    pub(super) fn recover_queue(&self, definition: QueueDefinition, backlogs: &Backlogs) {
+    pub(super) fn recover_queue(&self, definition: QueueDefinition, found: &Found) {
         let QueueDefinition {
             name,
             id,
@@ -94,15 +104,23 @@ impl Vhost {
             arguments,
         } = definition;
         let id = QueueId::from(id);
-        let arguments = arguments.0;
+        let parsed = QueueArguments::parse(&arguments.0).unwrap_or_else(|error| {
+            let vhost = &self.name;
+            tracing::error!(queue = %name, text = error.text(&name, vhost), "arguments ignored");
+            QueueArguments::default()
+        });
         let attributes = Attributes {
             durable: true,
             exclusive: None,
             auto_delete,
-            arguments,
+            queue_type: parsed.queue_type,
+            max_priority: parsed.max_priority.unwrap_or(0),
+            single_active_consumer: parsed.single_active_consumer,
+            arguments: arguments.0,
         };
-        let backlog = backlogs.backlogs.get(&id).copied();
-        self.apply_queue(id, &name, attributes, backlog, backlogs.unclean);
+        let none = Backlogs::default();
+        let recovered = found.backlogs.get(&id).unwrap_or(&none);
+        self.apply_queue(id, &name, attributes, &parsed, recovered, found.unclean);
     }
 
     /// `Ok(None)`: one end is missing.

@@ -1,48 +1,52 @@
 //! All virtual hosts, and how they come back at start. Not one of them (see `Vhost`).
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
 
+use super::administration::{Metadata, Seed, VhostLimits};
 use super::definition::Definition;
 use super::exchange_type::ExchangeTypes;
-use super::{Incoming, Shared, Vhost};
+use super::reply::Replies;
+use super::{Incoming, Memo, Shared, Vhost};
 use crate::clock::{Clock, Entropy};
 use crate::names::{ConnectionId, QueueId, Seq};
-use crate::queue::{Effects, Home, Pressure, Queue, QueueRegistry};
-use crate::store::{Backlog, Move, Recovered, Store, Stored};
+use crate::queue::{DeadLetters, Effects, Home, Office, Pressure, Queue, QueueRegistry, Schedule};
+use crate::store::{self, Move, Recovered, Store, Stored};
 
 pub struct Broker {
     pub(super) shared: Arc<Shared>,
     vhosts: RwLock<HashMap<Arc<str>, Arc<Vhost>>>,
+    /// Held while virtual hosts come, go and change, so that the store sees it in this order.
+    pub(super) changing_vhosts: Mutex<()>,
     last_connection: AtomicU64,
+    /// Where dead letters went before.
+    pub(super) dead_routes: Mutex<Memo>,
+    pub(super) replies: Replies,
 }
 
 /// What a broker is put together from.
 pub struct Parts {
     pub store: Store,
     pub pressure: Arc<Pressure>,
+    pub schedule: Arc<Schedule>,
     pub types: Arc<dyn ExchangeTypes>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
 }
 
 /// What recovery needs to know about messages.
-pub(super) struct Backlogs {
-    pub backlogs: HashMap<QueueId, Backlog>,
+pub(super) struct Found {
+    pub backlogs: HashMap<QueueId, store::Backlogs>,
     /// The last run did not end by itself: anything may have been delivered.
     pub unclean: bool,
 }
 
 impl Broker {
-    /// Builds everything the store remembers. `vhosts` are made when it remembers none.
-    pub fn recover(
-        parts: Parts,
-        recovered: Recovered,
-        vhosts: &[String],
-    ) -> anyhow::Result<Arc<Broker>> {
+    /// Builds everything the store remembers. `seed` is made when it remembers no vhost.
+    pub fn recover(parts: Parts, recovered: Recovered, seed: &Seed) -> anyhow::Result<Arc<Broker>> {
         let Recovered {
             definitions,
             backlogs,
@@ -50,13 +54,17 @@ impl Broker {
             run,
         } = recovered;
         let shared = Arc::new(Shared {
-            home: Home {
+            home: Arc::new(Home {
                 store: parts.store,
                 pressure: parts.pressure,
+                clock: Arc::clone(&parts.clock),
+                schedule: parts.schedule,
+                office: Office::default(),
                 run,
-            },
+            }),
             types: parts.types,
             registry: Arc::new(QueueRegistry::default()),
+            connections: Arc::default(),
             clock: parts.clock,
             entropy: parts.entropy,
             last_exchange: AtomicU64::new(0),
@@ -64,26 +72,33 @@ impl Broker {
         let broker = Broker {
             shared,
             vhosts: RwLock::default(),
+            changing_vhosts: Mutex::default(),
             last_connection: AtomicU64::new(0),
+            dead_routes: Mutex::default(),
+            replies: Replies::default(),
         };
-        let backlogs = Backlogs {
+        let backlogs = Found {
             backlogs: backlogs.into_iter().collect(),
             unclean: !clean,
         };
-        for (_, value) in definitions {
-            broker.apply(Definition::read(&value)?, &backlogs)?;
+        let rows = definitions.iter();
+        let mut definitions = rows
+            .map(|(_, value)| Definition::read(value))
+            .collect::<anyhow::Result<Vec<Definition>>>()?;
+        definitions.sort_by_key(Definition::rank);
+        for definition in definitions {
+            broker.apply(definition, &backlogs)?;
         }
         if broker.vhosts.read().is_empty() {
-            for name in vhosts {
-                let definition = Definition::Vhost { name: name.clone() };
-                let change = definition.put();
+            let mut definitions = Vec::new();
+            for definition in seed.definitions() {
+                definitions.push(definition.put());
                 broker.apply(definition, &backlogs)?;
-                let definitions = vec![change];
-                broker.shared.home.store.commit(Move {
-                    definitions,
-                    ..Move::default()
-                });
             }
+            broker.shared.home.store.commit(Move {
+                definitions,
+                ..Move::default()
+            });
         }
         let known: HashSet<QueueId> = broker
             .shared
@@ -97,26 +112,28 @@ impl Broker {
             .home
             .store
             .sweep_unknown(known.into_iter().collect());
-        Ok(Arc::new(broker))
+        let broker = Arc::new(broker);
+        let taker: Weak<dyn DeadLetters> = Arc::downgrade(&broker) as Weak<dyn DeadLetters>;
+        broker.shared.home.office.open(taker);
+        Ok(broker)
     }
 
-    fn apply(&self, definition: Definition, backlogs: &Backlogs) -> anyhow::Result<()> {
+    fn apply(&self, definition: Definition, backlogs: &Found) -> anyhow::Result<()> {
         let in_vhost = |name: &str| {
             self.vhost(name)
                 .ok_or_else(|| anyhow::anyhow!("definition in unknown vhost '{name}'"))
         };
         match definition {
-            Definition::Vhost { name } => {
-                let vhost = Arc::new(Vhost {
-                    name: Arc::from(name.as_str()),
-                    shared: Arc::clone(&self.shared),
-                    exchanges: RwLock::default(),
-                    queues: RwLock::default(),
-                    changing: Mutex::new(Incoming::default()),
-                });
-                vhost.predeclare();
-                self.vhosts.write().insert(Arc::clone(&vhost.name), vhost);
-            }
+            Definition::Vhost {
+                name,
+                metadata,
+                limits,
+            } => drop(self.apply_vhost(&name, metadata, limits)),
+            Definition::Policy {
+                vhost,
+                origin,
+                policy,
+            } => in_vhost(&vhost)?.recover_policy(origin, policy),
             Definition::Exchange { vhost, exchange } => {
                 in_vhost(&vhost)?.recover_exchange(exchange);
             }
@@ -124,6 +141,39 @@ impl Broker {
             Definition::Binding { vhost, binding } => in_vhost(&vhost)?.recover_binding(binding),
         }
         Ok(())
+    }
+
+    pub(super) fn apply_vhost(
+        &self,
+        name: &str,
+        metadata: Metadata,
+        limits: VhostLimits,
+    ) -> Arc<Vhost> {
+        let vhost = Arc::new(Vhost {
+            name: Arc::from(name),
+            shared: Arc::clone(&self.shared),
+            exchanges: RwLock::default(),
+            queues: RwLock::default(),
+            metadata: RwLock::new(metadata),
+            limits: RwLock::new(limits),
+            policies: RwLock::default(),
+            deleted: AtomicBool::new(false),
+            changing: Mutex::new(Incoming::default()),
+        });
+        vhost.predeclare();
+        let name = Arc::clone(&vhost.name);
+        self.vhosts.write().insert(name, Arc::clone(&vhost));
+        vhost
+    }
+
+    pub(super) fn remove_vhost(&self, name: &str) {
+        self.vhosts.write().remove(name);
+    }
+
+    pub fn vhosts(&self) -> Vec<Arc<Vhost>> {
+        let mut vhosts: Vec<Arc<Vhost>> = self.vhosts.read().values().cloned().collect();
+        vhosts.sort_by(|a, b| a.name.cmp(&b.name));
+        vhosts
     }
 
     pub fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {
@@ -153,6 +203,24 @@ impl Broker {
             .all()
             .iter()
             .for_each(|queue| queue.note_redelivered());
+    }
+
+    /// After the store has been started: what was left by earlier runs may be over its time.
+    pub fn begin(&self) {
+        let mut effects = Effects::default();
+        for queue in self.shared.registry.all() {
+            queue.begin(&mut effects);
+        }
+        effects.apply();
+    }
+
+    /// A queue has asked to be called at about this time.
+    pub fn call_queue(&self, id: QueueId) {
+        if let Some(queue) = self.queue_by_id(id)
+            && let Some(vhost) = self.vhost(&queue.vhost)
+        {
+            vhost.call_queue(&queue);
+        }
     }
 
     pub fn written(&self, queue: QueueId, upto: Seq) {

@@ -6,14 +6,25 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use super::administration::{Metadata, VhostLimits};
+use super::policy::{Origin, PolicyDefinition};
 use crate::names::{Destination, QueueId};
 use crate::store::DefinitionChange;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Definition {
     Vhost {
         name: String,
+        #[serde(default)]
+        metadata: Metadata,
+        #[serde(default)]
+        limits: VhostLimits,
+    },
+    Policy {
+        vhost: String,
+        origin: Origin,
+        policy: PolicyDefinition,
     },
     Exchange {
         vhost: String,
@@ -111,10 +122,10 @@ impl<'de> Deserialize<'de> for Arguments {
 }
 
 impl Definition {
-    /// Rows are read back in the order of their keys: vhosts, exchanges, queues, bindings.
+    /// Rows are read back in the order of their keys: vhosts, exchanges, queues, bindings, policies.
     fn key(&self) -> Vec<u8> {
         match self {
-            Definition::Vhost { name } => key(b'1', &[name.as_bytes()]),
+            Definition::Vhost { name, .. } => key(b'1', &[name.as_bytes()]),
             Definition::Exchange { vhost, exchange } => {
                 key(b'2', &[vhost.as_bytes(), exchange.name.as_bytes()])
             }
@@ -140,6 +151,28 @@ impl Definition {
                     ],
                 )
             }
+            Definition::Policy {
+                vhost,
+                origin,
+                policy,
+            } => {
+                let origin: &[u8] = match origin {
+                    Origin::User => b"u",
+                    Origin::Operator => b"o",
+                };
+                key(b'5', &[vhost.as_bytes(), origin, policy.name.as_bytes()])
+            }
+        }
+    }
+
+    /// Policies are there before what they are for, whatever the order of the keys.
+    pub fn rank(&self) -> u8 {
+        match self {
+            Definition::Vhost { .. } => 0,
+            Definition::Policy { .. } => 1,
+            Definition::Exchange { .. } => 2,
+            Definition::Queue { .. } => 3,
+            Definition::Binding { .. } => 4,
         }
     }
 
@@ -190,6 +223,17 @@ mod tests {
             panic!("not a put")
         };
         assert_eq!(Definition::read(&value).unwrap(), binding);
+    }
+
+    #[test]
+    fn a_vhost_of_an_earlier_version_is_understood() {
+        let row = br#"{"kind":"vhost","name":"/"}"#;
+        let expected = Definition::Vhost {
+            name: "/".into(),
+            metadata: Metadata::default(),
+            limits: VhostLimits::default(),
+        };
+        assert_eq!(Definition::read(row).unwrap(), expected);
     }
 
     #[test]

@@ -22,7 +22,8 @@ pub struct Exchange {
     pub id: u64,
     pub name: Arc<str>,
     pub definition: ExchangeDefinition,
-    pub alternate: Option<Arc<str>>,
+    /// Where messages go that its bindings give no destination: its argument, or a policy.
+    alternate: RwLock<Option<Arc<str>>>,
     bindings: RwLock<Bindings>,
     generation: AtomicU64,
     deleted: AtomicBool,
@@ -138,10 +139,7 @@ impl Exchange {
     }
 
     fn with(id: u64, definition: ExchangeDefinition, live: Live) -> Exchange {
-        let alternate = match Table::new(&definition.arguments.0).get("alternate-exchange") {
-            Some(Value::Str(name)) => std::str::from_utf8(name).ok().map(Arc::from),
-            Some(_) | None => None,
-        };
+        let alternate = RwLock::new(own_alternate(&definition).map(Arc::from));
         Exchange {
             id,
             name: Arc::from(definition.name.as_str()),
@@ -152,6 +150,19 @@ impl Exchange {
             deleted: AtomicBool::new(false),
             live,
         }
+    }
+
+    pub fn alternate(&self) -> Option<Arc<str>> {
+        self.alternate.read().clone()
+    }
+
+    pub(super) fn set_alternate(&self, name: Option<Arc<str>>) {
+        *self.alternate.write() = name;
+    }
+
+    /// The one it was declared with.
+    pub(super) fn own_alternate(&self) -> Option<&str> {
+        own_alternate(&self.definition)
     }
 
     /// Taken out of the topology; publishers that remember it must look again.
@@ -267,6 +278,13 @@ impl Exchange {
             }
         }
         Some(targets)
+    }
+}
+
+fn own_alternate(definition: &ExchangeDefinition) -> Option<&str> {
+    match Table::new(&definition.arguments.0).get("alternate-exchange") {
+        Some(Value::Str(name)) => std::str::from_utf8(name).ok(),
+        Some(_) | None => None,
     }
 }
 

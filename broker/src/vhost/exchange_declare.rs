@@ -26,7 +26,7 @@ impl Vhost {
             name, type_name, ..
         } = request;
         // Held over the open, so that two connections cannot both declare it.
-        let _changing = self.changing.lock();
+        let _changing = self.change()?;
         if let Some(exchange) = self.exchange(name) {
             self.check_type(name, type_name)?;
             self.check_equivalent(&exchange, &request)?;

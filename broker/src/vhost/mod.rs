@@ -1,47 +1,70 @@
 //! Topology and routing: what exists in a virtual host and where a published message goes.
 //! Not sessions and not sockets; plugins are seen only through `exchange_type`.
 
+mod administration;
 mod apply;
 mod binding;
 mod broker;
+mod cancelled;
+mod connections;
+mod dead_letter;
 pub mod definition;
+mod erlang;
 mod exchange;
 mod exchange_declare;
 pub mod exchange_type;
+mod limits;
 mod memo;
+mod policies;
+pub mod policy;
+mod policy_keys;
 mod publish;
+mod queue_arguments;
 mod queue_declare;
+mod reply;
 mod router;
 mod timers;
+mod x_death;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
+pub use administration::{DoorError, Metadata, Seed, VhostLimits, bound, check_name};
 pub use binding::BindingRequest;
 pub use broker::{Broker, Parts};
+pub use cancelled::tell_consumers;
+pub use connections::{Connections, Entering, Full, Presence};
 pub use exchange::Exchange;
 pub use exchange_declare::ExchangeRequest;
 pub use memo::Memo;
+pub use policies::InForce;
 pub use publish::{ConfirmTo, Handed, Transaction};
+pub use queue_arguments::{MAX_EXPIRY, QueueArguments};
 pub use queue_declare::QueueRequest;
-pub use router::{Route, Step, Waiting};
+pub use reply::{REPLY_TO, is_reply_name};
+pub use router::{Route, Step, Waiting, carbon_copies};
 
 use crate::clock::{Clock, Entropy};
 use crate::names::Destination;
-use crate::queue::{Home, Queue, QueueRegistry};
+use crate::queue::{Called, Effects, Home, Queue, QueueRegistry};
 use crate::store::{DefinitionChange, Move};
 use exchange::Identity;
 use exchange_type::ExchangeTypes;
+use policies::Policies;
 
 pub struct Vhost {
     pub name: Arc<str>,
     shared: Arc<Shared>,
     exchanges: RwLock<HashMap<Arc<str>, Arc<Exchange>>>,
     queues: RwLock<HashMap<Arc<str>, Arc<Queue>>>,
+    metadata: RwLock<Metadata>,
+    limits: RwLock<VhostLimits>,
+    policies: RwLock<Policies>,
+    deleted: AtomicBool,
     /// Held while the topology changes, so that the store sees changes in the order they happened.
     changing: Mutex<Incoming>,
 }
@@ -51,9 +74,10 @@ type Incoming = HashMap<Destination, HashSet<(Arc<str>, Identity)>>;
 
 /// What all virtual hosts of a broker share.
 struct Shared {
-    home: Home,
+    home: Arc<Home>,
     types: Arc<dyn ExchangeTypes>,
     registry: Arc<QueueRegistry>,
+    connections: Arc<Connections>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     last_exchange: AtomicU64,
@@ -79,6 +103,20 @@ impl Vhost {
         self.queues.read().values().cloned().collect()
     }
 
+    /// An alarm of this queue has gone off: it asked to be looked at now.
+    fn call_queue(&self, queue: &Arc<Queue>) {
+        let mut effects = Effects::default();
+        match queue.called(&mut effects) {
+            Called::Fine => {}
+            // If somebody consumes meanwhile it stays.
+            Called::Unused => match self.delete_queue(queue, true, false) {
+                Ok((deleted, _saved)) => drop(deleted),
+                Err(refusal) => tracing::debug!(queue = %queue.name, ?refusal, "used after all"),
+            },
+        }
+        effects.apply();
+    }
+
     /// Callers hold `changing`.
     fn save(&self, definitions: Vec<DefinitionChange>) -> Saved {
         if definitions.is_empty() {
@@ -87,17 +125,56 @@ impl Vhost {
         self.commit(definitions)
     }
 
+    /// The same for a queue that is new: whoever declares it again meanwhile has to wait too.
+    fn save_new(&self, queue: &Arc<Queue>, definition: DefinitionChange) -> Saved {
+        queue.set_saved(false);
+        let queue = Arc::clone(queue);
+        self.commit_and(vec![definition], move || queue.set_saved(true))
+    }
+
     /// Everything that stands in the store's mailbox now, synced.
     fn after_all_before(&self) -> Saved {
         self.commit(Vec::new())
     }
 
     fn commit(&self, definitions: Vec<DefinitionChange>) -> Saved {
+        self.commit_and(definitions, || {})
+    }
+
+    fn commit_and(
+        &self,
+        definitions: Vec<DefinitionChange>,
+        also: impl FnOnce() + Send + 'static,
+    ) -> Saved {
+        self.shared.commit_and(definitions, also)
+    }
+
+    /// Callers hold `changing`.
+    fn mark_deleted(&self) {
+        self.deleted.store(true, Ordering::Release);
+    }
+
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+}
+
+impl Shared {
+    fn commit(&self, definitions: Vec<DefinitionChange>) -> Saved {
+        self.commit_and(definitions, || {})
+    }
+
+    fn commit_and(
+        &self,
+        definitions: Vec<DefinitionChange>,
+        also: impl FnOnce() + Send + 'static,
+    ) -> Saved {
         let (done, saved) = oneshot::channel();
-        self.shared.home.store.commit(Move {
+        self.home.store.commit(Move {
             definitions,
             synced: true,
             done: Some(Box::new(move || {
+                also();
                 // Nobody waits any more when the connection is gone.
                 let _ = done.send(());
             })),

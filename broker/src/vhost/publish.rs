@@ -25,6 +25,8 @@ pub struct ConfirmTo {
 pub struct Handed {
     /// At least one queue has it, or an exchange holds it.
     pub routed: bool,
+    /// A queue was full and did not take it.
+    pub rejected: bool,
     /// The store resolves the confirm; otherwise it is due now.
     pub owed: bool,
 }
@@ -66,6 +68,14 @@ impl Owed {
         Some(Confirm::Shared(Arc::clone(shared)))
     }
 
+    /// It is answered now, whatever the places to which it was given say later.
+    fn refuse(self) {
+        if let Some(shared) = self.shared {
+            // One more than there are places: it is never all of them.
+            drop(shared);
+        }
+    }
+
     /// True when somebody else will resolve it.
     fn close(self) -> bool {
         match self.shared {
@@ -101,10 +111,15 @@ impl Vhost {
         let mut publishing = Publishing::new(message, persistent);
         let mut owed = Owed::new(confirm, route.queues.len() + route.holds.len());
         let mut routed = false;
+        let mut rejected = false;
         for queue in &route.queues {
             match queue.publish(&mut publishing, || owed.give(), effects) {
                 Accepted::Gone => {}
                 Accepted::InMemory | Accepted::InStore => routed = true,
+                Accepted::Rejected => {
+                    routed = true;
+                    rejected = true;
+                }
             }
         }
         for (exchange, until) in &route.holds {
@@ -120,9 +135,17 @@ impl Vhost {
             });
             routed = true;
         }
+        let owed = match rejected {
+            true => {
+                owed.refuse();
+                false
+            }
+            false => owed.close(),
+        };
         Handed {
             routed,
-            owed: owed.close(),
+            rejected,
+            owed,
         }
     }
 
@@ -143,15 +166,21 @@ pub struct Transaction {
 
 impl Transaction {
     /// Adds one routed message; `true` when somebody takes it.
-    pub fn add(&mut self, vhost: &Vhost, route: &Route, message: &Arc<Message>) -> bool {
+    pub fn add(
+        &mut self,
+        vhost: &Vhost,
+        route: &Route,
+        message: &Arc<Message>,
+        effects: &mut Effects,
+    ) -> bool {
         let message = match route.rewritten(message.view()) {
             Some(rewritten) => Arc::new(rewritten),
             None => Arc::clone(message),
         };
-        let persistent = Properties::new(message.properties()).is_persistent();
+        let mut publishing = Publishing::owned(&message);
         let mut routed = false;
         for queue in &route.queues {
-            if let Some(reserved) = queue.reserve(persistent) {
+            if let Some(reserved) = queue.reserve(&mut publishing, effects) {
                 self.appends
                     .push((Arc::clone(queue), reserved, Arc::clone(&message)));
                 routed = true;
@@ -192,6 +221,7 @@ impl Transaction {
                 seq: reserved.seq,
                 message: Arc::clone(message),
                 persistent: reserved.persistent,
+                expires: reserved.expires,
                 confirm: None,
             });
         let change = Move {

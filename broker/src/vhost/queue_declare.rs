@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::binding::remove_bindings_to;
 use super::definition::{Arguments, Definition, QueueDefinition, QueueNumber};
-use super::{Saved, Vhost};
+use super::{QueueArguments, Saved, Vhost};
 use crate::amqp::reply::ReplyCode;
 use crate::amqp::table::{Table, Value};
 use crate::error::Refusal;
 use crate::names::{ConnectionId, Destination};
-use crate::queue::{Attributes, DeleteRefusal, Deleted, Queue};
+use crate::queue::{Attributes, DeleteRefusal, Deleted, Queue, QueueType};
+use crate::store::Backlogs;
 
 pub struct QueueRequest<'a> {
     pub name: &'a str,
@@ -50,7 +51,8 @@ impl Vhost {
         request: QueueRequest<'_>,
         connection: ConnectionId,
     ) -> Result<(Arc<Queue>, Saved), Refusal> {
-        let _changing = self.changing.lock();
+        let _changing = self.change()?;
+        let request = self.with_default_type(request);
         let name = request.name;
         if name.starts_with("amq.") && !request.server_named {
             let text = format!("queue name '{name}' contains reserved prefix 'amq.*'");
@@ -58,30 +60,63 @@ impl Vhost {
         }
         if let Some(queue) = self.queue(name) {
             self.check_equivalent_queue(&queue, &request, connection)?;
-            return Ok((queue, Saved::Nothing));
+            queue.redeclared();
+            let saved = match queue.is_saved() {
+                true => Saved::Nothing,
+                false => self.after_all_before(),
+            };
+            return Ok((queue, saved));
         }
+        self.check_queue_limit(name)?;
+        let arguments = QueueArguments::parse(&request.arguments)
+            .map_err(|error| Refusal::precondition(error.text(name, &self.name)))?;
+        self.check_properties(&request, arguments.queue_type)?;
         let attributes = Attributes {
             durable: request.is_durable(),
             exclusive: request.exclusive.then_some(connection),
             auto_delete: request.auto_delete,
+            queue_type: arguments.queue_type,
+            max_priority: arguments.max_priority.unwrap_or(0),
+            single_active_consumer: arguments.single_active_consumer,
             arguments: request.arguments,
         };
         let id = self.shared.home.store.next_queue_id();
-        let queue = self.apply_queue(id, name, attributes, None, false);
+        let queue = self.apply_queue(id, name, attributes, &arguments, &Backlogs::new(), false);
+        queue.redeclared();
         let saved = match self.queue_row(&queue) {
-            Some(row) => self.save(vec![row.put()]),
+            Some(row) => self.save_new(&queue, row.put()),
             None => Saved::Nothing,
         };
         Ok((queue, saved))
     }
 
+    /// Replicated queues are always durable and belong to nobody.
+    fn check_properties(
+        &self,
+        request: &QueueRequest<'_>,
+        queue_type: QueueType,
+    ) -> Result<(), Refusal> {
+        let wrong = match queue_type {
+            QueueType::Classic => return Ok(()),
+            QueueType::Quorum | QueueType::Stream if !request.durable => "non-durable",
+            QueueType::Quorum | QueueType::Stream if request.exclusive => "exclusive-owner",
+            QueueType::Quorum | QueueType::Stream if request.auto_delete => "auto-delete",
+            QueueType::Quorum | QueueType::Stream => return Ok(()),
+        };
+        Err(Refusal::precondition(format!(
+            "invalid property '{wrong}' for queue '{}' in vhost '{}'",
+            request.name, self.name
+        )))
+    }
+
     /// None for what does not outlive this run.
-    fn queue_row(&self, queue: &Queue) -> Option<Definition> {
+    pub(super) fn queue_row(&self, queue: &Queue) -> Option<Definition> {
         let Attributes {
             durable,
             exclusive,
             auto_delete,
             arguments,
+            ..
         } = &queue.attributes;
         (*durable && exclusive.is_none()).then(|| Definition::Queue {
             vhost: self.name.to_string(),
@@ -257,24 +292,25 @@ fn describe(value: Option<Value<'_>>) -> Described {
     let Some(value) = value else {
         return Described::None;
     };
-    let (text, kind) = match &value {
-        Value::Bool(flag) => (flag.to_string(), "bool"),
-        Value::I8(number) => (number.to_string(), "byte"),
-        Value::U8(number) => (number.to_string(), "unsignedbyte"),
-        Value::I16(number) => (number.to_string(), "short"),
-        Value::U16(number) => (number.to_string(), "unsignedshort"),
-        Value::I32(number) => (number.to_string(), "signedint"),
-        Value::U32(number) => (number.to_string(), "unsignedint"),
-        Value::I64(number) => (number.to_string(), "long"),
-        Value::F32(number) => (number.to_string(), "float"),
-        Value::F64(number) => (number.to_string(), "double"),
-        Value::Str(text) => (String::from_utf8_lossy(text).into_owned(), "longstr"),
-        Value::Timestamp(seconds) => (seconds.to_string(), "timestamp"),
-        Value::Decimal { .. } => (String::new(), "decimal"),
-        Value::Array(_) => (String::new(), "array"),
-        Value::Table(_) => (String::new(), "table"),
-        Value::Bytes(_) => (String::new(), "binary"),
-        Value::Void => (String::new(), "void"),
+    let kind = value.type_name();
+    let text = match &value {
+        Value::Bool(flag) => flag.to_string(),
+        Value::I8(number) => number.to_string(),
+        Value::U8(number) => number.to_string(),
+        Value::I16(number) => number.to_string(),
+        Value::U16(number) => number.to_string(),
+        Value::I32(number) => number.to_string(),
+        Value::U32(number) => number.to_string(),
+        Value::I64(number) => number.to_string(),
+        Value::F32(number) => number.to_string(),
+        Value::F64(number) => number.to_string(),
+        Value::Str(text) => String::from_utf8_lossy(text).into_owned(),
+        Value::Timestamp(seconds) => seconds.to_string(),
+        Value::Decimal { .. }
+        | Value::Array(_)
+        | Value::Table(_)
+        | Value::Bytes(_)
+        | Value::Void => String::new(),
     };
     Described::Value(DescribedValue { text, kind })
 }

@@ -11,7 +11,8 @@ use super::Vhost;
 use super::exchange::{Exchange, Stage, Target, Targets};
 use super::exchange_type::{Answer, Call, Decision, ExchangeInstance, Fault, Moment, Routing};
 use super::memo::{Memo, Question, Remembered};
-use crate::amqp::properties::with_headers;
+use crate::amqp::properties::{Properties, with_headers};
+use crate::amqp::table::{Value, elements};
 use crate::clock::Millis;
 use crate::message::{Message, MessageView};
 use crate::names::QueueId;
@@ -28,9 +29,22 @@ pub struct Route {
     pub holds: SmallVec<[(Arc<Exchange>, Millis); 1]>,
     /// Headers that exchanges have set on the way.
     pub set_headers: Vec<(String, Vec<u8>)>,
-    work: SmallVec<[(Arc<Exchange>, Stage, Moment); 2]>,
+    /// Keys besides the message's own (CC, BCC).
+    further_keys: Vec<String>,
+    work: SmallVec<[Work; 2]>,
+    /// Exchanges that have found something for one of several keys.
+    fruitful: SmallVec<[u64; 1]>,
     visited: SmallVec<[u64; 4]>,
     many: HashSet<QueueId>,
+}
+
+/// A question that is still to be asked.
+struct Work {
+    exchange: Arc<Exchange>,
+    stage: Stage,
+    moment: Moment,
+    /// 0 is the message's own key.
+    key: usize,
 }
 
 /// Where a walk has got to.
@@ -47,6 +61,7 @@ pub struct Waiting {
     pub instance: Arc<dyn ExchangeInstance>,
     pub stage: Stage,
     pub moment: Moment,
+    key: usize,
     generation: u64,
 }
 
@@ -54,8 +69,9 @@ pub struct Waiting {
 const FEW: usize = 16;
 
 impl Route {
-    pub fn start(&mut self, exchange: &Arc<Exchange>, moment: Moment) {
+    pub fn start(&mut self, exchange: &Arc<Exchange>, moment: Moment, further_keys: Vec<String>) {
         self.clear();
+        self.further_keys = further_keys;
         self.visit(exchange, moment);
     }
 
@@ -63,7 +79,9 @@ impl Route {
         self.queues.clear();
         self.holds.clear();
         self.set_headers.clear();
+        self.further_keys.clear();
         self.work.clear();
+        self.fruitful.clear();
         self.visited.clear();
         self.many.clear();
     }
@@ -86,7 +104,15 @@ impl Route {
     fn visit(&mut self, exchange: &Arc<Exchange>, moment: Moment) {
         if !self.visited.contains(&exchange.id) {
             self.visited.push(exchange.id);
-            self.work.push((Arc::clone(exchange), Stage::Outer, moment));
+            // The last is asked first.
+            for key in (0..=self.further_keys.len()).rev() {
+                self.work.push(Work {
+                    exchange: Arc::clone(exchange),
+                    stage: Stage::Outer,
+                    moment,
+                    key,
+                });
+            }
         }
     }
 
@@ -106,16 +132,21 @@ impl Route {
 
     /// Walks until the end, or until a plugin needs its own time.
     pub fn walk(&mut self, vhost: &Vhost, message: MessageView<'_>, memo: &mut Memo) -> Step {
-        while let Some((exchange, stage, moment)) = self.work.pop() {
+        while let Some(work) = self.work.pop() {
+            let further_key = self.further_key(work.key).map(str::to_owned);
+            let message = MessageView {
+                routing_key: further_key.as_deref().unwrap_or(message.routing_key),
+                ..message
+            };
             let step = if self.set_headers.is_empty() {
-                self.ask(vhost, &exchange, stage, moment, message, memo)
+                self.ask(vhost, &work, message, memo)
             } else {
                 let properties = with_headers(message.properties, &self.set_headers);
                 let message = MessageView {
                     properties: &properties,
                     ..message
                 };
-                self.ask(vhost, &exchange, stage, moment, message, memo)
+                self.ask(vhost, &work, message, memo)
             };
             match step {
                 Step::Done => {}
@@ -123,6 +154,25 @@ impl Route {
             }
         }
         Step::Done
+    }
+
+    fn further_key(&self, key: usize) -> Option<&str> {
+        let index = key.checked_sub(1)?;
+        self.further_keys.get(index).map(String::as_str)
+    }
+
+    /// The message that a late question is about.
+    pub fn asked(&self, waiting: &Waiting, message: &Arc<Message>) -> Arc<Message> {
+        match self.further_key(waiting.key) {
+            None => Arc::clone(message),
+            Some(routing_key) => Arc::new(
+                MessageView {
+                    routing_key,
+                    ..message.view()
+                }
+                .to_message(),
+            ),
+        }
     }
 
     /// Takes a late answer; then `walk` goes on.
@@ -136,6 +186,7 @@ impl Route {
             exchange,
             stage,
             generation,
+            key,
             ..
         } = waiting;
         match answer {
@@ -148,7 +199,7 @@ impl Route {
                         .targets(slots(&answer.decision), now)
                         .unwrap_or_default()
                 });
-                self.take(vhost, exchange, *stage, answer, targets)
+                self.take(vhost, (exchange, *stage, *key), answer, targets)
             }
         }
     }
@@ -156,12 +207,17 @@ impl Route {
     fn ask(
         &mut self,
         vhost: &Vhost,
-        exchange: &Arc<Exchange>,
-        stage: Stage,
-        moment: Moment,
+        work: &Work,
         message: MessageView<'_>,
         memo: &mut Memo,
     ) -> Step {
+        let Work {
+            exchange,
+            stage,
+            moment,
+            key,
+        } = work;
+        let (stage, moment, key) = (*stage, *moment, *key);
         let Some(instance) = exchange.instance(stage) else {
             let text = format!("exchange '{}' has no enabled type", exchange.name);
             return Step::Fault(Fault(text));
@@ -178,7 +234,7 @@ impl Route {
             if let Some(remembered) =
                 question.and_then(|question| memo.recall(question, generation))
             {
-                return self.take_remembered(vhost, exchange, remembered);
+                return self.take_remembered(vhost, exchange, key, remembered);
             }
             let answer = match instance.route(Call { moment, message }, exchange.as_ref()) {
                 Routing::Now(answer) => answer,
@@ -189,6 +245,7 @@ impl Route {
                         instance,
                         stage,
                         moment,
+                        key,
                         generation,
                     });
                 }
@@ -202,12 +259,12 @@ impl Route {
                 let targets = exchange
                     .targets(slots(&answer.decision), now)
                     .unwrap_or_default();
-                return self.take(vhost, exchange, stage, answer, targets);
+                return self.take(vhost, (exchange, stage, key), answer, targets);
             };
             if let Some(question) = question {
                 remember(memo, question, generation, &answer, &targets);
             }
-            return self.take(vhost, exchange, stage, answer, targets);
+            return self.take(vhost, (exchange, stage, key), answer, targets);
         }
         Step::Done
     }
@@ -216,14 +273,12 @@ impl Route {
         &mut self,
         vhost: &Vhost,
         exchange: &Arc<Exchange>,
+        key: usize,
         remembered: &Remembered,
     ) -> Step {
         match remembered {
-            Remembered::To(targets) => self.go_to(vhost, exchange, targets),
-            Remembered::Delegate => {
-                self.work
-                    .push((Arc::clone(exchange), Stage::Inner, Moment::Publish));
-            }
+            Remembered::To(targets) => self.go_to(vhost, exchange, key, targets),
+            Remembered::Delegate => self.ask_inner(exchange, key),
             Remembered::Reject(text) => return Step::Rejected(text.clone()),
         }
         Step::Done
@@ -232,8 +287,7 @@ impl Route {
     fn take(
         &mut self,
         vhost: &Vhost,
-        exchange: &Arc<Exchange>,
-        stage: Stage,
+        (exchange, stage, key): (&Arc<Exchange>, Stage, usize),
         answer: Answer,
         targets: Targets,
     ) -> Step {
@@ -242,49 +296,69 @@ impl Route {
                 // Reckoned from a clock that rounds down to the millisecond: without one more, what
                 // was published late in its millisecond would leave before its delay is over.
                 let due = until.saturating_add(1);
-                self.holds.push((Arc::clone(exchange), due));
+                // Once, however many keys the message has.
+                if !self.holds.iter().any(|(held, _)| held.id == exchange.id) {
+                    self.holds.push((Arc::clone(exchange), due));
+                }
                 return Step::Done;
             }
             Decision::Reject(text) => return Step::Rejected(text),
             Decision::Delegate => match stage {
                 // The inner instance is asked anew even when the outer one was asked because the
                 // time had come.
-                Stage::Outer => {
-                    self.work
-                        .push((Arc::clone(exchange), Stage::Inner, Moment::Publish));
-                }
+                Stage::Outer => self.ask_inner(exchange, key),
                 Stage::Inner => {
                     let text = format!("inner type of exchange '{}' delegates", exchange.name);
                     return Step::Fault(Fault(text));
                 }
             },
-            Decision::To(_) => self.go_to(vhost, exchange, &targets),
+            Decision::To(_) => self.go_to(vhost, exchange, key, &targets),
         }
         self.set_headers.extend(answer.set_headers);
         Step::Done
     }
 
+    fn ask_inner(&mut self, exchange: &Arc<Exchange>, key: usize) {
+        self.work.push(Work {
+            exchange: Arc::clone(exchange),
+            stage: Stage::Inner,
+            moment: Moment::Publish,
+            key,
+        });
+    }
+
     /// RabbitMQ follows the alternate exchange when this exchange's own bindings give nothing at
     /// all; an exchange that leads nowhere is something.
-    fn go_to(&mut self, vhost: &Vhost, exchange: &Arc<Exchange>, targets: &Targets) {
+    fn go_to(&mut self, vhost: &Vhost, exchange: &Arc<Exchange>, key: usize, targets: &Targets) {
         for target in targets {
             match target {
                 Target::Queue(queue) => self.add_queue(queue),
                 Target::Exchange(next) => self.visit(next, Moment::Publish),
             }
         }
-        if !targets.is_empty() {
+        if !self.is_fruitless(exchange, key, targets) {
             return;
         }
-        let Some(name) = &exchange.alternate else {
+        let Some(name) = exchange.alternate() else {
             return;
         };
-        match vhost.exchange(name) {
+        match vhost.exchange(&name) {
             Some(alternate) => self.visit(&alternate, Moment::Publish),
             None => tracing::warn!(
                 exchange = %exchange.name, alternate = %name, "alternate exchange does not exist"
             ),
         }
+    }
+
+    /// None of the keys has led anywhere, and this was the last.
+    fn is_fruitless(&mut self, exchange: &Exchange, key: usize, targets: &Targets) -> bool {
+        if self.further_keys.is_empty() {
+            return targets.is_empty();
+        }
+        if !targets.is_empty() {
+            self.fruitful.push(exchange.id);
+        }
+        key == self.further_keys.len() && !self.fruitful.contains(&exchange.id)
     }
 
     /// The message as it goes on, with the headers that were set on the way.
@@ -300,6 +374,17 @@ impl Route {
             }
             .to_message(),
         )
+    }
+}
+
+/// The keys in a message's CC header.
+pub fn carbon_copies(properties: &[u8]) -> Vec<String> {
+    let headers = Properties::new(properties).headers();
+    match headers.and_then(|headers| headers.get("CC")) {
+        Some(Value::Array(keys)) => elements(keys)
+            .filter_map(|key| key.as_str().map(str::to_owned))
+            .collect(),
+        Some(_) | None => Vec::new(),
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use super::exchange_type::{BindingTable, Fault, Moment};
-use super::{Broker, Memo, Route, Step, Transaction, Vhost, Waiting};
+use super::{Broker, Memo, Route, Step, Transaction, Vhost, Waiting, carbon_copies};
 use crate::message::Message;
+use crate::queue::Effects;
 use crate::store::Held;
 
 /// An exchange that is gone or whose type is unavailable is asked about again after this long.
@@ -19,20 +20,30 @@ impl Broker {
     pub fn release(&self, due: Vec<Held>) {
         let mut transaction = Transaction::default();
         let mut memo = Memo::default();
+        let mut effects = Effects::default();
         for held in due {
             transaction.timers.push(held.key);
             match self.vhost(&held.vhost) {
-                Some(vhost) => vhost.release(&mut transaction, &mut memo, &held.message),
+                Some(vhost) => {
+                    vhost.release(&mut transaction, &mut memo, &held.message, &mut effects);
+                }
                 None => tracing::warn!(vhost = %held.vhost, "held message of a vhost that is gone"),
             }
         }
         // Synced: the schedule must not remember what the queues have lost, nor the reverse.
         transaction.commit(self.store(), true, |_| {});
+        effects.apply();
     }
 }
 
 impl Vhost {
-    fn release(&self, transaction: &mut Transaction, memo: &mut Memo, message: &Arc<Message>) {
+    fn release(
+        &self,
+        transaction: &mut Transaction,
+        memo: &mut Memo,
+        message: &Arc<Message>,
+        effects: &mut Effects,
+    ) {
         let exchange = self
             .exchange(message.exchange())
             .filter(|exchange| exchange.is_available());
@@ -43,13 +54,13 @@ impl Vhost {
             return transaction.hold(&self.name, Arc::clone(message), again);
         };
         let mut route = Route::default();
-        route.start(&exchange, Moment::Due);
+        route.start(&exchange, Moment::Due, carbon_copies(message.properties()));
         let mut step = route.walk(self, message.view(), memo);
         loop {
             match step {
                 Step::Done => break,
                 Step::Later(waiting) => {
-                    let answer = wait_for(&waiting, message);
+                    let answer = wait_for(&waiting, route.asked(&waiting, message));
                     step = match route.resume(self, &waiting, answer) {
                         Step::Done => route.walk(self, message.view(), memo),
                         other @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_)) => other,
@@ -66,7 +77,7 @@ impl Vhost {
                 }
             }
         }
-        if !transaction.add(self, &route, message) {
+        if !transaction.add(self, &route, message, effects) {
             tracing::warn!(exchange = %exchange.name, "a held message was due and nobody was bound");
         }
     }
@@ -75,13 +86,13 @@ impl Vhost {
 /// The timer thread may wait for a slow plugin; nobody else is behind it.
 fn wait_for(
     waiting: &Waiting,
-    message: &Arc<Message>,
+    message: Arc<Message>,
 ) -> Result<super::exchange_type::Answer, Fault> {
     let (done, answer) = mpsc::channel();
     let table: Arc<dyn BindingTable> = Arc::clone(&waiting.exchange) as Arc<dyn BindingTable>;
     waiting.instance.route_later(
         waiting.moment,
-        Arc::clone(message),
+        message,
         table,
         Box::new(move |result| drop(done.send(result))),
     );

@@ -27,6 +27,8 @@ class Scenario:
 def _all(custom_types):
     for path in sorted([*INTEROP.glob("scenarios/*/*.py"), *INTEROP.glob("scenarios/*/*.js")]):
         yield Scenario(f"{path.parent.name}/{path.stem}", path)
+    for path in sorted([*INTEROP.glob("jobs/check_*.py"), *INTEROP.glob("jobs/check_*.js")]):
+        yield Scenario(f"jobs/{path.stem.removeprefix('check_')}", path)
     yield Scenario("tutorials", INTEROP / "tutorials/check_tutorials.py")
     yield Scenario("wire_errors", INTEROP / "wire_errors.py")
     custom = INTEROP / "custom_exchange.py"

@@ -238,7 +238,6 @@ async fn an_auto_delete_exchange_goes_with_its_last_binding() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "CC and BCC are not there yet, see tests/interop/pending.txt"]
 async fn cc_and_bcc_name_further_keys_and_bcc_is_not_told() {
     let broker = Broker::start(Options::default());
     let channel = broker.connect().await.confirming().await;

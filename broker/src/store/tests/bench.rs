@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::clock::Expiry;
+
 use super::*;
 
 struct Window {
@@ -40,6 +42,7 @@ fn confirms_per_second(window: u64, settle_behind: bool) -> f64 {
                 seq,
                 message: message(&[(seq % 251) as u8; 1024]),
                 persistent: true,
+                expires: Expiry::NEVER,
                 confirm: Some(Confirm::One {
                     sink: Arc::clone(&sink) as Arc<dyn ConfirmSink>,
                     publish: seq,
@@ -119,7 +122,7 @@ fn ten_million_messages() {
     println!(
         "reopen {:?}, backlog {:?}",
         begun.elapsed(),
-        run.recovered.backlogs[&Q]
+        run.recovered.backlogs[&Q][0]
     );
     drain(&run, MESSAGES);
     println!("RSS {} MiB, {:?}", rss(), run.store.stats());

@@ -3,6 +3,8 @@
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use crate::clock::Expiry;
+
 use super::*;
 use crate::store::layout::PACK_SPAN;
 use crate::store::pack::{Body, LastExchange, PackReader, PackWriter};
@@ -61,7 +63,12 @@ fn damaged_rows_and_packs_are_errors_not_panics() {
     let mut writer = PackWriter::default();
     writer.begin();
     for offset in 0..20 {
-        writer.push(offset, &message(&[1; 30]), (offset % 3 == 0).then_some(7));
+        writer.push(
+            offset,
+            &message(&[1; 30]),
+            Expiry::NEVER,
+            (offset % 3 == 0).then_some(7),
+        );
     }
     let pack = writer.bytes().to_vec();
     for length in 0..row.len() {

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::clock::Expiry;
+
 use super::*;
 
 /// A disk that stands still, or breaks, when told.
@@ -72,8 +74,9 @@ fn a_confirmed_message_is_there_after_a_crash() {
         bytes: 5,
         first: 1,
         last: 1,
+        expiring: false,
     };
-    assert_eq!(again.recovered.backlogs.get(&Q), Some(&expected));
+    assert_eq!(again.recovered.backlogs[&Q].as_slice(), [expected]);
     let found = again.load(Q, 0, 10);
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].message.body(), b"hello");
@@ -180,6 +183,7 @@ fn a_publish_to_two_queues_is_confirmed_once_both_have_it() {
         seq: 1,
         message: Arc::clone(&message),
         persistent: true,
+        expires: Expiry::NEVER,
         confirm: Some(Confirm::Shared(Arc::clone(&shared))),
     };
     run.store.append(append(Q));

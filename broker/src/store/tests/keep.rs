@@ -1,5 +1,7 @@
 //! What survives a restart, and what does not.
 
+use crate::clock::Expiry;
+
 use super::*;
 
 #[test]
@@ -13,7 +15,7 @@ fn a_clean_stop_is_told_from_a_crash() {
     drop(first);
     let second = Run::start(&folder);
     assert!(second.recovered.clean);
-    assert_eq!(second.recovered.backlogs[&Q].messages, 1);
+    assert_eq!(second.recovered.backlogs[&Q][0].messages, 1);
     drop(second);
     let third = Run::start(&folder);
     assert!(!third.recovered.clean);
@@ -92,7 +94,7 @@ fn a_half_settled_pack_comes_back_as_it_was() {
     run.settle_down();
     drop(run);
     let again = Run::start(&folder);
-    let backlog = again.recovered.backlogs[&Q];
+    let backlog = again.recovered.backlogs[&Q][0];
     assert_eq!(
         (backlog.messages, backlog.first, backlog.last),
         (50, 2, 100)
@@ -137,6 +139,7 @@ fn transient_messages_end_with_their_run() {
             seq,
             message: message(&[1; 40_000]),
             persistent: seq % 5 == 0,
+            expires: Expiry::NEVER,
             confirm: None,
         });
     }
@@ -147,7 +150,7 @@ fn transient_messages_end_with_their_run() {
     run.store.close().unwrap();
     drop(run);
     let again = Run::start(&folder);
-    assert_eq!(again.recovered.backlogs[&Q].messages, 2);
+    assert_eq!(again.recovered.backlogs[&Q][0].messages, 2);
     assert_eq!(again.load_all(Q).len(), 2);
     assert_eq!(again.store.disk().bodies.len().unwrap(), 2);
 }
@@ -164,6 +167,7 @@ fn a_long_body_goes_with_its_last_holder() {
                 seq,
                 message: Arc::clone(message),
                 persistent: true,
+                expires: Expiry::NEVER,
                 confirm: None,
             });
         }
@@ -196,6 +200,7 @@ fn both_holders_of_a_body_may_let_go_in_one_batch() {
             seq: 1,
             message: Arc::clone(&long),
             persistent: true,
+            expires: Expiry::NEVER,
             confirm: None,
         });
     }
@@ -223,6 +228,7 @@ fn a_move_happens_whole() {
             seq: 1,
             message: message(b"dead letter"),
             persistent: true,
+            expires: Expiry::NEVER,
             confirm: run.confirm(5),
         }],
         definitions: vec![DefinitionChange::Put {
@@ -260,6 +266,7 @@ fn moves_with_lower_numbers_are_read_in_order() {
                 seq,
                 message: message(b"moved"),
                 persistent: true,
+                expires: Expiry::NEVER,
                 confirm: None,
             }],
             ..Move::default()

@@ -214,6 +214,7 @@ impl Run {
             seq,
             message: message(body),
             persistent: true,
+            expires: Expiry::NEVER,
             confirm: None,
         });
     }
@@ -224,6 +225,7 @@ impl Run {
             seq,
             message: message(body),
             persistent: true,
+            expires: Expiry::NEVER,
             confirm: self.confirm(publish),
         });
     }

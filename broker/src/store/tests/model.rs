@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use crate::clock::Expiry;
+
 use super::*;
 
 type Model = BTreeMap<(QueueId, Seq), Vec<u8>>;
@@ -84,6 +86,7 @@ impl World {
                 seq,
                 message: Arc::clone(&message),
                 persistent: true,
+                expires: Expiry::NEVER,
                 confirm: None,
             });
         }
@@ -105,6 +108,7 @@ impl World {
                 seq: self.next[index],
                 message: message(&body),
                 persistent: true,
+                expires: Expiry::NEVER,
                 confirm: None,
             });
             self.model.insert((to, self.next[index]), body);
@@ -133,8 +137,12 @@ impl World {
                 bytes: of_queue().map(|(_, body)| body.len() as u64).sum(),
                 first: *first,
                 last: of_queue().next_back().map_or(0, |((_, seq), _)| *seq),
+                expiring: false,
             });
-            assert_eq!(run.recovered.backlogs.get(&queue).copied(), expected);
+            assert_eq!(
+                run.recovered.backlogs.get(&queue).map(|lanes| lanes[0]),
+                expected
+            );
         }
     }
 }

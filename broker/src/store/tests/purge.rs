@@ -34,7 +34,7 @@ fn a_purged_backlog_stays_purged_from_the_first_batch_on() {
     run.settle_down();
     let crashed = folder.copy();
     let again = Run::start(&crashed);
-    let backlog = again.recovered.backlogs[&Q];
+    let backlog = again.recovered.backlogs[&Q][0];
     assert_eq!((backlog.messages, backlog.bytes), (3, 300));
     assert_eq!((backlog.first, backlog.last), (5, MANY));
     let left: Vec<Seq> = again.load_all(Q).iter().map(|(seq, _)| *seq).collect();

@@ -280,6 +280,8 @@ impl Queue {
         let Body::Here(message) = &entry.body else {
             return Got::Empty;
         };
+        // What stood behind it may be over its time, and then does not count any more.
+        while self.expire(&mut state, effects) == Expired::Some {}
         let remaining = u32::try_from(state.backlog.len()).unwrap_or(u32::MAX);
         let place = (!no_ack).then(|| place_of(message, entry.stored));
         let counted = state.counted(message.view(), entry.returns);
@@ -341,15 +343,25 @@ impl Queue {
                 Front::Here => {}
                 Front::Bodies(_) | Front::Page => return self.load(state),
             }
-            let Some(entry) = state.backlog.pop() else {
-                return;
-            };
+            self.offer_first(state, effects);
+        }
+        self.prefetch_page(state);
+    }
+
+    /// Delivers what can be delivered as it stands there.
+    pub(super) fn hand_on(&self, state: &mut QueueState, effects: &mut Effects) {
+        while state.consumers.front().is_some() && matches!(state.backlog.front(), Front::Here) {
+            self.offer_first(state, effects);
+        }
+    }
+
+    fn offer_first(&self, state: &mut QueueState, effects: &mut Effects) {
+        if let Some(entry) = state.backlog.pop() {
             match state.offer(self.id, &entry, effects) {
                 Offered::Taken => {}
                 Offered::Refused => state.backlog.unpop(entry),
             }
         }
-        self.prefetch_page(state);
     }
 
     /// Asks for the next part before it is missed.
@@ -419,9 +431,9 @@ impl QueueState {
         }
     }
 
-    /// The message as a quorum queue hands it out.
+    /// The message as a quorum queue hands it out again.
     fn counted(&self, message: MessageView<'_>, returns: u32) -> Option<Message> {
-        if !self.counts_returns {
+        if !self.counts_returns || returns == 0 {
             return None;
         }
         let count = Value::I64(returns.into()).encoded();

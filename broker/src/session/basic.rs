@@ -241,7 +241,18 @@ impl Session {
     ) -> Result<Flow, Refusal> {
         let name = self.queue_name(number, get.queue.as_str())?;
         self.check_access(Access::Read, Kind::Queue, &name)?;
-        let queue = self.vhost()?.queue_for(&name, self.id)?;
+        let vhost = self.vhost()?;
+        let queue = vhost.queue_for(&name, self.id)?;
+        if queue.attributes.queue_type == QueueType::Quorum
+            && queue.attributes.single_active_consumer
+        {
+            let text = format!(
+                "cannot obtain access to locked queue '{name}' in vhost '{}'. basic.get operations \
+                 are not supported by quorum queues with single active consumer",
+                vhost.name
+            );
+            return Err(Refusal::channel(ReplyCode::ResourceLocked, text));
+        }
         self.remember_queue(&queue);
         let get = PausedGet {
             channel: number,

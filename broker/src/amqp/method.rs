@@ -51,8 +51,14 @@ pub struct Deliver<'a> {
 /// Both are connection errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MethodError {
-    UnknownClassOrMethod { class: u16, method: u16 },
-    Malformed { class: u16, method: u16 },
+    UnknownClassOrMethod {
+        class: u16,
+        method: u16,
+    },
+    Malformed {
+        class: u16,
+        method: u16,
+    },
     /// A short string that is not UTF-8.
     NotText,
 }

@@ -403,10 +403,7 @@ impl QueueState {
         };
         let needs_place = stored || !member.consumer.no_ack;
         let place = needs_place.then(|| place_of(&publishing.message(), stored));
-        match self.counted(publishing.view, 0) {
-            Some(counted) => self.hand_over(queue, counted.view(), place, terms, effects),
-            None => self.hand_over(queue, publishing.view, place, terms, effects),
-        }
+        self.hand_over(queue, publishing.view, place, terms, effects)
     }
 
     fn offer(&mut self, queue: QueueId, entry: &Entry, effects: &mut Effects) -> Offered {
@@ -425,15 +422,20 @@ impl QueueState {
             returns: entry.returns,
             expires: entry.expires,
         };
-        match self.counted(message.view(), entry.returns) {
+        // A consumer is told only of returns there were; basic.get always tells.
+        let counted = match entry.returns {
+            0 => None,
+            returns => self.counted(message.view(), returns),
+        };
+        match counted {
             Some(counted) => self.hand_over(queue, counted.view(), place, terms, effects),
             None => self.hand_over(queue, message.view(), place, terms, effects),
         }
     }
 
-    /// The message as a quorum queue hands it out again.
+    /// The message as a quorum queue hands it out.
     fn counted(&self, message: MessageView<'_>, returns: u32) -> Option<Message> {
-        if !self.counts_returns || returns == 0 {
+        if !self.counts_returns {
             return None;
         }
         let count = Value::I64(returns.into()).encoded();

@@ -12,7 +12,7 @@ use crate::amqp::{AMQPClass, queue, short_string};
 use crate::auth::Access;
 use crate::error::Refusal;
 use crate::names::Destination;
-use crate::queue::{Effects, Queue};
+use crate::queue::{Effects, Queue, QueueType};
 pub(super) use crate::vhost::tell_consumers;
 use crate::vhost::{BindingRequest, QueueRequest, REPLY_TO, Saved, is_reply_name};
 
@@ -228,6 +228,9 @@ impl Session {
             return Ok(self.reply_saved(number, Saved::Nothing, delete.nowait, ok(0)));
         }
         let queue = vhost.queue_for(&name, self.id)?;
+        if queue.attributes.queue_type == QueueType::Quorum {
+            check_unconditional(&delete, &name, &vhost.name)?;
+        }
         let (deleted, saved) = vhost.delete_queue(&queue, delete.if_unused, delete.if_empty)?;
         let (own, others) = deleted
             .consumers
@@ -261,4 +264,18 @@ impl Session {
 
 pub(super) fn count(messages: u64) -> u32 {
     u32::try_from(messages).unwrap_or(u32::MAX)
+}
+
+/// RabbitMQ's quorum queues cannot say at the moment of their end what they hold.
+fn check_unconditional(delete: &queue::Delete, name: &str, vhost: &str) -> Result<(), Refusal> {
+    let flag = match (delete.if_unused, delete.if_empty) {
+        (true, _) => "if-unused",
+        (false, true) => "if-empty",
+        (false, false) => return Ok(()),
+    };
+    let text = format!(
+        "cannot delete queue '{name}' in vhost '{vhost}'. queue.delete operations with {flag} flag \
+         set are not supported by quorum queues"
+    );
+    Err(Refusal::connection(ReplyCode::NotImplemented, text))
 }

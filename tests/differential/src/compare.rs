@@ -50,7 +50,6 @@ fn channels(seen: &[Seen], sorted: bool) -> Channels {
         match sorted {
             true => events.sort_by_key(Event::to_string),
             false => {
-                notices_last(events);
                 if events.iter().any(|event| event.name == "tx.commit-ok") {
                     // A queue delivers what was committed before or after the channel has said so.
                     events.sort_by_key(is_delivery);
@@ -66,15 +65,6 @@ fn ends(event: &Event) -> bool {
         event.name,
         "connection.close" | "connection.close-ok" | ENDED
     )
-}
-
-/// A channel of RabbitMQ hears of the end of a queue by itself, before or after the answer to what
-/// has ended it; several ends have no order.
-fn notices_last(events: &mut [Event]) {
-    events.sort_by_cached_key(|event| match event.name {
-        "basic.cancel" => event.to_string(),
-        _ => String::new(),
-    });
 }
 
 pub fn compare(

@@ -44,7 +44,7 @@ impl Case<'_> {
     }
 }
 
-pub const DELIBERATE: [Deliberate; 11] = [
+pub const DELIBERATE: [Deliberate; 12] = [
     Deliberate {
         name: "last death",
         reason: "RabbitMQ 4 adds x-last-death-queue, -reason and -exchange, and so do we; 3.10 does not",
@@ -99,6 +99,12 @@ pub const DELIBERATE: [Deliberate; 11] = [
     Deliberate {
         name: "expiry of quorum queues",
         reason: "RabbitMQ looks only every few seconds whether a quorum queue is unused; we do at once",
+        rule: Rule::LeftOut,
+    },
+    Deliberate {
+        name: "full quorum queues",
+        reason: "a quorum queue of RabbitMQ refuses messages some time after it was full; ours is \
+                 exact",
         rule: Rule::LeftOut,
     },
     Deliberate {

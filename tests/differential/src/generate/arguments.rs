@@ -63,10 +63,13 @@ impl Model {
         }
         if has(self, Feature::Quorum) && self.random.percent(8) {
             arguments.push(entry("x-queue-type", Value::text("quorum")));
-            // It would end seconds later, see the list of deliberate differences.
-            if self.timed {
-                arguments.retain(|(key, _)| key != b"x-expires");
-            }
+            // See the list of deliberate differences.
+            let timed = self.timed;
+            arguments.retain(|(key, _)| match &key[..] {
+                b"x-expires" => !timed,
+                b"x-overflow" => false,
+                _ => true,
+            });
         } else if has(self, Feature::Validation) && self.random.percent(4) {
             arguments.push(entry("x-queue-type", Value::text("classic")));
         }

@@ -105,10 +105,7 @@ impl World {
         ((Reverse(priority), self.next), body, properties)
     }
 
-    async fn send(
-        &mut self,
-        count: u64,
-    ) -> Vec<(usize, Place, Confirm)> {
+    async fn send(&mut self, count: u64) -> Vec<(usize, Place, Confirm)> {
         let mut sent = Vec::new();
         for _ in 0..count {
             let queue = self.pick();

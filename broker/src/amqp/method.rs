@@ -51,8 +51,16 @@ pub struct Deliver<'a> {
 /// Both are connection errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MethodError {
-    UnknownClassOrMethod { class: u16, method: u16 },
-    Malformed { class: u16, method: u16 },
+    UnknownClassOrMethod {
+        class: u16,
+        method: u16,
+    },
+    Malformed {
+        class: u16,
+        method: u16,
+    },
+    /// A short string that is not UTF-8.
+    NotText,
 }
 
 impl MethodError {
@@ -61,7 +69,7 @@ impl MethodError {
     pub fn code(self) -> ReplyCode {
         match self {
             MethodError::UnknownClassOrMethod { .. } => ReplyCode::NotImplemented,
-            MethodError::Malformed { .. } => ReplyCode::FrameError,
+            MethodError::Malformed { .. } | MethodError::NotText => ReplyCode::FrameError,
         }
     }
 
@@ -76,6 +84,7 @@ impl MethodError {
                     name(class, method).unwrap_or("a method frame")
                 )
             }
+            MethodError::NotText => "Malformed UTF-8 in shortstr".to_owned(),
         }
     }
 
@@ -83,6 +92,7 @@ impl MethodError {
         match self {
             MethodError::UnknownClassOrMethod { class, method }
             | MethodError::Malformed { class, method } => (class, method),
+            MethodError::NotText => (0, 0),
         }
     }
 }
@@ -293,7 +303,12 @@ fn other(payload: &[u8], class: u16, method: u16) -> Result<Method<'_>, MethodEr
         return Err(MethodError::UnknownClassOrMethod { class, method });
     };
     // Before amq-protocol sees it: its table parser recurses without a bound.
-    check_arguments(arguments, row.arguments).ok_or(malformed)?;
+    check_arguments(arguments, row.arguments).ok_or_else(|| {
+        match has_all_octets(arguments, row.arguments) {
+            Some(()) => MethodError::NotText,
+            None => malformed,
+        }
+    })?;
     match parse_class(payload) {
         Ok(([], class)) => Ok(Method::Other(class)),
         Ok((_, _)) | Err(_) => Err(malformed),
@@ -309,6 +324,25 @@ fn check_arguments(octets: &[u8], arguments: &[Argument]) -> Option<()> {
             Argument::Long => drop(octets.long()?),
             Argument::LongLong => drop(octets.longlong()?),
             Argument::ShortStr => octets.check_short_str()?,
+            Argument::LongStr => drop(octets.long_octets()?),
+            Argument::Table => {
+                table::check(octets.long_octets()?, table::MAX_TABLE_DEPTH).ok()?;
+            }
+        }
+    }
+    octets.is_empty().then_some(())
+}
+
+/// As `check_arguments`, whatever the short strings say.
+fn has_all_octets(octets: &[u8], arguments: &[Argument]) -> Option<()> {
+    let mut octets = Octets::new(octets);
+    for argument in arguments {
+        match argument {
+            Argument::ShortStr => drop(octets.short_octets()?),
+            Argument::Octet => drop(octets.octet()?),
+            Argument::Short => drop(octets.short()?),
+            Argument::Long => drop(octets.long()?),
+            Argument::LongLong => drop(octets.longlong()?),
             Argument::LongStr => drop(octets.long_octets()?),
             Argument::Table => {
                 table::check(octets.long_octets()?, table::MAX_TABLE_DEPTH).ok()?;

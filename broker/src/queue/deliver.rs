@@ -310,6 +310,8 @@ impl Queue {
         let Body::Here(message) = &entry.body else {
             return Got::Empty;
         };
+        // What stood behind it may be over its time, and then does not count any more.
+        while self.expire(&mut state, effects) == Expired::Some {}
         let remaining = u32::try_from(state.backlog.len()).unwrap_or(u32::MAX);
         let place = (!no_ack).then(|| place_of(message, entry.stored));
         let counted = state.counted(message.view(), entry.returns);
@@ -382,16 +384,26 @@ impl Queue {
                 Front::Here => {}
                 Front::Bodies(_) | Front::Page => return self.load(state),
             }
-            let Some(entry) = state.backlog.pop() else {
-                return;
-            };
+            self.offer_first(state, effects);
+        }
+        self.watch_for_timeouts(state);
+        self.prefetch_page(state);
+    }
+
+    /// Delivers what can be delivered as it stands there.
+    pub(super) fn hand_on(&self, state: &mut QueueState, effects: &mut Effects) {
+        while state.consumers.front().is_some() && matches!(state.backlog.front(), Front::Here) {
+            self.offer_first(state, effects);
+        }
+    }
+
+    fn offer_first(&self, state: &mut QueueState, effects: &mut Effects) {
+        if let Some(entry) = state.backlog.pop() {
             match state.offer(self.id, &entry, effects) {
                 Offered::Taken => {}
                 Offered::Refused => state.backlog.unpop(entry),
             }
         }
-        self.watch_for_timeouts(state);
-        self.prefetch_page(state);
     }
 
     /// Asks for the next part before it is missed.
@@ -433,10 +445,7 @@ impl QueueState {
         };
         let needs_place = stored || !member.consumer.no_ack;
         let place = needs_place.then(|| place_of(&publishing.message(), stored));
-        match self.counted(publishing.view, 0) {
-            Some(counted) => self.hand_over(queue, counted.view(), place, terms, effects),
-            None => self.hand_over(queue, publishing.view, place, terms, effects),
-        }
+        self.hand_over(queue, publishing.view, place, terms, effects)
     }
 
     fn offer(&mut self, queue: QueueId, entry: &Entry, effects: &mut Effects) -> Offered {
@@ -455,7 +464,12 @@ impl QueueState {
             returns: entry.returns,
             expires: entry.expires,
         };
-        match self.counted(message.view(), entry.returns) {
+        // A consumer is told only of returns there were; basic.get always tells.
+        let counted = match entry.returns {
+            0 => None,
+            returns => self.counted(message.view(), returns),
+        };
+        match counted {
             Some(counted) => self.hand_over(queue, counted.view(), place, terms, effects),
             None => self.hand_over(queue, message.view(), place, terms, effects),
         }

@@ -290,6 +290,8 @@ impl Queue {
             returns: 0,
             expires: reserved.expires,
         });
+        // Whoever waits for a message gets it, before limits and times count.
+        self.hand_on(&mut state, effects);
         self.shed(&mut state, effects);
         self.drain(&mut state, effects);
     }

@@ -178,7 +178,8 @@ impl Session {
             incarnation: channel.incarnation,
             outbox: Arc::clone(&self.outbox),
             no_ack: consume.no_ack,
-            exclusive: consume.exclusive,
+            // Quorum queues know only single active consumers.
+            exclusive: consume.exclusive && queue.attributes.queue_type != QueueType::Quorum,
             prefetch: limits.prefetch,
             cancel_notify: running.capabilities.cancel_notify,
             priority,

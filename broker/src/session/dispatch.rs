@@ -24,7 +24,7 @@ fn undecodable(error: MethodError, payload: &[u8]) -> Refusal {
             let arguments = payload.get(4..).unwrap_or_default();
             format!("cannot decode {}", erlang_binary(arguments))
         }
-        MethodError::UnknownClassOrMethod { .. } => error.text(),
+        MethodError::UnknownClassOrMethod { .. } | MethodError::NotText => error.text(),
     };
     Refusal::connection(error.code(), text)
 }
@@ -163,6 +163,11 @@ impl Session {
         match outcome {
             Ok(done) => Ok(done),
             Err(refusal) => {
+                if frame.kind == FrameKind::Method
+                    && let Err(error) = method::parse(frame.payload)
+                {
+                    ids = error.class_and_method();
+                }
                 self.fail_on(number, &refusal, ids, effects);
                 Ok((0, Flow::Done))
             }

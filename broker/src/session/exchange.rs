@@ -34,10 +34,10 @@ impl Session {
         match method {
             AMQPMethod::Declare(declare) => self.exchange_declare(number, declare),
             AMQPMethod::Delete(delete) => {
-                let name = delete.exchange.as_str();
-                not_default(name)?;
-                self.check_access(Access::Configure, Kind::Exchange, name)?;
-                let saved = self.vhost()?.delete_exchange(name, delete.if_unused)?;
+                let name = without_line_ends(delete.exchange.as_str());
+                not_default(&name)?;
+                self.check_access(Access::Configure, Kind::Exchange, &name)?;
+                let saved = self.vhost()?.delete_exchange(&name, delete.if_unused)?;
                 let ok = AMQPClass::Exchange(AMQPMethod::DeleteOk(exchange::DeleteOk {}));
                 Ok(self.reply_saved(number, saved, delete.nowait, ok))
             }
@@ -72,17 +72,19 @@ impl Session {
 
     fn exchange_binding<'a>(
         &mut self,
-        source: &'a str,
+        source: &str,
         destination: &str,
         routing_key: &'a str,
         arguments: Vec<u8>,
     ) -> Result<BindingRequest<'a>, Refusal> {
-        not_default(source)?;
-        not_default(destination)?;
-        self.check_access(Access::Write, Kind::Exchange, destination)?;
-        self.check_access(Access::Read, Kind::Exchange, source)?;
-        self.check_topic(Access::Read, source, routing_key)?;
-        let destination = Destination::Exchange(destination.to_owned());
+        let source = without_line_ends(source);
+        let destination = without_line_ends(destination);
+        not_default(&source)?;
+        not_default(&destination)?;
+        self.check_access(Access::Write, Kind::Exchange, &destination)?;
+        self.check_access(Access::Read, Kind::Exchange, &source)?;
+        self.check_topic(Access::Read, &source, routing_key)?;
+        let destination = Destination::Exchange(destination);
         Ok(BindingRequest {
             source,
             destination,

@@ -35,6 +35,7 @@ impl Session {
                     bind.routing_key.as_str(),
                     table::encode(&bind.arguments),
                 )?;
+                self.check_not_locked(&request)?;
                 let saved = self.vhost()?.bind(&request)?;
                 let ok = AMQPClass::Queue(AMQPMethod::BindOk(queue::BindOk {}));
                 Ok(self.reply_saved(number, saved, bind.nowait, ok))
@@ -47,6 +48,10 @@ impl Session {
                     unbind.routing_key.as_str(),
                     table::encode(&unbind.arguments),
                 )?;
+                // As in RabbitMQ: what is not bound can be unbound by anybody.
+                if self.vhost()?.is_bound(&request) {
+                    self.check_not_locked(&request)?;
+                }
                 let saved = self.vhost()?.unbind(&request)?;
                 let ok = AMQPClass::Queue(AMQPMethod::UnbindOk(queue::UnbindOk {}));
                 Ok(self.reply_saved(number, saved, false, ok))
@@ -77,7 +82,7 @@ impl Session {
     /// An empty name is the queue that was declared last on the channel.
     pub(super) fn queue_name(&self, number: u16, name: &str) -> Result<String, Refusal> {
         if !name.is_empty() {
-            return Ok(without_line_ends(name));
+            return Ok(name.to_owned());
         }
         let last = self
             .channels
@@ -174,24 +179,21 @@ impl Session {
         &mut self,
         number: u16,
         queue: &str,
-        source: &'a str,
+        source: &str,
         routing_key: &'a str,
         arguments: Vec<u8>,
     ) -> Result<BindingRequest<'a>, Refusal> {
-        let name = self.queue_name(number, queue)?;
+        let source = without_line_ends(source);
+        let name = without_line_ends(&self.queue_name(number, queue)?);
         let routing_key = match (queue, routing_key) {
             // With neither a queue nor a key, the key is the name of the queue declared last.
             ("", "") => Cow::Owned(name.clone()),
             (_, key) => Cow::Borrowed(key),
         };
-        not_default(source)?;
+        not_default(&source)?;
         self.check_access(Access::Write, Kind::Queue, &name)?;
-        self.check_access(Access::Read, Kind::Exchange, source)?;
-        self.check_topic(Access::Read, source, &routing_key)?;
-        let vhost = self.vhost()?;
-        if vhost.queue(&name).is_some() {
-            vhost.queue_for(&name, self.id)?;
-        }
+        self.check_access(Access::Read, Kind::Exchange, &source)?;
+        self.check_topic(Access::Read, &source, &routing_key)?;
         let destination = Destination::Queue(name);
         Ok(BindingRequest {
             source,
@@ -201,13 +203,24 @@ impl Session {
         })
     }
 
+    fn check_not_locked(&self, request: &BindingRequest<'_>) -> Result<(), Refusal> {
+        let Destination::Queue(name) = &request.destination else {
+            return Ok(());
+        };
+        let vhost = self.vhost()?;
+        if vhost.queue(name).is_some() {
+            vhost.queue_for(name, self.id)?;
+        }
+        Ok(())
+    }
+
     fn queue_delete(
         &mut self,
         number: u16,
         delete: queue::Delete,
         effects: &mut Effects,
     ) -> Result<Flow, Refusal> {
-        let name = self.queue_name(number, delete.queue.as_str())?;
+        let name = without_line_ends(&self.queue_name(number, delete.queue.as_str())?);
         self.check_access(Access::Configure, Kind::Queue, &name)?;
         let vhost = self.vhost()?;
         let ok = |messages| {
@@ -220,6 +233,9 @@ impl Session {
             return Ok(self.reply_saved(number, Saved::Nothing, delete.nowait, ok(0)));
         }
         let queue = vhost.queue_for(&name, self.id)?;
+        if queue.attributes.queue_type == QueueType::Quorum {
+            check_unconditional(&delete, &name, &vhost.name)?;
+        }
         let (deleted, saved) = vhost.delete_queue(&queue, delete.if_unused, delete.if_empty)?;
         let (own, others) = deleted
             .consumers
@@ -253,4 +269,18 @@ impl Session {
 
 pub(super) fn count(messages: u64) -> u32 {
     u32::try_from(messages).unwrap_or(u32::MAX)
+}
+
+/// RabbitMQ's quorum queues cannot say at the moment of their end what they hold.
+fn check_unconditional(delete: &queue::Delete, name: &str, vhost: &str) -> Result<(), Refusal> {
+    let flag = match (delete.if_unused, delete.if_empty) {
+        (true, _) => "if-unused",
+        (false, true) => "if-empty",
+        (false, false) => return Ok(()),
+    };
+    let text = format!(
+        "cannot delete queue '{name}' in vhost '{vhost}'. queue.delete operations with {flag} flag \
+         set are not supported by quorum queues"
+    );
+    Err(Refusal::connection(ReplyCode::NotImplemented, text))
 }

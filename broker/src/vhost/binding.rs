@@ -13,7 +13,7 @@ use crate::names::Destination;
 use crate::store::DefinitionChange;
 
 pub struct BindingRequest<'a> {
-    pub source: &'a str,
+    pub source: String,
     pub destination: Destination,
     pub routing_key: Cow<'a, str>,
     pub arguments: Vec<u8>,
@@ -32,7 +32,7 @@ impl BindingRequest<'_> {
 impl Vhost {
     pub fn bind(&self, request: &BindingRequest<'_>) -> Result<Saved, Refusal> {
         let mut incoming = self.changing.lock();
-        let source = self.source(request.source)?;
+        let source = self.source(&request.source)?;
         let identity = request.identity();
         let applied = self.apply_binding(&mut incoming, &source, identity.clone());
         match applied.map_err(refused)? {
@@ -45,7 +45,7 @@ impl Vhost {
     /// Removing what is not bound is fine; so is naming what is not there.
     pub fn unbind(&self, request: &BindingRequest<'_>) -> Result<Saved, Refusal> {
         let mut incoming = self.changing.lock();
-        let Some(source) = self.exchange(request.source) else {
+        let Some(source) = self.exchange(&request.source) else {
             return Ok(Saved::Nothing);
         };
         let mut changes = Vec::new();
@@ -53,6 +53,11 @@ impl Vhost {
             self.drop_if_unused(&mut incoming, &source, &mut changes);
         }
         Ok(self.save(changes))
+    }
+
+    pub fn is_bound(&self, request: &BindingRequest<'_>) -> bool {
+        let source = self.exchange(&request.source);
+        source.is_some_and(|source| source.is_bound(&request.identity()))
     }
 
     fn source(&self, name: &str) -> Result<Arc<Exchange>, Refusal> {

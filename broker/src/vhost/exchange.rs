@@ -253,6 +253,10 @@ impl Exchange {
         Some(binding)
     }
 
+    pub fn is_bound(&self, identity: &Identity) -> bool {
+        self.bindings.read().by_identity.contains_key(identity)
+    }
+
     pub fn has_bindings(&self) -> bool {
         !self.bindings.read().by_identity.is_empty()
     }

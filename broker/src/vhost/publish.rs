@@ -180,9 +180,14 @@ impl Transaction {
         let mut publishing = Publishing::owned(&message);
         let mut routed = false;
         for queue in &route.queues {
+            // The route may be old: a queue of that name counts, as in RabbitMQ.
+            let queue = match queue.is_deleted() {
+                true => vhost.queue(&queue.name),
+                false => Some(Arc::clone(queue)),
+            };
+            let Some(queue) = queue else { continue };
             if let Some(reserved) = queue.reserve(&mut publishing, effects) {
-                self.appends
-                    .push((Arc::clone(queue), reserved, Arc::clone(&message)));
+                self.appends.push((queue, reserved, Arc::clone(&message)));
                 routed = true;
             }
         }

@@ -62,6 +62,14 @@ impl Vhost {
             let text = format!("queue name '{name}' contains reserved prefix 'amq.*'");
             return Err(Refusal::access(text));
         }
+        if request.server_named
+            && let Some(Value::Str(kind @ (b"quorum" | b"stream"))) =
+                Table::new(&request.arguments).get("x-queue-type")
+        {
+            let kind = String::from_utf8_lossy(kind);
+            let text = format!("Cannot declare a server-named queue for type rabbit_{kind}_queue");
+            return Err(Refusal::precondition(text));
+        }
         if let Some(queue) = self.queue(name) {
             self.check_equivalent_queue(&queue, &request, connection)?;
             queue.redeclared();
@@ -102,9 +110,9 @@ impl Vhost {
     ) -> Result<(), Refusal> {
         let wrong = match queue_type {
             QueueType::Classic => return Ok(()),
-            QueueType::Quorum | QueueType::Stream if !request.durable => "non-durable",
-            QueueType::Quorum | QueueType::Stream if request.exclusive => "exclusive-owner",
             QueueType::Quorum | QueueType::Stream if request.auto_delete => "auto-delete",
+            QueueType::Quorum | QueueType::Stream if request.exclusive => "exclusive-owner",
+            QueueType::Quorum | QueueType::Stream if !request.durable => "non-durable",
             QueueType::Quorum | QueueType::Stream => return Ok(()),
         };
         Err(Refusal::precondition(format!(

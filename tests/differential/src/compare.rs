@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use crate::deliberate::{DELIBERATE, Rule};
+use crate::codec::octets;
+use crate::deliberate::{Case, DELIBERATE, Rule};
 use crate::observation::{ENDED, Event, Seen};
 use crate::player::Observation;
 use crate::script::{Action, Script, Step};
@@ -48,7 +49,12 @@ fn channels(seen: &[Seen], sorted: bool) -> Channels {
         }
         match sorted {
             true => events.sort_by_key(Event::to_string),
-            false => notices_last(events),
+            false => {
+                if events.iter().any(|event| event.name == "tx.commit-ok") {
+                    // A queue delivers what was committed before or after the channel has said so.
+                    events.sort_by_key(is_delivery);
+                }
+            }
         }
     }
     channels
@@ -61,15 +67,6 @@ fn ends(event: &Event) -> bool {
     )
 }
 
-/// A channel of RabbitMQ hears of the end of a queue by itself, before or after the answer to what
-/// has ended it; several ends have no order.
-fn notices_last(events: &mut [Event]) {
-    events.sort_by_cached_key(|event| match event.name {
-        "basic.cancel" => event.to_string(),
-        _ => String::new(),
-    });
-}
-
 pub fn compare(
     script: &Script,
     left: &Result<Observation>,
@@ -79,29 +76,71 @@ pub fn compare(
         (Ok(left), Ok(right)) => (left, right),
         (left, right) => return Verdict::Different(broken(left, right)),
     };
-    for (place, step) in script.steps.iter().enumerate() {
-        let none = Vec::new();
-        let left = left.get(place).unwrap_or(&none);
-        let right = right.get(place).unwrap_or(&none);
-        let (one, other) = (
-            channels(left, step.concurrent),
-            channels(right, step.concurrent),
-        );
-        if same(&one, &other) {
-            continue;
+    let mut place = 0;
+    while let Some(step) = script.steps.get(place) {
+        // What a step sets going may be seen in the pause after it.
+        let pauses = script.steps.iter().skip(place + 1);
+        let pauses = pauses.take_while(|step| matches!(step.action, Action::Sleep(_)));
+        let next = place + 1 + pauses.count();
+        let of = |side: &Observation| side.get(place..next).unwrap_or_default().concat();
+        let (left, right) = (of(left), of(right));
+        let case = Case {
+            script,
+            place,
+            left: &left,
+            right: &right,
+        };
+        if let Some(verdict) = compare_step(&case, step) {
+            return verdict;
         }
-        let parts = DELIBERATE.iter().find(|entry| match entry.rule {
-            Rule::Parts(parts) => parts(step, left, right),
-            Rule::Alike(_) => false,
-        });
-        if let Some(entry) = parts {
-            return Verdict::Parted(entry.name);
-        }
-        if !same(&alike(one), &alike(other)) {
-            return Verdict::Different(differing(place, step, left, right));
-        }
+        place = next;
     }
     Verdict::Same
+}
+
+/// None: the same, and on with the next.
+fn compare_step(case: &Case<'_>, step: &Step) -> Option<Verdict> {
+    let one = channels(case.left, step.concurrent);
+    let other = channels(case.right, step.concurrent);
+    if same(&one, &other) {
+        return None;
+    }
+    let (one, other) = (alike(one), alike(other));
+    if same(&one, &other) {
+        return None;
+    }
+    let parts = DELIBERATE.iter().find(|entry| match entry.rule {
+        Rule::Parts(parts) => parts(case),
+        Rule::Alike(_) | Rule::LeftOut => false,
+    });
+    Some(match parts {
+        Some(entry) => Verdict::Parted(entry.name),
+        None if same(&by_queue(&one), &by_queue(&other)) => Verdict::Parted(SEVERAL_QUEUES),
+        None => Verdict::Different(differing(case.place, step, case.left, case.right)),
+    })
+}
+
+/// Every queue of RabbitMQ is a process: what several of them deliver to one channel has no order,
+/// and what comes after depends on it.
+pub const SEVERAL_QUEUES: &str = "deliveries of several queues";
+
+/// The deliveries of each consumer in their order, without the tags that tell the order of all.
+fn by_queue(channels: &Channels) -> Channels {
+    let mut channels = channels.clone();
+    for events in channels.values_mut() {
+        for event in events.iter_mut().filter(|event| is_delivery(event)) {
+            event.fields.retain(|(name, _)| *name != "delivery-tag");
+        }
+        events.sort_by_cached_key(|event| match is_delivery(event) {
+            true => Some(octets(&event.fields, "consumer-tag").to_vec()),
+            false => None,
+        });
+    }
+    channels
+}
+
+fn is_delivery(event: &Event) -> bool {
+    event.name == "basic.deliver"
 }
 
 /// Not a number is itself here, so events are compared as they are shown.
@@ -118,8 +157,9 @@ fn same(left: &Channels, right: &Channels) -> bool {
 
 fn alike(mut channels: Channels) -> Channels {
     for entry in &DELIBERATE {
-        if let Rule::Alike(alike) = entry.rule {
-            channels.values_mut().flatten().for_each(alike);
+        match entry.rule {
+            Rule::Alike(alike) => channels.values_mut().flatten().for_each(alike),
+            Rule::Parts(_) | Rule::LeftOut => {}
         }
     }
     channels

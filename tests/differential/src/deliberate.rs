@@ -1,9 +1,13 @@
 //! The one list of deliberate differences between Warren and the RabbitMQ it is compared with (3.10),
 //! each with its reason, each matched as narrowly as it can be.
 
-use crate::codec::{Field, number, octets};
+use std::collections::BTreeSet;
+
+use crate::codec::{Field, Fields, get, number, octets};
+use crate::compare::SEVERAL_QUEUES;
 use crate::observation::{ENDED, Event, Seen};
-use crate::script::{Action, Part, Step};
+use crate::script::{Action, Body, Part, Script, Step};
+use crate::value::Value;
 
 pub struct Deliberate {
     pub name: &'static str,
@@ -16,10 +20,31 @@ pub enum Rule {
     Alike(fn(&mut Event)),
     /// RabbitMQ (left) and Warren (right) go different ways here, and the rest of the session says
     /// nothing.
-    Parts(fn(&Step, &[Seen], &[Seen]) -> bool),
+    Parts(fn(&Case<'_>) -> bool),
+    /// The generator makes no session that would show it, because it would show only later.
+    LeftOut,
 }
 
-pub const DELIBERATE: [Deliberate; 6] = [
+/// A step with what both sides have shown of it.
+pub struct Case<'a> {
+    pub script: &'a Script,
+    pub place: usize,
+    pub left: &'a [Seen],
+    pub right: &'a [Seen],
+}
+
+impl Case<'_> {
+    /// The steps up to this one, and this one.
+    fn past(&self) -> &[Step] {
+        self.script.steps.get(..=self.place).unwrap_or_default()
+    }
+
+    fn is_call(&self, name: &str) -> bool {
+        self.past().last().is_some_and(|step| is_call(step, name))
+    }
+}
+
+pub const DELIBERATE: [Deliberate; 13] = [
     Deliberate {
         name: "last death",
         reason: "RabbitMQ 4 adds x-last-death-queue, -reason and -exchange, and so do we; 3.10 does not",
@@ -37,6 +62,12 @@ pub const DELIBERATE: [Deliberate; 6] = [
         rule: Rule::Parts(delivery_mode),
     },
     Deliberate {
+        name: "get beside a single active consumer",
+        reason: "RabbitMQ 4 refuses it with 405, on classic queues too, and so do we; 3.10 only on \
+                 quorum queues",
+        rule: Rule::Parts(get_beside_single_active),
+    },
+    Deliberate {
         name: "unknown method",
         reason: "RabbitMQ's reader crashes over a class that it does not know and ends the socket; we \
                  close the connection with 540",
@@ -50,8 +81,43 @@ pub const DELIBERATE: [Deliberate; 6] = [
     },
     Deliberate {
         name: "malformed text",
-        reason: "both close the connection with 501 over a name that is not UTF-8; ours shows the octets",
+        reason: "our exchanges and routing keys are text, so a publish with others is refused with 501; \
+                 RabbitMQ takes any octets there, and in no other name",
         rule: Rule::Parts(malformed_text),
+    },
+    Deliberate {
+        name: "get and channel prefetch",
+        reason: "RabbitMQ counts what basic.get has brought towards a prefetch of the channel that is \
+                 set later, and does not take it off when it is acknowledged",
+        rule: Rule::Parts(get_and_prefetch),
+    },
+    Deliberate {
+        name: "dead letter of a blind copy",
+        reason: "RabbitMQ routes a dead letter by the keys of its BCC too, which no message shows any \
+                 more; we forget them when the message is routed",
+        rule: Rule::Parts(blind_copy),
+    },
+    Deliberate {
+        name: "whole floats in headers",
+        reason: "a headers exchange of RabbitMQ 4 tells 5.0 from 5, and so do we; that of 3.10 does not",
+        rule: Rule::LeftOut,
+    },
+    Deliberate {
+        name: "expiry of quorum queues",
+        reason: "RabbitMQ looks only every few seconds whether a quorum queue is unused; we do at once",
+        rule: Rule::LeftOut,
+    },
+    Deliberate {
+        name: "full quorum queues",
+        reason: "a quorum queue of RabbitMQ refuses messages some time after it was full; ours is \
+                 exact",
+        rule: Rule::LeftOut,
+    },
+    Deliberate {
+        name: SEVERAL_QUEUES,
+        reason: "RabbitMQ's queues are processes: what several of them deliver to one channel has no \
+                 order (matched in compare.rs: the same deliveries of every consumer in the same order)",
+        rule: Rule::LeftOut,
     },
 ];
 
@@ -77,6 +143,13 @@ fn is_call(step: &Step, name: &str) -> bool {
     }
 }
 
+fn get_beside_single_active(case: &Case<'_>) -> bool {
+    let text = "not supported by classic queues with single active consumer";
+    case.is_call("basic.get")
+        && closes(case.right, "channel.close", 405, text)
+        && !closes(case.left, "channel.close", 405, text)
+}
+
 /// Whether the only thing seen is this close.
 fn closes(seen: &[Seen], name: &str, code: u64, text: &str) -> bool {
     let closes: Vec<&Seen> = seen.iter().filter(|one| one.event.name == name).collect();
@@ -88,42 +161,124 @@ fn closes(seen: &[Seen], name: &str, code: u64, text: &str) -> bool {
     number(fields, "reply-code") == code && said.contains(text)
 }
 
-fn unknown_exchange_type(step: &Step, left: &[Seen], right: &[Seen]) -> bool {
+fn unknown_exchange_type(case: &Case<'_>) -> bool {
     let type_named = |begin| {
         let name = "exchange type";
-        closes(left, "connection.close", 503, &format!("{begin} {name}"))
+        closes(
+            case.left,
+            "connection.close",
+            503,
+            &format!("{begin} {name}"),
+        )
     };
-    is_call(step, "exchange.declare")
+    case.is_call("exchange.declare")
         && (type_named("unknown") || type_named("invalid"))
-        && closes(right, "channel.close", 406, "unknown exchange type")
+        && closes(case.right, "channel.close", 406, "unknown exchange type")
 }
 
-fn delivery_mode(step: &Step, left: &[Seen], right: &[Seen]) -> bool {
+fn delivery_mode(case: &Case<'_>) -> bool {
     let refused = |seen| closes(seen, "channel.close", 406, "{delivery_mode_unknown,");
-    is_call(step, "basic.publish") && refused(left) && !refused(right)
+    case.is_call("basic.publish") && refused(case.left) && !refused(case.right)
 }
 
-fn unknown_method(step: &Step, left: &[Seen], right: &[Seen]) -> bool {
-    let is_frame = matches!(step.action, Action::Frame { kind: 1, .. });
-    let ended = matches!(left, [only] if only.event.name == ENDED);
-    is_frame && ended && closes(right, "connection.close", 540, "unknown method")
+fn unknown_method(case: &Case<'_>) -> bool {
+    let step = case.past().last();
+    let is_frame = step.is_some_and(|step| matches!(step.action, Action::Frame { kind: 1, .. }));
+    let ended = matches!(case.left, [only] if only.event.name == ENDED);
+    is_frame && ended && closes(case.right, "connection.close", 540, "unknown method")
 }
 
-fn long_body(step: &Step, _left: &[Seen], right: &[Seen]) -> bool {
-    let is_long = match &step.action {
-        Action::Call { content, .. } => content
-            .as_ref()
-            .is_some_and(|content| content.part == Part::LongBody),
+fn long_body(case: &Case<'_>) -> bool {
+    let is_long = |(_, _, part): (&Fields, Body, Part)| part == Part::LongBody;
+    let published = case.past().last().and_then(published);
+    let text = "content body is longer";
+    published.is_some_and(is_long) && closes(case.right, "connection.close", 501, text)
+}
+
+fn malformed_text(case: &Case<'_>) -> bool {
+    let text = "cannot decode";
+    case.is_call("basic.publish") && closes(case.right, "connection.close", 501, text)
+}
+
+/// On a channel that has both, one side delivers something that the other does not.
+fn get_and_prefetch(case: &Case<'_>) -> bool {
+    let has = |connection: usize, channel: u16, wanted: fn(&Step, &Fields) -> bool| {
+        let here = case
+            .past()
+            .iter()
+            .filter(|step| step.connection == connection);
+        let here = here.filter(|step| step.channel == channel);
+        here.filter_map(|step| Some((step, fields(step)?)))
+            .any(|(step, fields)| wanted(step, fields))
+    };
+    let is_get =
+        |step: &Step, fields: &Fields| is_call(step, "basic.get") && number(fields, "no-ack") == 0;
+    let is_limit =
+        |step: &Step, fields: &Fields| is_call(step, "basic.qos") && number(fields, "global") == 1;
+    let odd = |one: &[Seen], other: &[Seen]| {
+        let mut deliveries = one.iter().filter(|seen| seen.event.name == "basic.deliver");
+        deliveries.any(|seen| {
+            let place = (seen.connection, seen.channel);
+            let missing = !other
+                .iter()
+                .any(|other| other.event.content == seen.event.content);
+            missing && has(place.0, place.1, is_get) && has(place.0, place.1, is_limit)
+        })
+    };
+    odd(case.left, case.right) || odd(case.right, case.left)
+}
+
+fn blind_copy(case: &Case<'_>) -> bool {
+    let copied: BTreeSet<Vec<u8>> = case
+        .past()
+        .iter()
+        .filter_map(published)
+        .filter(|(properties, ..)| match get(properties, "headers") {
+            Some(Field::Table(headers)) => headers.iter().any(|(key, _)| key == b"BCC"),
+            Some(Field::Text(_) | Field::Number(_) | Field::Unacked(_)) | None => false,
+        })
+        .map(|(_, body, _)| body.octets())
+        .collect();
+    let dead = |seen: &&Seen| {
+        let Some((properties, body)) = &seen.event.content else {
+            return false;
+        };
+        copied.contains(body) && is_dead_letter(properties)
+    };
+    let count = |seen: &[Seen]| seen.iter().filter(dead).count();
+    count(case.left) > count(case.right)
+}
+
+fn is_dead_letter(properties: &Fields) -> bool {
+    match get(properties, "headers") {
+        Some(Field::Table(headers)) => headers
+            .iter()
+            .any(|(key, value)| key == b"x-death" && matches!(value, Value::Array(_))),
+        Some(Field::Text(_) | Field::Number(_) | Field::Unacked(_)) | None => false,
+    }
+}
+
+fn fields(step: &Step) -> Option<&Fields> {
+    match &step.action {
+        Action::Call { fields, .. } => Some(fields),
         Action::Frame { .. }
         | Action::Octets(_)
         | Action::Drop
         | Action::Drain(_)
-        | Action::Sleep(_) => false,
-    };
-    is_long && closes(right, "connection.close", 501, "content body is longer")
+        | Action::Sleep(_) => None,
+    }
 }
 
-fn malformed_text(_step: &Step, left: &[Seen], right: &[Seen]) -> bool {
-    closes(left, "connection.close", 501, "Malformed UTF-8 in shortstr")
-        && closes(right, "connection.close", 501, "cannot decode")
+fn published(step: &Step) -> Option<(&Fields, Body, Part)> {
+    match &step.action {
+        Action::Call { content, .. } => {
+            let content = content.as_ref()?;
+            Some((&content.properties, content.body, content.part))
+        }
+        Action::Frame { .. }
+        | Action::Octets(_)
+        | Action::Drop
+        | Action::Drain(_)
+        | Action::Sleep(_) => None,
+    }
 }

@@ -55,12 +55,20 @@ impl Duel {
         compare(script, &left, &right)
     }
 
-    /// Plays again what has differed: once may be the machine's doing.
+    /// Plays again what has differed, with more time for every step: once may be the machine's doing.
     pub fn difference(&mut self, script: &Script) -> Option<Difference> {
-        match self.play(script) {
+        self.slowly(true);
+        let verdict = self.play(script);
+        self.slowly(false);
+        match verdict {
             Verdict::Different(difference) => Some(difference),
             Verdict::Same | Verdict::Parted(_) => None,
         }
+    }
+
+    fn slowly(&mut self, slow: bool) {
+        self.left.slow = slow;
+        self.right.slow = slow;
     }
 
     /// Leaves out whatever can be left out of a script without losing its difference.

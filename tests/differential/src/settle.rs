@@ -52,7 +52,7 @@ impl Player<'_> {
                 if rounds == 0 && effects == Effects::Late {
                     std::thread::sleep(LATE);
                 }
-                if self.slow {
+                if self.slow || self.side.slow {
                     std::thread::sleep(SLOW);
                 }
                 self.queues()?;

@@ -17,6 +17,8 @@ const NOTICE: Duration = Duration::from_secs(5);
 pub struct Side {
     pub address: Address,
     control: Option<Connection>,
+    /// Every step gets more time: what was different may have come too late to be seen.
+    pub slow: bool,
 }
 
 /// What a passive declare says of a queue.
@@ -32,6 +34,7 @@ impl Side {
         Side {
             address,
             control: None,
+            slow: false,
         }
     }
 

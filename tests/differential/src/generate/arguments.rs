@@ -63,6 +63,13 @@ impl Model {
         }
         if has(self, Feature::Quorum) && self.random.percent(8) {
             arguments.push(entry("x-queue-type", Value::text("quorum")));
+            // See the list of deliberate differences.
+            let timed = self.timed;
+            arguments.retain(|(key, _)| match &key[..] {
+                b"x-expires" => !timed,
+                b"x-overflow" => false,
+                _ => true,
+            });
         } else if has(self, Feature::Validation) && self.random.percent(4) {
             arguments.push(entry("x-queue-type", Value::text("classic")));
         }
@@ -155,7 +162,8 @@ impl Model {
                     0 => Value::Integer(b'b', 5),
                     1 => Value::Integer(b'l', 5),
                     2 => Value::Integer(b'I', 6),
-                    3 => Value::Float(b'd', 5.0),
+                    // Not a whole one, see the list of deliberate differences.
+                    3 => Value::Float(b'd', 5.5),
                     4 => Value::Void,
                     5 => Value::Bool(true),
                     _ => Value::text("v"),

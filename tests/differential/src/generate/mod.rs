@@ -57,9 +57,6 @@ pub const FEATURES: [(&str, Feature); 16] = [
     ("rotation", Feature::Rotation),
 ];
 
-/// What Warren has.
-const TODAY: [Feature; 2] = [Feature::Transactions, Feature::Alternate];
-
 #[derive(Clone, Debug)]
 pub struct Features(Vec<Feature>);
 
@@ -68,8 +65,9 @@ impl Features {
         Features(FEATURES.iter().map(|(_, feature)| *feature).collect())
     }
 
+    /// What Warren has.
     pub fn today() -> Features {
-        Features(TODAY.to_vec())
+        Features::all()
     }
 
     /// `all`, `today`, `none` and names of features, with commas between; `-name` takes one away.
@@ -82,7 +80,7 @@ impl Features {
             };
             let named = match name {
                 "all" => Features::all().0,
-                "today" => TODAY.to_vec(),
+                "today" => Features::today().0,
                 "none" => Vec::new(),
                 name => {
                     let mut known = FEATURES.iter();

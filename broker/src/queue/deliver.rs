@@ -155,20 +155,19 @@ impl Queue {
                 confirm,
             });
         }
-        let accepted = if persistent {
-            Accepted::InStore
-        } else {
-            Accepted::InMemory
+        let accepted = match persistent {
+            true => Accepted::InStore,
+            false => Accepted::InMemory,
         };
         if state.backlog.is_empty() {
+            let terms = Terms {
+                seq,
+                redelivered: false,
+                persistent,
+                returns: 0,
+                expires,
+            };
             while state.consumers.front().is_some() {
-                let terms = Terms {
-                    seq,
-                    redelivered: false,
-                    persistent,
-                    returns: 0,
-                    expires,
-                };
                 match state.offer_new(self.id, publishing, stored, terms, effects) {
                     Offered::Taken => {
                         self.watch_for_timeouts(state);

@@ -164,14 +164,7 @@ impl Session {
         let Some(channel) = self.channels.get_mut(&number) else {
             return Ok(Flow::Done);
         };
-        channel.consumers.retain(|_, consumer| {
-            !consumer.queue.is_deleted() && consumer.queue.knows(consumer.key)
-        });
-        if channel.has_consumer(&tag) {
-            let text = format!("attempt to reuse consumer tag '{tag}'");
-            return Err(Refusal::connection(ReplyCode::NotAllowed, text));
-        }
-        channel.check_consumers(self.limits.consumer_max_per_channel)?;
+        channel.check_consumer(&tag, self.limits.consumer_max_per_channel)?;
         let consumer = Consumer {
             tag: Arc::from(tag.as_str()),
             channel: number,

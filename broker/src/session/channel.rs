@@ -82,12 +82,18 @@ impl Channel {
         self.stage == Stage::Closing
     }
 
-    /// Whether one consumer more is too many; 0 is no limit.
-    pub fn check_consumers(&self, limit: u32) -> Result<(), Refusal> {
-        if limit == 0 || self.consumers.len() < limit as usize {
+    /// Whether there may be a consumer of this tag more. `limit`: 0 is none.
+    pub fn check_consumer(&mut self, tag: &str, limit: u32) -> Result<(), Refusal> {
+        self.consumers.retain(|_, consumer| {
+            !consumer.queue.is_deleted() && consumer.queue.knows(consumer.key)
+        });
+        let text = if self.has_consumer(tag) {
+            format!("attempt to reuse consumer tag '{tag}'")
+        } else if limit != 0 && self.consumers.len() >= limit as usize {
+            format!("reached maximum ({limit}) of consumers per channel")
+        } else {
             return Ok(());
-        }
-        let text = format!("reached maximum ({limit}) of consumers per channel");
+        };
         Err(Refusal::connection(ReplyCode::NotAllowed, text))
     }
 }

@@ -148,7 +148,8 @@ impl Session {
             );
             return Err(Refusal::connection(ReplyCode::NotImplemented, text));
         }
-        let priority = consumer_priority(&consume, &name, &vhost.name)?;
+        let quorum = queue.attributes.queue_type == QueueType::Quorum;
+        let priority = consumer_priority(&consume, &name, &vhost.name, quorum)?;
         // Before the first delivery can come back as an acknowledgement.
         self.remember_queue(&queue);
         let Phase::Running(running) = &self.phase else {
@@ -176,7 +177,7 @@ impl Session {
             outbox: Arc::clone(&self.outbox),
             no_ack: consume.no_ack,
             // Quorum queues know only single active consumers.
-            exclusive: consume.exclusive && queue.attributes.queue_type != QueueType::Quorum,
+            exclusive: consume.exclusive && !quorum,
             prefetch: channel.prefetch,
             cancel_notify: running.capabilities.cancel_notify,
             priority,
@@ -327,7 +328,12 @@ fn may_recover(requeue: bool) -> Result<(), Refusal> {
 }
 
 /// The argument x-priority; others are not the broker's business.
-fn consumer_priority(consume: &basic::Consume, queue: &str, vhost: &str) -> Result<i64, Refusal> {
+fn consumer_priority(
+    consume: &basic::Consume,
+    queue: &str,
+    vhost: &str,
+    quorum: bool,
+) -> Result<i64, Refusal> {
     let arguments = table::encode(&consume.arguments);
     let arguments = Table::new(&arguments);
     let wrong = |name, reason| {
@@ -335,6 +341,13 @@ fn consumer_priority(consume: &basic::Consume, queue: &str, vhost: &str) -> Resu
         Err(Refusal::precondition(text))
     };
     match arguments.get("x-cancel-on-ha-failover") {
+        Some(_) if quorum => {
+            let text = format!(
+                "invalid arg 'x-cancel-on-ha-failover' for queue '{queue}' in vhost '{vhost}' of \
+                 queue type rabbit_quorum_queue"
+            );
+            return Err(Refusal::precondition(text));
+        }
         None | Some(Value::Bool(_)) => {}
         Some(other) => {
             let reason = format!("{{unacceptable_type,{}}}", other.type_name());

@@ -44,7 +44,7 @@ impl Case<'_> {
     }
 }
 
-pub const DELIBERATE: [Deliberate; 12] = [
+pub const DELIBERATE: [Deliberate; 13] = [
     Deliberate {
         name: "last death",
         reason: "RabbitMQ 4 adds x-last-death-queue, -reason and -exchange, and so do we; 3.10 does not",
@@ -100,6 +100,13 @@ pub const DELIBERATE: [Deliberate; 12] = [
         name: "expiry of quorum queues",
         reason: "RabbitMQ looks only every few seconds whether a quorum queue is unused; we do at once",
         rule: Rule::LeftOut,
+    },
+    Deliberate {
+        name: "returns to quorum queues",
+        reason: "RabbitMQ's quorum queues serve what came back in an order of their own, keep a \
+                 cancelled consumer until it has settled everything, and do not know of a prefetch of \
+                 a channel that is set after consuming; ours work as classic queues do",
+        rule: Rule::Parts(quorum_returns),
     },
     Deliberate {
         name: "full quorum queues",
@@ -213,6 +220,61 @@ fn get_and_prefetch(case: &Case<'_>) -> bool {
         })
     };
     odd(case.left, case.right) || odd(case.right, case.left)
+}
+
+/// Deliveries and counts of quorum queues.
+fn quorum_returns(case: &Case<'_>) -> bool {
+    let past = case.past();
+    let quorum: Vec<&[u8]> = past
+        .iter()
+        .filter(|step| is_call(step, "queue.declare"))
+        .filter_map(fields)
+        .filter(|fields| is_quorum(fields))
+        .map(|fields| octets(fields, "queue"))
+        .collect();
+    if quorum.is_empty() {
+        return false;
+    }
+    let limited = past.iter().any(|step| {
+        let global = fields(step).is_some_and(|fields| number(fields, "global") == 1);
+        global && is_call(step, "basic.qos")
+    });
+    let concerned = |seen: &Seen| match seen.event.name {
+        "basic.deliver" | "basic.get-ok" => {
+            let content = seen.event.content.as_ref();
+            let headers = content.and_then(|(properties, _)| get(properties, "headers"));
+            let counted = match headers {
+                Some(Field::Table(headers)) => {
+                    headers.iter().any(|(key, _)| key == b"x-delivery-count")
+                }
+                Some(Field::Text(_) | Field::Number(_) | Field::Unacked(_)) | None => false,
+            };
+            counted || limited
+        }
+        "queue.declare-ok" | "queue.delete-ok" | "queue.purge-ok" | "basic.get-empty" => {
+            let here = match past.last().map(|step| &step.action) {
+                Some(Action::Call { fields, .. }) => octets(fields, "queue"),
+                Some(Action::Drain(queue)) => queue,
+                _ => &[],
+            };
+            quorum.contains(&here)
+        }
+        _ => false,
+    };
+    let odd = |one: &[Seen], other: &[Seen]| {
+        let mut odd = one.iter().filter(|seen| !other.contains(seen)).peekable();
+        odd.peek().is_none() || odd.any(concerned)
+    };
+    odd(case.left, case.right) && odd(case.right, case.left)
+}
+
+fn is_quorum(fields: &Fields) -> bool {
+    match get(fields, "arguments") {
+        Some(Field::Table(arguments)) => arguments.iter().any(|(key, value)| {
+            key == b"x-queue-type" && matches!(value, Value::Text(_, name) if name == b"quorum")
+        }),
+        Some(Field::Text(_) | Field::Number(_) | Field::Unacked(_)) | None => false,
+    }
 }
 
 fn blind_copy(case: &Case<'_>) -> bool {

@@ -44,7 +44,7 @@ impl Case<'_> {
     }
 }
 
-pub const DELIBERATE: [Deliberate; 13] = [
+pub const DELIBERATE: [Deliberate; 15] = [
     Deliberate {
         name: "last death",
         reason: "RabbitMQ 4 adds x-last-death-queue, -reason and -exchange, and so do we; 3.10 does not",
@@ -107,6 +107,18 @@ pub const DELIBERATE: [Deliberate; 13] = [
                  cancelled consumer until it has settled everything, and do not know of a prefetch of \
                  a channel that is set after consuming; ours work as classic queues do",
         rule: Rule::Parts(quorum_returns),
+    },
+    Deliberate {
+        name: "x-death of a client",
+        reason: "RabbitMQ 4 takes no account of an x-death that a client has made up, and neither do \
+                 we; 3.10 does not set x-first-death-* when there is one",
+        rule: Rule::Parts(made_up_death),
+    },
+    Deliberate {
+        name: "expiry in priority queues",
+        reason: "RabbitMQ does not look at what a new message of a higher priority has brought to the \
+                 front, and counts it although its time is over; we do not count it",
+        rule: Rule::Parts(expired_priority),
     },
     Deliberate {
         name: "full quorum queues",
@@ -277,17 +289,66 @@ fn is_quorum(fields: &Fields) -> bool {
     }
 }
 
-fn blind_copy(case: &Case<'_>) -> bool {
-    let copied: BTreeSet<Vec<u8>> = case
-        .past()
-        .iter()
-        .filter_map(published)
+/// A dead letter that was published with an x-death.
+fn made_up_death(case: &Case<'_>) -> bool {
+    let made_up = bodies_with(case, b"x-death");
+    let odd = |one: &[Seen], other: &[Seen]| {
+        let mut odd = one.iter().filter(|seen| !other.contains(seen));
+        odd.any(|seen| match &seen.event.content {
+            Some((properties, body)) => made_up.contains(body) && is_dead_letter(properties),
+            None => false,
+        })
+    };
+    odd(case.left, case.right) && odd(case.right, case.left)
+}
+
+/// Only the counts of a priority queue differ, and RabbitMQ's is the higher.
+fn expired_priority(case: &Case<'_>) -> bool {
+    let Some(step) = case.past().last() else {
+        return false;
+    };
+    let queue = match &step.action {
+        Action::Call { fields, .. } => octets(fields, "queue"),
+        Action::Drain(queue) => queue,
+        Action::Frame { .. } | Action::Octets(_) | Action::Drop | Action::Sleep(_) => return false,
+    };
+    let has_levels = case.past().iter().any(|step| {
+        let declared = fields(step).filter(|_| is_call(step, "queue.declare"));
+        declared.is_some_and(|declared| {
+            octets(declared, "queue") == queue && has_argument(declared, b"x-max-priority")
+        })
+    });
+    let published = case.past().iter().filter_map(published);
+    let expires = |(properties, ..): (&Fields, Body, Part)| get(properties, "expiration").is_some();
+    let pairs = || case.left.iter().zip(case.right);
+    let more = pairs().all(|(left, right)| {
+        let count = |seen: &Seen| number(&seen.event.fields, "message-count");
+        left.event.name == right.event.name && count(left) >= count(right)
+    });
+    has_levels && more && published.into_iter().any(expires) && case.left.len() == case.right.len()
+}
+
+fn has_argument(declared: &Fields, name: &[u8]) -> bool {
+    match get(declared, "arguments") {
+        Some(Field::Table(arguments)) => arguments.iter().any(|(key, _)| key == name),
+        Some(Field::Text(_) | Field::Number(_) | Field::Unacked(_)) | None => false,
+    }
+}
+
+/// What was published with a header of that name.
+fn bodies_with(case: &Case<'_>, header: &[u8]) -> BTreeSet<Vec<u8>> {
+    let published = case.past().iter().filter_map(published);
+    published
         .filter(|(properties, ..)| match get(properties, "headers") {
-            Some(Field::Table(headers)) => headers.iter().any(|(key, _)| key == b"BCC"),
+            Some(Field::Table(headers)) => headers.iter().any(|(key, _)| key == header),
             Some(Field::Text(_) | Field::Number(_) | Field::Unacked(_)) | None => false,
         })
         .map(|(_, body, _)| body.octets())
-        .collect();
+        .collect()
+}
+
+fn blind_copy(case: &Case<'_>) -> bool {
+    let copied = bodies_with(case, b"BCC");
     let dead = |seen: &&Seen| {
         let Some((properties, body)) = &seen.event.content else {
             return false;

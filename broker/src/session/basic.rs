@@ -135,6 +135,7 @@ impl Session {
         if consume.queue.as_str() == REPLY_TO {
             return self.consume_replies(number, &consume);
         }
+        self.check_tag(number, consume.consumer_tag.as_str())?;
         let name = self.queue_name(number, consume.queue.as_str())?;
         self.check_access(Access::Read, Kind::Queue, &name)?;
         let vhost = self.vhost()?;
@@ -162,13 +163,6 @@ impl Session {
             "" => self.broker.random_name("amq.ctag-"),
             tag => tag.to_owned(),
         };
-        channel
-            .consumers
-            .retain(|_, consumer| !consumer.queue.is_deleted());
-        if channel.has_consumer(&tag) {
-            let text = format!("attempt to reuse consumer tag '{tag}'");
-            return Err(Refusal::connection(ReplyCode::NotAllowed, text));
-        }
         channel.check_consumers(self.limits.consumer_max_per_channel)?;
         let consumer = Consumer {
             tag: Arc::from(tag.as_str()),
@@ -202,6 +196,23 @@ impl Session {
                 Err(Refusal::access(text))
             }
             Err(ConsumeRefusal::Deleted) => Err(Refusal::not_found("queue", &name, &vhost.name)),
+        }
+    }
+
+    /// RabbitMQ looks at the tag before it looks for the queue.
+    fn check_tag(&mut self, number: u16, tag: &str) -> Result<(), Refusal> {
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return Ok(());
+        };
+        channel
+            .consumers
+            .retain(|_, consumer| !consumer.queue.is_deleted());
+        match channel.has_consumer(tag) {
+            true => {
+                let text = format!("attempt to reuse consumer tag '{tag}'");
+                Err(Refusal::connection(ReplyCode::NotAllowed, text))
+            }
+            false => Ok(()),
         }
     }
 

@@ -44,7 +44,7 @@ impl Case<'_> {
     }
 }
 
-pub const DELIBERATE: [Deliberate; 15] = [
+pub const DELIBERATE: [Deliberate; 16] = [
     Deliberate {
         name: "last death",
         reason: "RabbitMQ 4 adds x-last-death-queue, -reason and -exchange, and so do we; 3.10 does not",
@@ -119,6 +119,12 @@ pub const DELIBERATE: [Deliberate; 15] = [
         reason: "RabbitMQ does not look at what a new message of a higher priority has brought to the \
                  front, and counts it although its time is over; we do not count it",
         rule: Rule::Parts(expired_priority),
+    },
+    Deliberate {
+        name: "order of returns and dead letters",
+        reason: "a channel of RabbitMQ gives back what each consumer had by itself, and dead letters of \
+                 several queues arrive as they come; ours come back in the order of their publishing",
+        rule: Rule::Parts(other_order),
     },
     Deliberate {
         name: "full quorum queues",
@@ -287,6 +293,30 @@ fn is_quorum(fields: &Fields) -> bool {
         }),
         Some(Field::Text(_) | Field::Number(_) | Field::Unacked(_)) | None => false,
     }
+}
+
+/// The same messages, of which only those in another order that were delivered before or are dead
+/// letters.
+fn other_order(case: &Case<'_>) -> bool {
+    let of = |seen: &[Seen]| -> Vec<(Vec<u8>, bool)> {
+        let messages = seen.iter().filter_map(|seen| {
+            let (properties, body) = seen.event.content.as_ref()?;
+            let returned = number(&seen.event.fields, "redelivered") == 1;
+            Some((body.clone(), returned || is_dead_letter(properties)))
+        });
+        messages.collect()
+    };
+    let (left, right) = (of(case.left), of(case.right));
+    let sorted = |messages: &[(Vec<u8>, bool)]| {
+        let mut messages = messages.to_vec();
+        messages.sort();
+        messages
+    };
+    let free = left
+        .iter()
+        .zip(&right)
+        .all(|(one, other)| one == other || (one.1 && other.1));
+    left != right && free && sorted(&left) == sorted(&right)
 }
 
 /// A dead letter that was published with an x-death.

@@ -386,7 +386,7 @@ fn declare(vhost: &Vhost, type_name: &str, patterns: &[String]) -> Arc<Exchange>
                 .expect("declared"),
         );
         let request = BindingRequest {
-            source: &name,
+            source: name.clone(),
             destination: Destination::Queue(queue),
             routing_key: routing_key.into(),
             arguments: Vec::new(),

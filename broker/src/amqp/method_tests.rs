@@ -158,11 +158,14 @@ fn an_unknown_method_is_told_from_a_malformed_one() {
 }
 
 #[test]
-fn a_short_string_that_is_not_utf8_is_malformed() {
+fn a_short_string_that_is_not_utf8_is_told_from_octets_that_are_missing() {
     let publish = b"\x00\x3c\x00\x28\x00\x00\x02\xc3\x28\x00\x00";
     assert!(matches!(parse(publish), Err(MethodError::Malformed { .. })));
     let declare = b"\x00\x32\x00\x0a\x00\x00\x02\xc3\x28\x00\x00\x00\x00\x00";
-    assert!(matches!(parse(declare), Err(MethodError::Malformed { .. })));
+    assert_eq!(parse(declare), Err(MethodError::NotText));
+    assert_eq!(MethodError::NotText.class_and_method(), (0, 0));
+    let short = &declare[..declare.len() - 1];
+    assert!(matches!(parse(short), Err(MethodError::Malformed { .. })));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::backlog::{Body, Entry};
 use super::state::QueueState;
-use super::{Effects, Inside, Publishing, Queue, Reason, Streaming};
+use super::{Accepted, Effects, Inside, Publishing, Queue, Reason, Streaming};
 use crate::clock::Expiry;
 use crate::names::Seq;
 use crate::outbox::{Place, Unacked, Unsent};
@@ -241,24 +241,30 @@ impl Queue {
         self.requeue(returned, Back::Failed, effects);
     }
 
-    /// Takes a place for a message that a move will write; `None` when the queue is gone or full.
+    /// Takes a place for a message that a move will write, unless the queue is gone or full.
     pub fn reserve(
         &self,
         publishing: &mut Publishing<'_>,
         effects: &mut Effects,
-    ) -> Option<Reserved> {
+    ) -> Result<Reserved, Accepted> {
         let mut state = match &self.inside {
             Inside::Line(state) => state.lock(),
-            Inside::Stream(stream) => return Streaming::of(self, stream).reserve(publishing),
+            Inside::Stream(stream) => {
+                let reserved = Streaming::of(self, stream).reserve(publishing);
+                return reserved.ok_or(Accepted::Gone);
+            }
         };
         let state = &mut *state;
-        if self.is_deleted() || self.turns_away(state, publishing, effects) {
-            return None;
+        if self.is_deleted() {
+            return Err(Accepted::Gone);
+        }
+        if self.turns_away(state, publishing, effects) {
+            return Err(Accepted::Rejected);
         }
         let expires = self.expiry(state, publishing.time_to_live());
         let seq = state.take_seq(publishing.priority(self.attributes.max_priority));
         state.backlog.reserve(seq);
-        Some(Reserved {
+        Ok(Reserved {
             seq,
             persistent: publishing.persistent && self.attributes.outlives_run(),
             expires,

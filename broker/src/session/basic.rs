@@ -136,6 +136,7 @@ impl Session {
         if consume.queue.as_str() == REPLY_TO {
             return self.consume_replies(number, &consume);
         }
+        self.check_tag(number, consume.consumer_tag.as_str())?;
         let name = self.queue_name(number, consume.queue.as_str())?;
         self.check_access(Access::Read, Kind::Queue, &name)?;
         let vhost = self.vhost()?;
@@ -196,6 +197,14 @@ impl Session {
                 Err(Refusal::access(text))
             }
             Err(ConsumeRefusal::Deleted) => Err(Refusal::not_found("queue", &name, &vhost.name)),
+        }
+    }
+
+    /// RabbitMQ looks at the tag before it looks for the queue.
+    fn check_tag(&mut self, number: u16, tag: &str) -> Result<(), Refusal> {
+        match self.channels.get_mut(&number) {
+            Some(channel) => channel.check_consumer(tag, 0),
+            None => Ok(()),
         }
     }
 

@@ -62,7 +62,8 @@ impl Consumed<'_> {
         let arguments = Table::new(&encoded);
         for (name, _) in arguments.iter_encoded() {
             let of_type = match self.queue_type {
-                QueueType::Classic | QueueType::Quorum => name != OFFSET,
+                QueueType::Classic => name != OFFSET,
+                QueueType::Quorum => name != OFFSET && name != HA_FAILOVER,
                 QueueType::Stream => name != PRIORITY && name != HA_FAILOVER,
             };
             if !of_type {

@@ -94,7 +94,7 @@ impl Session {
             }
             AMQPMethod::Commit(_) => {
                 let state = self.take_transaction(number)?;
-                Ok(self.commit(number, state, effects))
+                self.commit(number, state, effects)
             }
             AMQPMethod::Rollback(_) => {
                 let state = self.take_transaction(number)?;
@@ -125,10 +125,13 @@ impl Session {
         }
     }
 
-    fn commit(&mut self, number: u16, state: TxState, effects: &mut Effects) -> Flow {
-        let Ok(vhost) = self.vhost() else {
-            return Flow::Done;
-        };
+    fn commit(
+        &mut self,
+        number: u16,
+        state: TxState,
+        effects: &mut Effects,
+    ) -> Result<Flow, Refusal> {
+        let vhost = self.vhost()?;
         let mut transaction = Transaction::default();
         for publish in state.publishes {
             let message = &publish.message;
@@ -158,18 +161,23 @@ impl Session {
                 }
             }
         }
+        if transaction.rejected {
+            // The rest has happened all the same, as in RabbitMQ.
+            transaction.commit(self.broker.store(), true, |_| {});
+            return Err(Refusal::precondition("partial tx completion"));
+        }
         let (committed, done) = oneshot::channel();
         transaction.commit(self.broker.store(), true, move |_| {
             // Nobody waits any more when the connection is gone.
             let _ = committed.send(());
         });
         let method = AMQPClass::Tx(tx::AMQPMethod::CommitOk(tx::CommitOk {}));
-        Flow::Wait(Wait::Saved {
+        Ok(Flow::Wait(Wait::Saved {
             done,
             then: Then::Reply {
                 channel: number,
                 method,
             },
-        })
+        }))
     }
 }

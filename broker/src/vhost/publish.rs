@@ -162,6 +162,8 @@ pub struct Transaction {
     pub settles: Vec<(QueueId, Seq)>,
     pub timers: Vec<TimerKey>,
     pub definitions: Vec<DefinitionChange>,
+    /// A queue was full and did not take its message.
+    pub rejected: bool,
 }
 
 impl Transaction {
@@ -186,9 +188,16 @@ impl Transaction {
                 false => Some(Arc::clone(queue)),
             };
             let Some(queue) = queue else { continue };
-            if let Some(reserved) = queue.reserve(&mut publishing, effects) {
-                self.appends.push((queue, reserved, Arc::clone(&message)));
-                routed = true;
+            match queue.reserve(&mut publishing, effects) {
+                Ok(reserved) => {
+                    self.appends.push((queue, reserved, Arc::clone(&message)));
+                    routed = true;
+                }
+                Err(Accepted::Rejected) => {
+                    routed = true;
+                    self.rejected = true;
+                }
+                Err(Accepted::Gone | Accepted::InMemory | Accepted::InStore) => {}
             }
         }
         for (exchange, until) in &route.holds {

@@ -44,7 +44,7 @@ impl Case<'_> {
     }
 }
 
-pub const DELIBERATE: [Deliberate; 13] = [
+pub const DELIBERATE: [Deliberate; 17] = [
     Deliberate {
         name: "last death",
         reason: "RabbitMQ 4 adds x-last-death-queue, -reason and -exchange, and so do we; 3.10 does not",
@@ -106,6 +106,31 @@ pub const DELIBERATE: [Deliberate; 13] = [
         name: "expiry of quorum queues",
         reason: "RabbitMQ looks only every few seconds whether a quorum queue is unused; we do at once",
         rule: Rule::LeftOut,
+    },
+    Deliberate {
+        name: "returns to quorum queues",
+        reason: "RabbitMQ's quorum queues serve what came back in an order of their own, keep a \
+                 cancelled consumer until it has settled everything, and do not know of a prefetch of \
+                 a channel that is set after consuming; ours work as classic queues do",
+        rule: Rule::Parts(quorum_returns),
+    },
+    Deliberate {
+        name: "x-death of a client",
+        reason: "RabbitMQ 4 takes no account of an x-death that a client has made up, and neither do \
+                 we; 3.10 does not set x-first-death-* when there is one",
+        rule: Rule::Parts(made_up_death),
+    },
+    Deliberate {
+        name: "expiry in priority queues",
+        reason: "RabbitMQ does not look at what a new message of a higher priority has brought to the \
+                 front, and counts it although its time is over; we do not count it",
+        rule: Rule::Parts(expired_priority),
+    },
+    Deliberate {
+        name: "order of returns and dead letters",
+        reason: "a channel of RabbitMQ gives back what each consumer had by itself, and dead letters of \
+                 several queues arrive as they come; ours come back in the order of their publishing",
+        rule: Rule::Parts(other_order),
     },
     Deliberate {
         name: "full quorum queues",
@@ -228,17 +253,145 @@ fn get_and_prefetch(case: &Case<'_>) -> bool {
     odd(case.left, case.right) || odd(case.right, case.left)
 }
 
-fn blind_copy(case: &Case<'_>) -> bool {
-    let copied: BTreeSet<Vec<u8>> = case
-        .past()
+/// Deliveries and counts of quorum queues.
+fn quorum_returns(case: &Case<'_>) -> bool {
+    let past = case.past();
+    let quorum: Vec<&[u8]> = past
         .iter()
-        .filter_map(published)
+        .filter(|step| is_call(step, "queue.declare"))
+        .filter_map(fields)
+        .filter(|fields| is_quorum(fields))
+        .map(|fields| octets(fields, "queue"))
+        .collect();
+    if quorum.is_empty() {
+        return false;
+    }
+    let limited = past.iter().any(|step| {
+        let global = fields(step).is_some_and(|fields| number(fields, "global") == 1);
+        global && is_call(step, "basic.qos")
+    });
+    let concerned = |seen: &Seen| match seen.event.name {
+        "basic.deliver" | "basic.get-ok" => {
+            let content = seen.event.content.as_ref();
+            let headers = content.and_then(|(properties, _)| get(properties, "headers"));
+            let counted = match headers {
+                Some(Field::Table(headers)) => {
+                    headers.iter().any(|(key, _)| key == b"x-delivery-count")
+                }
+                Some(Field::Text(_) | Field::Number(_) | Field::Unacked(_)) | None => false,
+            };
+            counted || limited
+        }
+        "queue.declare-ok" | "queue.delete-ok" | "queue.purge-ok" | "basic.get-empty" => {
+            let here = match past.last().map(|step| &step.action) {
+                Some(Action::Call { fields, .. }) => octets(fields, "queue"),
+                Some(Action::Drain(queue)) => queue,
+                _ => &[],
+            };
+            quorum.contains(&here)
+        }
+        _ => false,
+    };
+    let odd = |one: &[Seen], other: &[Seen]| {
+        let mut odd = one.iter().filter(|seen| !other.contains(seen)).peekable();
+        odd.peek().is_none() || odd.any(concerned)
+    };
+    odd(case.left, case.right) && odd(case.right, case.left)
+}
+
+fn is_quorum(fields: &Fields) -> bool {
+    match get(fields, "arguments") {
+        Some(Field::Table(arguments)) => arguments.iter().any(|(key, value)| {
+            key == b"x-queue-type" && matches!(value, Value::Text(_, name) if name == b"quorum")
+        }),
+        Some(Field::Text(_) | Field::Number(_) | Field::Unacked(_)) | None => false,
+    }
+}
+
+/// The same messages, of which only those in another order that were delivered before or are dead
+/// letters.
+fn other_order(case: &Case<'_>) -> bool {
+    let of = |seen: &[Seen]| -> Vec<(Vec<u8>, bool)> {
+        let messages = seen.iter().filter_map(|seen| {
+            let (properties, body) = seen.event.content.as_ref()?;
+            let returned = number(&seen.event.fields, "redelivered") == 1;
+            Some((body.clone(), returned || is_dead_letter(properties)))
+        });
+        messages.collect()
+    };
+    let (left, right) = (of(case.left), of(case.right));
+    let sorted = |messages: &[(Vec<u8>, bool)]| {
+        let mut messages = messages.to_vec();
+        messages.sort();
+        messages
+    };
+    let free = left
+        .iter()
+        .zip(&right)
+        .all(|(one, other)| one == other || (one.1 && other.1));
+    left != right && free && sorted(&left) == sorted(&right)
+}
+
+/// A dead letter that was published with an x-death.
+fn made_up_death(case: &Case<'_>) -> bool {
+    let made_up = bodies_with(case, b"x-death");
+    let odd = |one: &[Seen], other: &[Seen]| {
+        let mut odd = one.iter().filter(|seen| !other.contains(seen));
+        odd.any(|seen| match &seen.event.content {
+            Some((properties, body)) => made_up.contains(body) && is_dead_letter(properties),
+            None => false,
+        })
+    };
+    odd(case.left, case.right) && odd(case.right, case.left)
+}
+
+/// Only the counts of a priority queue differ, and RabbitMQ's is the higher.
+fn expired_priority(case: &Case<'_>) -> bool {
+    let Some(step) = case.past().last() else {
+        return false;
+    };
+    let queue = match &step.action {
+        Action::Call { fields, .. } => octets(fields, "queue"),
+        Action::Drain(queue) => queue,
+        Action::Frame { .. } | Action::Octets(_) | Action::Drop | Action::Sleep(_) => return false,
+    };
+    let has_levels = case.past().iter().any(|step| {
+        let declared = fields(step).filter(|_| is_call(step, "queue.declare"));
+        declared.is_some_and(|declared| {
+            octets(declared, "queue") == queue && has_argument(declared, b"x-max-priority")
+        })
+    });
+    let published = case.past().iter().filter_map(published);
+    let expires = |(properties, ..): (&Fields, Body, Part)| get(properties, "expiration").is_some();
+    let pairs = || case.left.iter().zip(case.right);
+    let more = pairs().all(|(left, right)| {
+        let count = |seen: &Seen| number(&seen.event.fields, "message-count");
+        left.event.name == right.event.name && count(left) >= count(right)
+    });
+    has_levels && more && published.into_iter().any(expires) && case.left.len() == case.right.len()
+}
+
+fn has_argument(declared: &Fields, name: &[u8]) -> bool {
+    match get(declared, "arguments") {
+        Some(Field::Table(arguments)) => arguments.iter().any(|(key, _)| key == name),
+        Some(Field::Text(_) | Field::Number(_) | Field::Unacked(_)) | None => false,
+    }
+}
+
+/// What was published with a header of that name.
+fn bodies_with(case: &Case<'_>, header: &[u8]) -> BTreeSet<Vec<u8>> {
+    let published = case.past().iter().filter_map(published);
+    published
         .filter(|(properties, ..)| match get(properties, "headers") {
-            Some(Field::Table(headers)) => headers.iter().any(|(key, _)| key == b"BCC"),
+            Some(Field::Table(headers)) => headers.iter().any(|(key, _)| key == header),
             Some(Field::Text(_) | Field::Number(_) | Field::Unacked(_)) | None => false,
         })
         .map(|(_, body, _)| body.octets())
-        .collect();
+        .collect()
+}
+
+fn blind_copy(case: &Case<'_>) -> bool {
+    let copied = bodies_with(case, b"BCC");
     let dead = |seen: &&Seen| {
         let Some((properties, body)) = &seen.event.content else {
             return false;

@@ -83,13 +83,11 @@ impl Link {
             "channel.flow" => channel.flows += 1,
             "channel.close" | "tx.commit" => channel.waiting = true,
             "basic.get" => channel.automatic_gets.push_back(is_set("no-ack")),
-            "basic.consume" if is_set("no-wait") => {
-                if is_set("no-ack") {
-                    channel
-                        .automatic
-                        .insert(octets(fields, "consumer-tag").to_vec());
-                }
+            "basic.consume" if is_set("no-wait") && is_set("no-ack") => {
+                let tag = octets(fields, "consumer-tag").to_vec();
+                channel.automatic.insert(tag);
             }
+            "basic.consume" if is_set("no-wait") => {}
             "basic.consume" => channel.automatic_consumes.push_back(is_set("no-ack")),
             "confirm.select" => channel.confirming = true,
             "basic.publish" if channel.confirming => {

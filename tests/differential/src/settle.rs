@@ -40,6 +40,7 @@ const MOST_ROUNDS: usize = 40;
 /// For what is announced by nothing: a process that has ended, a log that is written.
 const LATE: Duration = Duration::from_millis(8);
 const SLOW: Duration = Duration::from_millis(30);
+const SLOWER: Duration = Duration::from_millis(120);
 
 impl Player<'_> {
     pub fn settle(&mut self, effects: Effects) -> Result<()> {
@@ -52,8 +53,10 @@ impl Player<'_> {
                 if rounds == 0 && effects == Effects::Late {
                     std::thread::sleep(LATE);
                 }
-                if self.slow || self.side.slow {
-                    std::thread::sleep(SLOW);
+                match (self.side.slow, self.slow) {
+                    (true, _) if rounds == 0 => std::thread::sleep(SLOWER),
+                    (true, _) | (false, true) => std::thread::sleep(SLOW),
+                    (false, false) => {}
                 }
                 self.queues()?;
                 self.flows()?;

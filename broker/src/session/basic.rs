@@ -140,16 +140,10 @@ impl Session {
         self.check_access(Access::Read, Kind::Queue, &name)?;
         let vhost = self.vhost()?;
         let queue = vhost.queue_for(&name, self.id)?;
-        if queue.attributes.queue_type == QueueType::Quorum
-            && self.outbox.channel_is_limited(number)
-        {
-            let text = format!(
-                "queue '{name}' in vhost '{}' does not support global qos",
-                vhost.name
-            );
-            return Err(Refusal::connection(ReplyCode::NotImplemented, text));
-        }
         let quorum = queue.attributes.queue_type == QueueType::Quorum;
+        if quorum && self.outbox.channel_is_limited(number) {
+            return Err(no_global_prefetch(&name, &vhost.name));
+        }
         let priority = consumer_priority(&consume, &name, &vhost.name, quorum)?;
         // Before the first delivery can come back as an acknowledgement.
         self.remember_queue(&queue);
@@ -336,6 +330,11 @@ fn may_recover(requeue: bool) -> Result<(), Refusal> {
             "requeue=false",
         )),
     }
+}
+
+fn no_global_prefetch(queue: &str, vhost: &str) -> Refusal {
+    let text = format!("queue '{queue}' in vhost '{vhost}' does not support global qos");
+    Refusal::connection(ReplyCode::NotImplemented, text)
 }
 
 /// The argument x-priority; others are not the broker's business.

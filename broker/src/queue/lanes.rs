@@ -32,18 +32,34 @@ impl Lanes {
         lanes
     }
 
+    #[inline]
     fn lane(&mut self, seq: Seq) -> Option<&mut Backlogged> {
-        let last = self.lanes.len().saturating_sub(1);
-        self.lanes.get_mut(usize::from(lane_of(seq)).min(last))
+        match self.lanes.as_mut_slice() {
+            [only] => Some(only),
+            lanes => {
+                let last = lanes.len().saturating_sub(1);
+                lanes.get_mut(usize::from(lane_of(seq)).min(last))
+            }
+        }
     }
 
     /// The one that is delivered from, or the lowest when all are empty.
+    #[inline]
     fn foremost(&mut self) -> Option<&mut Backlogged> {
-        let index = self.lanes.iter().rposition(|lane| !lane.is_empty());
-        self.lanes.get_mut(index.unwrap_or(0))
+        match self.lanes.as_mut_slice() {
+            [only] => Some(only),
+            lanes => {
+                let index = lanes.iter().rposition(|lane| !lane.is_empty());
+                lanes.get_mut(index.unwrap_or(0))
+            }
+        }
     }
 
+    #[inline]
     pub fn len(&self) -> u64 {
+        if let [only] = self.lanes.as_slice() {
+            return only.len();
+        }
         self.lanes.iter().map(Backlogged::len).sum()
     }
 
@@ -51,7 +67,11 @@ impl Lanes {
         self.bytes
     }
 
+    #[inline]
     pub fn is_empty(&self) -> bool {
+        if let [only] = self.lanes.as_slice() {
+            return only.is_empty();
+        }
         self.lanes.iter().all(Backlogged::is_empty)
     }
 
@@ -60,6 +80,7 @@ impl Lanes {
             .is_some_and(|lane| lane.pages_transient(pressed))
     }
 
+    #[inline]
     pub fn push(&mut self, entry: Entry) {
         self.bytes += entry.body.length();
         if let Some(lane) = self.lane(entry.seq) {
@@ -92,6 +113,7 @@ impl Lanes {
         self.unseen_expiry
     }
 
+    #[inline]
     pub fn pop(&mut self) -> Option<Entry> {
         let entry = self.foremost()?.pop()?;
         self.bytes = self.bytes.saturating_sub(entry.body.length());

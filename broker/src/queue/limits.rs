@@ -30,6 +30,7 @@ pub enum Called {
 
 impl Queue {
     /// When a message that is published now expires. `own`: its own time to live.
+    #[inline]
     pub(super) fn expiry(&self, state: &mut QueueState, own: Option<Millis>) -> Expiry {
         let ttl = match (own, state.options.message_ttl) {
             (None, None) => return Expiry::NEVER,
@@ -109,10 +110,15 @@ impl Queue {
 
     /// Takes out what stands in front and is over its time. As in RabbitMQ, a message with a time of
     /// its own waits for those before it.
+    #[inline]
     pub(super) fn expire(&self, state: &mut QueueState, effects: &mut Effects) -> Expired {
-        if !state.expiring {
-            return Expired::All;
+        match state.expiring {
+            true => self.expire_due(state, effects),
+            false => Expired::All,
         }
+    }
+
+    fn expire_due(&self, state: &mut QueueState, effects: &mut Effects) -> Expired {
         let now = self.home.clock.now();
         let mut gone = Vec::new();
         let mut left = EXPIRE_AT_ONCE;
@@ -152,7 +158,15 @@ impl Queue {
     }
 
     /// Drops from the front what does not fit any more, where the queue is told to.
+    #[inline]
     pub(super) fn shed(&self, state: &mut QueueState, effects: &mut Effects) {
+        // Most queues have no bounds, and every publish comes by here.
+        if state.has_overflown() {
+            self.shed_overflown(state, effects);
+        }
+    }
+
+    fn shed_overflown(&self, state: &mut QueueState, effects: &mut Effects) {
         match state.options.overflow {
             Overflow::DropHead => {}
             Overflow::RejectPublish | Overflow::RejectPublishDlx => return,

@@ -103,10 +103,12 @@ impl QueueState {
         self.is_over(1, length)
     }
 
+    #[inline]
     pub fn has_overflown(&self) -> bool {
         self.is_over(0, 0)
     }
 
+    #[inline]
     fn is_over(&self, messages: u64, bytes: u64) -> bool {
         let too_long = |max| self.backlog.len() + messages > max;
         let too_large = |max| self.backlog.bytes() + bytes > max;

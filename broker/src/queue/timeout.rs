@@ -43,15 +43,20 @@ impl Consumer {
 }
 
 impl Queue {
+    #[inline]
     pub(super) fn timed(&self, state: &QueueState) -> Option<Millis> {
         state.counts_returns.then(|| self.home.clock.now())
     }
 
     /// Asks to be called when the first message will have been held too long.
+    #[inline]
     pub(super) fn watch_for_timeouts(&self, state: &mut QueueState) {
-        if !state.counts_returns {
-            return;
+        if state.counts_returns {
+            self.watch_for_first_timeout(state);
         }
+    }
+
+    fn watch_for_first_timeout(&self, state: &mut QueueState) {
         let timeout = state.options.consumer_timeout;
         let due = state.consumers.members().filter_map(|member| {
             let since = member.holding.since()?;

@@ -26,7 +26,8 @@ use crate::vhost::{ConfirmTo, Exchange, Handed, Route, Step, Waiting, is_reply_n
 #[derive(Default)]
 pub(super) struct Publisher {
     pub has_published: bool,
-    route: Route,
+    /// Kept for the next message; moved as a pointer.
+    route: Option<Box<Route>>,
     last: LastTarget,
     default_name: Arc<str>,
 }
@@ -196,7 +197,7 @@ impl Session {
             mandatory,
             confirm,
         };
-        let mut route = std::mem::take(&mut self.publisher.route);
+        let mut route = self.publisher.route.take().unwrap_or_default();
         let name = self.set_out(&mut route, further_keys)?;
         let message = MessageView {
             exchange: &name,
@@ -210,11 +211,11 @@ impl Session {
         match step {
             Step::Later(waiting) => {
                 let message = Arc::new(message.to_message());
-                Ok(self.pause(terms, message, route, waiting))
+                Ok(self.pause(terms, message, *route, waiting))
             }
             Step::Done | Step::Rejected(_) | Step::Fault(_) => {
                 let finished = self.finish(terms, message, None, &route, step, effects);
-                self.publisher.route = route;
+                self.publisher.route = Some(route);
                 finished.map(|()| Flow::Done)
             }
         }

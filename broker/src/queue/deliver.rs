@@ -396,6 +396,7 @@ impl Queue {
         }
     }
 
+    #[inline]
     fn offer_first(&self, state: &mut QueueState, effects: &mut Effects) {
         if let Some(entry) = state.backlog.pop() {
             match state.offer(self.id, &entry, effects) {

@@ -31,22 +31,28 @@ pub(super) enum Kind {
 
 impl AccessCache {
     /// Forgets what may have changed; true when nothing has.
+    #[inline]
     fn renew(&mut self, users: &Users, user: &str, vhost: &str) -> bool {
         let generation = Some(users.generation());
-        if self.generation == generation {
-            return true;
+        let current = self.generation == generation;
+        if !current {
+            self.begin_anew(generation, users, user, vhost);
         }
+        current
+    }
+
+    fn begin_anew(&mut self, generation: Option<u64>, users: &Users, user: &str, vhost: &str) {
         *self = AccessCache {
             generation,
             has_topics: users.has_topics(user, vhost),
             ..AccessCache::default()
         };
-        false
     }
 }
 
 impl Session {
     /// False: whatever was permitted before must be asked again.
+    #[inline]
     pub(super) fn permissions_are_current(&mut self) -> bool {
         match &mut self.phase {
             Phase::Running(running) => {
@@ -104,14 +110,15 @@ impl Session {
         Ok(())
     }
 
-    /// Routing keys need permission of their own on exchanges of type topic, where any is set.
+    /// Routing keys need permission of their own on exchanges of type topic, where any is set. The
+    /// exchange's own permission was asked just before, which renews what is remembered.
+    #[inline]
     pub(super) fn check_topic(
         &mut self,
         access: Access,
         exchange: &str,
         routing_key: &str,
     ) -> Result<(), Refusal> {
-        self.permissions_are_current();
         let Phase::Running(running) = &mut self.phase else {
             return Ok(());
         };

@@ -12,6 +12,7 @@ use crate::names::Destination;
 use crate::vhost::{BindingRequest, ExchangeRequest, Vhost};
 
 impl Session {
+    #[inline]
     pub(super) fn vhost(&self) -> Result<Arc<Vhost>, Refusal> {
         match &self.phase {
             Phase::Running(running) => Ok(Arc::clone(&running.vhost)),

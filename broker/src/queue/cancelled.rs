@@ -5,7 +5,9 @@ use super::Consumer;
 use crate::amqp::{AMQPClass, basic, short_string, write};
 
 /// Those whose client has said that it wants to know.
-pub fn tell_consumers(consumers: Vec<Consumer>) {
+pub fn tell_consumers(mut consumers: Vec<Consumer>) {
+    // The order in which RabbitMQ tells those of one channel.
+    consumers.sort_by(|one, other| one.tag.cmp(&other.tag));
     for consumer in consumers {
         if !consumer.cancel_notify {
             continue;

@@ -189,9 +189,8 @@ impl Queue {
             expires,
         });
         self.shed(state, effects);
-        if expires != Expiry::NEVER {
-            self.expire(state, effects);
-        }
+        // Also for what stands in front only since something was dropped.
+        self.expire(state, effects);
         accepted
     }
 
@@ -409,6 +408,13 @@ impl Queue {
     /// Asks for the next part before it is missed.
     fn prefetch_page(&self, state: &mut QueueState) {
         if state.backlog.wants_page().is_some() && state.consumers.len() > 0 {
+            self.load(state);
+        }
+    }
+
+    /// Reads back what came back without its body and now stands in front.
+    pub(super) fn load_returned(&self, state: &mut QueueState) {
+        if let Front::Bodies(_) = state.backlog.front() {
             self.load(state);
         }
     }

@@ -153,6 +153,8 @@ impl Queue {
         returned.sort_by_key(|message| message.seq);
         self.give_back(&mut state, returned, back, effects);
         self.drain(&mut state, effects);
+        // Whoever consumes next does not wait for the disk then.
+        self.load_returned(&mut state);
     }
 
     pub(super) fn give_back(

@@ -170,7 +170,18 @@ fn is_call(step: &Step, name: &str) -> bool {
 
 fn get_beside_single_active(case: &Case<'_>) -> bool {
     let text = "not supported by classic queues with single active consumer";
-    case.is_call("basic.get")
+    let gets = match case.past().last().map(|step| &step.action) {
+        Some(Action::Drain(_)) => true,
+        Some(
+            Action::Call { .. }
+            | Action::Frame { .. }
+            | Action::Octets(_)
+            | Action::Drop
+            | Action::Sleep(_),
+        )
+        | None => false,
+    };
+    (gets || case.is_call("basic.get"))
         && closes(case.right, "channel.close", 405, text)
         && !closes(case.left, "channel.close", 405, text)
 }

@@ -200,6 +200,19 @@ async fn a_full_queue_drops_what_has_waited_longest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_comes_to_the_front_of_a_full_queue_may_be_over_its_time() {
+    let broker = Broker::start(Options::default());
+    let channel = broker.connect().await.confirming().await;
+    queue(&channel, "q", [("x-max-length", long(2))]).await;
+    channel.confirmed("", "q", b"first", transient()).await;
+    let never = transient().with_expiration("0".into());
+    channel.confirmed("", "q", b"over", never).await;
+    // The first is dropped, and the one behind it has waited only for that.
+    channel.confirmed("", "q", b"last", transient()).await;
+    assert_eq!(channel.drain("q").await, ["last"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_that_rejects_nacks_and_keeps_what_it_has() {
     let broker = Broker::start(Options::default());
     let channel = broker.connect().await.confirming().await;

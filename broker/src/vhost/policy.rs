@@ -224,6 +224,10 @@ pub fn combine(
 }
 
 fn consumer_timeout(arguments: &QueueArguments, said: Said<'_>) -> Option<Millis> {
+    match arguments.queue_type {
+        QueueType::Quorum => {}
+        QueueType::Classic | QueueType::Stream => return None,
+    }
     let own = arguments.consumer_timeout;
     let timeout = own.or_else(|| said.number(Key::ConsumerTimeout));
     Some(timeout.unwrap_or(DEFAULT_CONSUMER_TIMEOUT))

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::access::Kind;
 use super::channel::{ChannelConsumer, ReplyConsumer};
-use super::consumer_arguments::{ChannelLimits, Consumed, ConsumerArguments, not_supported};
+use super::consumer_arguments::{ChannelLimits, Consumed, not_supported};
 use super::{Flow, Phase, Session, Wait, resume_from};
 use crate::amqp::reply::ReplyCode;
 use crate::amqp::{AMQPClass, basic, short_string, write};
@@ -151,11 +151,7 @@ impl Session {
             global: self.outbox.channel_is_limited(number),
             prefetch: self.channels.get(&number).map_or(0, |one| one.prefetch),
         };
-        let ConsumerArguments {
-            priority,
-            timeout,
-            reading,
-        } = consumed.read(&consume, limits)?;
+        let arguments = consumed.read(&consume, limits)?;
         // Before the first delivery can come back as an acknowledgement.
         self.remember_queue(&queue);
         let tag = self.consumer_tag(&consume);
@@ -176,9 +172,9 @@ impl Session {
             exclusive: consume.exclusive && queue.attributes.queue_type != QueueType::Quorum,
             prefetch: limits.prefetch,
             cancel_notify: running.capabilities.cancel_notify,
-            priority,
-            timeout,
-            reading,
+            priority: arguments.priority,
+            timeout: arguments.timeout,
+            reading: arguments.reading,
         };
         let consume_ok = || {
             if !consume.nowait {

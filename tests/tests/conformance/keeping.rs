@@ -456,6 +456,29 @@ async fn a_quorum_queue_lets_a_failed_message_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_quorum_queues_consumer_that_keeps_a_message_too_long_is_cancelled() {
+    let broker = Broker::start(Options::default());
+    let channel = broker.connect().await.confirming().await;
+    let patience = [
+        ("x-queue-type", word("quorum")),
+        ("x-consumer-timeout", long(200)),
+    ];
+    queue(&channel, "q", patience).await;
+    let slow = broker.channel().await;
+    let mut consumer = slow.consume("q").await;
+    channel.confirmed("", "q", b"x", persistent()).await;
+    let kept = consumer.next().await;
+    assert_eq!(text(&kept), "x");
+    assert!(consumer.next_or_end().await.is_none(), "not cancelled");
+    let again = channel.get("q").await.expect("it is back");
+    assert!(again.redelivered);
+    assert_eq!(header(&again, "x-delivery-count"), Some(&long(1)));
+    // Too late, and no mistake.
+    slow.ack(kept.delivery_tag, false).await;
+    slow.fence().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_consumer_is_active_and_the_next_takes_over() {
     let broker = Broker::start(Options::default());
     let channel = broker.connect().await.confirming().await;

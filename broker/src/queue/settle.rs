@@ -289,6 +289,8 @@ impl Queue {
         if self.is_deleted() {
             return;
         }
+        // Nobody has counted on it while it was on its way.
+        state.expiring |= reserved.expires != Expiry::NEVER;
         state.backlog.reveal(Entry {
             seq: reserved.seq,
             body: Body::Here(message),

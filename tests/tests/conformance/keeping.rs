@@ -313,6 +313,32 @@ async fn a_rejected_message_says_where_it_died() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_has_a_time_to_live_where_it_goes() {
+    let broker = Broker::start(Options::default());
+    let channel = broker.connect().await.confirming().await;
+    grave(&channel).await;
+    let ttl = [("x-message-ttl", long(100))];
+    queue(&channel, "second", ttl.into_iter().chain(to_grave())).await;
+    let to_second = [
+        ("x-dead-letter-exchange", word("")),
+        ("x-dead-letter-routing-key", word("second")),
+    ];
+    queue(&channel, "first", to_second).await;
+    channel.confirmed("", "first", b"x", persistent()).await;
+    let got = channel.get("first").await.expect("a message");
+    channel
+        .basic_reject(got.delivery_tag, Default::default())
+        .await
+        .expect("reject");
+    let dead = dead_letter(&channel).await;
+    let reasons: Vec<_> = deaths(&dead)
+        .iter()
+        .map(|death| death.inner().get("reason").cloned())
+        .collect();
+    assert_eq!(reasons, [Some(word("expired")), Some(word("rejected"))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_goes_round_only_while_somebody_rejects_it() {
     let broker = Broker::start(Options::default());
     let channel = broker.connect().await.confirming().await;

@@ -236,13 +236,13 @@ impl Session {
     }
 
     /// Settles deliveries without acknowledgement whose bytes are in the socket now.
-    pub fn sent(&mut self, sent: &[crate::outbox::Unsent]) {
+    pub fn sent(&mut self, sent: &[crate::outbox::Unsent], effects: &mut Effects) {
         for group in sent.chunk_by(|one, next| one.queue == next.queue) {
             let queue = group
                 .first()
                 .and_then(|first| self.queues.get(&first.queue));
             if let Some(queue) = queue {
-                queue.sent(group);
+                queue.sent(group, effects);
             }
         }
     }

@@ -21,7 +21,7 @@ const READ_SIZE: usize = 256 << 10;
 const FRAME_MAX: u32 = 131_072;
 
 /// How long a broker may take to answer a call.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a broker may go on sending after we said goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -55,9 +55,11 @@ impl Inbox {
 
     /// Reads once; false when nothing came within the stream's time-out.
     pub fn fill(&mut self, stream: &mut TcpStream) -> Result<bool> {
-        self.buffer.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
         let free = self.buffer.get_mut(self.end..).unwrap_or_default();
         match stream.read(free) {
             Ok(0) => bail!("the broker closed the connection"),
@@ -70,6 +72,15 @@ impl Inbox {
                 _ => Err(error.into()),
             },
         }
+    }
+
+    pub fn unread(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// So many octets are worked off.
+    pub fn take(&mut self, length: usize) {
+        self.start = self.end.min(self.start + length);
     }
 
     /// The next whole frame.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::cpu::CpuTime;
+use super::process::CpuTime;
 
 /// Microseconds, from one to an hour, three digits exact.
 pub fn new_histogram() -> Histogram<u64> {
@@ -29,6 +29,23 @@ impl Sample {
     pub fn counts_like(&self, other: &Sample) -> bool {
         (self.published, self.confirmed, self.consumed)
             == (other.published, other.confirmed, other.consumed)
+    }
+
+    /// The line of one second: what moved since the sample before.
+    pub fn progress(&self, before: &Sample, first: &Sample) -> String {
+        let seconds = (self.at - before.at).as_secs_f64();
+        let mut line = format!("{:>5.0} s", (self.at - first.at).as_secs_f64());
+        for (name, now, then) in [
+            ("published", self.published, before.published),
+            ("confirmed", self.confirmed, before.confirmed),
+            ("consumed", self.consumed, before.consumed),
+        ] {
+            if now > 0 {
+                let rate = (now - then) as f64 / seconds;
+                let _ = write!(line, "  {name} {rate:.0}/s");
+            }
+        }
+        line
     }
 }
 
@@ -55,6 +72,15 @@ struct Rate {
 }
 
 impl Report {
+    /// Messages a second: consumed, or published when this load consumes nothing.
+    pub fn headline(&self) -> f64 {
+        let [published, _, consumed] = self.rates();
+        match self.consumed {
+            0 => published.mean,
+            _ => consumed.mean,
+        }
+    }
+
     fn rates(&self) -> [Rate; 3] {
         [
             self.rate("published", self.published, |sample| sample.published),
@@ -100,7 +126,7 @@ impl Report {
 
     /// Microseconds of CPU a message: user, system. A message is one that went the whole way, or
     /// as much of it as this load has.
-    fn cpu_per_message(&self) -> Option<(f64, f64)> {
+    pub fn cpu_per_message(&self) -> Option<(f64, f64)> {
         let (first, last) = (self.samples.first()?, self.samples.last()?);
         let published = last.published - first.published;
         let messages = match published {
@@ -188,7 +214,7 @@ fn percentiles(latency: &Histogram<u64>) -> [(&'static str, u64); 4] {
     ]
 }
 
-fn latency_json(latency: &Histogram<u64>) -> Value {
+pub fn latency_json(latency: &Histogram<u64>) -> Value {
     if latency.is_empty() {
         return Value::Null;
     }

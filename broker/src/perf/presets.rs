@@ -1,0 +1,216 @@
+//! The named workloads, A to J. Data, and nothing that runs.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use super::options::Options;
+
+/// What H publishes and I drains.
+pub const BACKLOG: u64 = 10_000_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    A,
+    B,
+    C,
+    D,
+    E,
+    F,
+    G,
+    H,
+    I,
+    /// With the confirm window of 100.
+    J100,
+    J1000,
+}
+
+/// What a preset leaves open.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    pub duration: Duration,
+    pub backlog: u64,
+    pub queue: String,
+    pub progress: bool,
+}
+
+impl Preset {
+    pub const ALL: [Preset; 11] = [
+        Preset::A,
+        Preset::B,
+        Preset::C,
+        Preset::D,
+        Preset::E,
+        Preset::F,
+        Preset::G,
+        Preset::H,
+        Preset::I,
+        Preset::J100,
+        Preset::J1000,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Preset::A => "A",
+            Preset::B => "B",
+            Preset::C => "C",
+            Preset::D => "D",
+            Preset::E => "E",
+            Preset::F => "F",
+            Preset::G => "G",
+            Preset::H => "H",
+            Preset::I => "I",
+            Preset::J100 => "J100",
+            Preset::J1000 => "J1000",
+        }
+    }
+
+    pub fn summary(self) -> &'static str {
+        match self {
+            Preset::A => "transient, auto-ack, 16 B",
+            Preset::B => "transient, auto-ack, 1 KiB",
+            Preset::C => "persistent, 1 KiB, confirms 100, ack 10, prefetch 200",
+            Preset::D => "persistent, 1 KiB, confirms 1000, ack 100, prefetch 1000",
+            Preset::E => "persistent, 16 B, no confirms, ack 100, prefetch 1000",
+            Preset::F => "publish only, transient, durable queue, 16 B",
+            Preset::G => "A with 2 publishers, 2 consumers",
+            Preset::H => "publish only, persistent, 100 B, no confirms",
+            Preset::I => "drain what H left, ack 100, prefetch 1000",
+            Preset::J100 => "publish only, persistent, 1 KiB, confirms 100",
+            Preset::J1000 => "publish only, persistent, 1 KiB, confirms 1000",
+        }
+    }
+
+    /// Letters, also several with commas between; J is both of its windows.
+    pub fn parse(text: &str) -> Result<Vec<Preset>> {
+        let mut found = Vec::new();
+        for name in text.split(',').map(str::trim).filter(|name| *name != "") {
+            let before = found.len();
+            found.extend(Preset::ALL.into_iter().filter(|preset| {
+                let own = preset.name();
+                own.eq_ignore_ascii_case(name)
+                    || (name.eq_ignore_ascii_case("J") && own.starts_with('J'))
+            }));
+            if found.len() == before {
+                bail!("no preset is called {name}: there are A to J, J100 and J1000");
+            }
+        }
+        Ok(found)
+    }
+
+    pub fn options(self, scope: &Scope) -> Options {
+        let base = Options {
+            queue: scope.queue.clone(),
+            duration: Some(scope.duration),
+            progress: scope.progress,
+            ..Options::default()
+        };
+        let transient = |size| Options {
+            size,
+            ..base.clone()
+        };
+        let persistent = |size| Options {
+            size,
+            persistent: true,
+            durable: true,
+            ..base.clone()
+        };
+        let counted = |options| Options {
+            duration: None,
+            messages: Some(scope.backlog),
+            ..options
+        };
+        let published = |options| Options {
+            consumers: 0,
+            ..options
+        };
+        match self {
+            Preset::A => transient(16),
+            Preset::B => transient(1024),
+            Preset::C => Options {
+                confirms: 100,
+                ack: 10,
+                prefetch: 200,
+                ..persistent(1024)
+            },
+            Preset::D => Options {
+                confirms: 1000,
+                ack: 100,
+                prefetch: 1000,
+                ..persistent(1024)
+            },
+            Preset::E => Options {
+                ack: 100,
+                prefetch: 1000,
+                ..persistent(16)
+            },
+            Preset::F => published(Options {
+                durable: true,
+                ..transient(16)
+            }),
+            Preset::G => Options {
+                publishers: 2,
+                consumers: 2,
+                ..transient(16)
+            },
+            Preset::H => published(counted(persistent(100))),
+            Preset::I => Options {
+                publishers: 0,
+                ack: 100,
+                prefetch: 1000,
+                ..counted(persistent(100))
+            },
+            Preset::J100 => published(Options {
+                confirms: 100,
+                ..persistent(1024)
+            }),
+            Preset::J1000 => published(Options {
+                confirms: 1000,
+                ..persistent(1024)
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope() -> Scope {
+        Scope {
+            duration: Duration::from_secs(4),
+            backlog: 1000,
+            queue: "q".into(),
+            progress: false,
+        }
+    }
+
+    #[test]
+    fn presets_are_named_by_their_letters() {
+        let found = Preset::parse("a, C,j").expect("presets");
+        assert_eq!(found, [Preset::A, Preset::C, Preset::J100, Preset::J1000]);
+        assert_eq!(Preset::parse("J100").expect("one"), [Preset::J100]);
+        let error = Preset::parse("A,X").expect_err("X").to_string();
+        assert!(error.contains("X"), "{error}");
+    }
+
+    #[test]
+    fn every_preset_is_a_load_that_can_be_run() {
+        for preset in Preset::ALL {
+            let options = preset.options(&scope());
+            options.check().expect(preset.name());
+            assert_eq!(options.queue, "q");
+        }
+    }
+
+    #[test]
+    fn the_backlog_is_counted_and_not_timed() {
+        for preset in [Preset::H, Preset::I] {
+            let options = preset.options(&scope());
+            assert_eq!(options.messages, Some(1000));
+            assert_eq!(options.time_limit(), None);
+        }
+        let drain = Preset::I.options(&scope());
+        assert_eq!((drain.publishers, drain.consumers), (0, 1));
+    }
+}

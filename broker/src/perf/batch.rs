@@ -1,6 +1,8 @@
 //! Publishes encoded before the load begins: what differs from message to message (the time, the
 //! key's number) is written over in place. Not a socket.
 
+use std::time::Duration;
+
 use rand::rngs::SmallRng;
 use rand::{RngCore, SeedableRng};
 
@@ -94,14 +96,31 @@ impl Batch {
         self.ends.len() as u64
     }
 
-    /// The first `count` publishes with the time that each is stamped with, in nanoseconds.
-    pub fn first(&mut self, count: u64, time: impl Fn(u64) -> u64) -> &[u8] {
-        let count = (count as usize).min(self.ends.len());
-        for (place, start) in (0..).zip(self.bodies.iter().take(count)) {
-            if let Some(octets) = self.octets.get_mut(*start..*start + 8) {
-                octets.copy_from_slice(&time(place).to_be_bytes());
+    /// The first `count` publishes, all stamped with the same time.
+    pub fn first(&mut self, count: u64, time: Duration) -> &[u8] {
+        let time = nanos(time);
+        self.stamp(count, |_| time);
+        self.take(count)
+    }
+
+    /// The first `count` publishes, each stamped with its own time.
+    pub fn timed(&mut self, count: u64, time: impl Fn(u64) -> Duration) -> &[u8] {
+        self.stamp(count, |place| nanos(time(place)));
+        self.take(count)
+    }
+
+    #[inline]
+    fn stamp(&mut self, count: u64, time: impl Fn(u64) -> [u8; 8]) {
+        for (place, start) in (0..count).zip(&self.bodies) {
+            let octets = self.octets.get_mut(*start..);
+            if let Some(octets) = octets.and_then(|octets| octets.first_chunk_mut()) {
+                *octets = time(place);
             }
         }
+    }
+
+    fn take(&mut self, count: u64) -> &[u8] {
+        let count = (count as usize).min(self.ends.len());
         for numbers in self.numbers.iter().take(count) {
             for start in [Some(numbers.key), numbers.header].into_iter().flatten() {
                 if let Some(digits) = self.octets.get_mut(start..start + self.width) {
@@ -117,6 +136,10 @@ impl Batch {
             .unwrap_or(0);
         self.octets.get(..end).unwrap_or_default()
     }
+}
+
+fn nanos(time: Duration) -> [u8; 8] {
+    (time.as_nanos() as u64).to_be_bytes()
 }
 
 /// Decimal, with zeros in front.
@@ -192,13 +215,13 @@ mod tests {
             ..Options::default()
         };
         let mut batch = Batch::new(&options, "k", 4096, 9);
-        let found = read(batch.first(11, |place| 100 + place));
+        let found = read(batch.timed(11, |place| Duration::from_nanos(100 + place)));
         let keys: Vec<&str> = found.iter().map(|found| found.0.as_str()).collect();
         assert_eq!((keys[0], keys[1], keys[10]), ("k.00", "k.01", "k.10"));
         assert!(found.iter().all(|found| found.1.as_ref() == Some(&found.0)));
         let stamp = [103u64.to_be_bytes(), 9u64.to_be_bytes()].concat();
         assert_eq!(found[3].2, stamp);
-        let found = read(batch.first(3, |_| 0));
+        let found = read(batch.first(3, Duration::ZERO));
         let keys: Vec<&str> = found.iter().map(|found| found.0.as_str()).collect();
         assert_eq!(keys, ["k.11", "k.00", "k.01"]);
     }
@@ -210,10 +233,10 @@ mod tests {
             ..Options::default()
         };
         let mut batch = Batch::new(&options, "queue", 4096, 9);
-        let found = read(batch.first(2, |_| 7));
+        let found = read(batch.first(2, Duration::ZERO));
         assert_eq!(found.len(), 2);
         assert_eq!((found[0].0.as_str(), found[0].2.len()), ("queue", 3));
         assert!(batch.len() > 100);
-        assert_eq!(batch.first(0, |_| 7), b"");
+        assert_eq!(batch.first(0, Duration::ZERO), b"");
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use amq_protocol::uri::{AMQPScheme, AMQPUri};
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::amqp::frame::{Cut, Frame, FrameKind, PROTOCOL_HEADER, cut};
+use crate::amqp::frame::{Cut, FRAME_END, Frame, FrameKind, PROTOCOL_HEADER, cut};
 use crate::amqp::method::{self, Method};
 use crate::amqp::{AMQPClass, AMQPValue, FieldTable, channel, connection, short_string, write};
 
@@ -28,6 +28,9 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 /// How often a thread that waits for frames looks whether the load is over.
 pub const POLL: Duration = Duration::from_millis(100);
+
+/// The frame of connection.close-ok.
+const CLOSE_OK: [u8; 12] = [1, 0, 0, 0, 0, 0, 4, 0, 10, 0, 51, FRAME_END];
 
 pub struct Client {
     pub stream: TcpStream,
@@ -202,7 +205,11 @@ impl Client {
             // What is still on its way is of no interest; an unread socket would be reset.
             let end = Instant::now() + GOODBYE;
             while Instant::now() < end && matches!(self.inbox.fill(&mut self.stream), Ok(true)) {
-                self.inbox.start = self.inbox.end;
+                let unread = self.inbox.unread();
+                if unread.ends_with(&CLOSE_OK) {
+                    return;
+                }
+                self.inbox.take(unread.len().saturating_sub(CLOSE_OK.len()));
             }
         }
     }

@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 use super::client::Client;
 use super::consumer::Consumer;
 use super::options::Options;
-use super::process::CpuTime;
+use super::process::{self, CpuTime};
 use super::publisher::Publisher;
 use super::report::{Report, Sample, new_histogram};
 use super::topology;
@@ -154,6 +154,7 @@ pub fn under_load(options: &Options) -> Result<Report> {
             .collect();
         let samples = watch(load, first);
         let cpu = cpu_time()?.since(cpu);
+        let resident = process::resident_memory(&options.pid).ok();
         load.enter(Phase::Drain);
         let confirm_latency = join(publishers);
         drain(load);
@@ -164,6 +165,7 @@ pub fn under_load(options: &Options) -> Result<Report> {
             confirm_latency: confirm_latency?,
             latency,
             cpu: (!options.pid.is_empty()).then_some(cpu),
+            resident: resident.filter(|octets| *octets > 0),
             published: load.published.load(Ordering::Relaxed),
             confirmed: load.confirmed.load(Ordering::Relaxed),
             nacked: load.nacked.load(Ordering::Relaxed),

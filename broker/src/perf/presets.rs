@@ -84,7 +84,11 @@ impl Preset {
     /// Letters, also several with commas between; J is both of its windows.
     pub fn parse(text: &str) -> Result<Vec<Preset>> {
         let mut found = Vec::new();
-        for name in text.split(',').map(str::trim).filter(|name| *name != "") {
+        for name in text
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+        {
             let before = found.len();
             found.extend(Preset::ALL.into_iter().filter(|preset| {
                 let own = preset.name();
@@ -99,51 +103,39 @@ impl Preset {
     }
 
     pub fn options(self, scope: &Scope) -> Options {
-        let base = Options {
+        let transient = |size| Options {
+            size,
             queue: scope.queue.clone(),
             duration: Some(scope.duration),
             progress: scope.progress,
             ..Options::default()
         };
-        let transient = |size| Options {
-            size,
-            ..base.clone()
-        };
         let persistent = |size| Options {
-            size,
             persistent: true,
             durable: true,
-            ..base.clone()
+            ..transient(size)
         };
-        let counted = |options| Options {
-            duration: None,
-            messages: Some(scope.backlog),
+        let windows = |options, confirms, ack, prefetch| Options {
+            confirms,
+            ack,
+            prefetch,
             ..options
         };
         let published = |options| Options {
             consumers: 0,
             ..options
         };
+        let backlog = Options {
+            duration: None,
+            messages: Some(scope.backlog),
+            ..persistent(100)
+        };
         match self {
             Preset::A => transient(16),
             Preset::B => transient(1024),
-            Preset::C => Options {
-                confirms: 100,
-                ack: 10,
-                prefetch: 200,
-                ..persistent(1024)
-            },
-            Preset::D => Options {
-                confirms: 1000,
-                ack: 100,
-                prefetch: 1000,
-                ..persistent(1024)
-            },
-            Preset::E => Options {
-                ack: 100,
-                prefetch: 1000,
-                ..persistent(16)
-            },
+            Preset::C => windows(persistent(1024), 100, 10, 200),
+            Preset::D => windows(persistent(1024), 1000, 100, 1000),
+            Preset::E => windows(persistent(16), 0, 100, 1000),
             Preset::F => published(Options {
                 durable: true,
                 ..transient(16)
@@ -153,21 +145,13 @@ impl Preset {
                 consumers: 2,
                 ..transient(16)
             },
-            Preset::H => published(counted(persistent(100))),
+            Preset::H => published(backlog),
             Preset::I => Options {
                 publishers: 0,
-                ack: 100,
-                prefetch: 1000,
-                ..counted(persistent(100))
+                ..windows(backlog, 0, 100, 1000)
             },
-            Preset::J100 => published(Options {
-                confirms: 100,
-                ..persistent(1024)
-            }),
-            Preset::J1000 => published(Options {
-                confirms: 1000,
-                ..persistent(1024)
-            }),
+            Preset::J100 => published(windows(persistent(1024), 100, 0, 0)),
+            Preset::J1000 => published(windows(persistent(1024), 1000, 0, 0)),
         }
     }
 }
@@ -198,7 +182,7 @@ mod tests {
     fn every_preset_is_a_load_that_can_be_run() {
         for preset in Preset::ALL {
             let options = preset.options(&scope());
-            options.check().expect(preset.name());
+            assert!(options.check().is_ok(), "{}", preset.name());
             assert_eq!(options.queue, "q");
         }
     }

@@ -151,8 +151,12 @@ impl Publisher {
             let count = left.min(room).min(due).min(self.batch.len());
             let first = pending.sent;
             pending.remember(count, |number| pace.time(number, now));
-            let time = |place| pace.time(first + place, now).as_nanos() as u64;
-            let octets = self.batch.first(count, time);
+            let octets = match pace.rate {
+                0 => self.batch.first(count, now),
+                _ => self
+                    .batch
+                    .timed(count, |place| pace.time(first + place, now)),
+            };
             write(octets, &mut self.client, pending)?;
             load.published.fetch_add(count, Ordering::Relaxed);
         }

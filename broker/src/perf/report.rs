@@ -55,6 +55,8 @@ pub struct Report {
     pub confirm_latency: Histogram<u64>,
     pub latency: Histogram<u64>,
     pub cpu: Option<CpuTime>,
+    /// Octets of the broker's processes at the end of the load.
+    pub resident: Option<u64>,
     /// Totals, with what came after the load was over.
     pub published: u64,
     pub confirmed: u64,
@@ -177,6 +179,9 @@ impl Report {
                 user + system
             );
         }
+        if let Some(resident) = self.resident {
+            let _ = writeln!(out, "broker RSS    {} MiB at the end", resident >> 20);
+        }
         let _ = writeln!(out, "load        {:.1} s", self.seconds());
         out
     }
@@ -184,6 +189,7 @@ impl Report {
     pub fn to_json(&self) -> Value {
         let mut out = json!({
             "seconds": self.seconds(),
+            "resident_bytes": self.resident,
             "nacked": self.nacked,
             "returned": self.returned,
             "latency_us": latency_json(&self.latency),
@@ -257,6 +263,7 @@ mod tests {
                 user: 0.003,
                 system: 0.0015,
             }),
+            resident: Some(3 << 20),
             published: 600,
             confirmed: 0,
             nacked: 0,

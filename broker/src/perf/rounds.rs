@@ -8,7 +8,7 @@ use super::load;
 use super::options::Options;
 use super::presets::{Preset, Scope};
 use super::report::Report;
-use super::target::Target;
+use super::target::{self, Target};
 use super::topology;
 
 /// What one broker did in one preset, round by round.
@@ -55,7 +55,7 @@ pub fn of_presets(presets: &[Preset], scope: &Scope) -> Vec<Play> {
     plays
 }
 
-/// `order` turns with every round, so that none always comes first.
+/// Whose turn is first changes with every round.
 pub fn play(targets: &[Target], plays: &[Play], rounds: usize) -> Result<Vec<Row>> {
     let mut rows: Vec<Row> = plays
         .iter()
@@ -80,10 +80,10 @@ pub fn play(targets: &[Target], plays: &[Play], rounds: usize) -> Result<Vec<Row
                     let (Some(play), Some(row)) = (plays.get(at), rows.get_mut(at)) else {
                         continue;
                     };
-                    let report = turn_of(target, play, targets)
+                    let (report, missing) = turn_of(target, play, targets)
                         .with_context(|| format!("{} against {}", play.name, target.name))?;
                     if let Some(played) = row.played.get_mut(place) {
-                        played.add(report, &play.options);
+                        played.add(report, missing);
                     }
                 }
             }
@@ -93,7 +93,8 @@ pub fn play(targets: &[Target], plays: &[Play], rounds: usize) -> Result<Vec<Row
     Ok(rows)
 }
 
-fn turn_of(target: &Target, play: &Play, all: &[Target]) -> Result<Report> {
+/// What was measured, and how many messages came in and did not come out.
+fn turn_of(target: &Target, play: &Play, all: &[Target]) -> Result<(Report, u64)> {
     let options = Options {
         uri: target.uri.clone(),
         pid: target.pids.clone(),
@@ -108,18 +109,34 @@ fn turn_of(target: &Target, play: &Play, all: &[Target]) -> Result<Report> {
     if let Some(backlog) = &play.backlog {
         fill(&mut control, target, backlog)?;
     }
-    for target in all {
-        target.wait_until_quiet()?;
-    }
+    target::wait_until_quiet(all)?;
     if options.progress {
         eprintln!("{} against {}", play.name, target.name);
     }
     let report = load::under_load(&options);
-    if !play.leaves || report.is_err() {
+    let played = report.and_then(|report| {
+        let ready = topology::ready(&mut control, &options)?;
+        let missing = missing(&report, &options, ready);
+        Ok((report, missing))
+    });
+    if !play.leaves || played.is_err() {
         topology::delete(&mut control, &options)?;
     }
     control.close();
-    report
+    played
+}
+
+/// A load without consumers leaves all that it publishes in the queues.
+fn missing(report: &Report, options: &Options, ready: u64) -> u64 {
+    let published = match options.publishers {
+        0 => options.messages.unwrap_or(0),
+        _ => report.published * options.copies(),
+    };
+    let found = match options.consumers {
+        0 => ready,
+        _ => report.consumed,
+    };
+    published.saturating_sub(found)
 }
 
 /// As many as are missing.
@@ -137,18 +154,12 @@ fn fill(control: &mut Client, target: &Target, backlog: &Options) -> Result<()> 
 }
 
 impl Played {
-    fn add(&mut self, report: Report, options: &Options) {
+    fn add(&mut self, report: Report, missing: u64) {
         self.rates.push(report.headline());
         if let Some((user, system)) = report.cpu_per_message() {
             self.cpu.push(user + system);
         }
-        if options.consumers > 0 {
-            let expected = match options.publishers {
-                0 => options.messages.unwrap_or(0),
-                _ => report.published * options.copies(),
-            };
-            self.missing += expected.saturating_sub(report.consumed);
-        }
+        self.missing += missing;
         self.reports.push(report);
     }
 }

@@ -41,7 +41,9 @@ pub fn to_text(targets: &[Target], rows: &[Row]) -> String {
         for target in targets {
             let _ = write!(out, "{:<26}", target.name);
         }
-        let _ = writeln!(out, "{}", if targets.len() == 2 { "ratio" } else { "" });
+        out.push_str(if targets.len() == 2 { "ratio" } else { "" });
+        out.truncate(out.trim_end().len());
+        out.push('\n');
         for row in rows {
             let name = format!("{:<6} {}", row.name, row.summary);
             let _ = write!(out, "{name:<66}");
@@ -159,6 +161,7 @@ fn played_json(played: &Played) -> Value {
         "cpu_us_per_message": spread_json(&played.cpu),
         "latency_us": latency_json(&all(played, |report| &report.latency)),
         "confirm_latency_us": latency_json(&all(played, |report| &report.confirm_latency)),
+        "resident_bytes": played.reports.iter().filter_map(|report| report.resident).max(),
         "published": sum(|report| report.published),
         "confirmed": sum(|report| report.confirmed),
         "consumed": sum(|report| report.consumed),

@@ -38,12 +38,16 @@ impl Target {
             pids,
         })
     }
+}
 
-    /// Waits until what the last load left is worked off.
-    pub fn wait_until_quiet(&self) -> Result<()> {
-        if !self.pids.is_empty() && !process::wait_until_quiet(&self.pids, QUIET_LIMIT)? {
-            eprintln!("warren perf: {} does not come to rest", self.name);
-        }
-        Ok(())
+/// Waits until what the last load left is worked off.
+pub fn wait_until_quiet(targets: &[Target]) -> Result<()> {
+    let pids: Vec<u32> = targets
+        .iter()
+        .flat_map(|target| target.pids.clone())
+        .collect();
+    if !pids.is_empty() && !process::wait_until_quiet(&pids, QUIET_LIMIT)? {
+        eprintln!("warren perf: the brokers do not come to rest");
     }
+    Ok(())
 }

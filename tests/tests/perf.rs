@@ -124,6 +124,107 @@ fn a_fanout_reaches_every_queue_and_a_rate_is_kept() {
 }
 
 #[test]
+fn everything_that_scales_is_measured_and_taken_away() {
+    let broker = Broker::start(Options::default());
+    let out = perf(&[
+        "scale",
+        "--uri",
+        &broker.url(),
+        "--scale",
+        "0.001",
+        "--steps",
+        "1",
+        "-d",
+        "100ms",
+    ]);
+    let points = out.as_array().expect("points");
+    assert_eq!(points.len(), 9, "{out:#}");
+    for point in points {
+        assert!(point["error"].is_null(), "{point:#}");
+        let rates = point["rates"].as_object().expect("rates");
+        assert!(!rates.is_empty(), "{point:#}");
+        for rate in rates.values() {
+            assert!(rate.as_f64().is_some_and(|rate| rate > 0.0), "{point:#}");
+        }
+        assert!(number(point, "/resident_bytes") > 1 << 20, "{point:#}");
+    }
+}
+
+#[test]
+fn latencies_are_measured_below_the_highest_rate() {
+    let broker = Broker::start(Options::default());
+    let out = perf(&["latency", "C", "--uri", &broker.url(), "-d", "300ms"]);
+    let shares: Vec<f64> = out
+        .as_array()
+        .expect("levels")
+        .iter()
+        .filter_map(|level| level["share"].as_f64())
+        .collect();
+    assert_eq!(shares, [1.0, 0.1, 0.5, 0.8]);
+    for level in [1, 2, 3] {
+        let load = &out[level]["load"];
+        assert!(number(load, "/latency_us/p50") > 0, "{load:#}");
+        assert!(number(load, "/confirm_latency_us/p99.9") > 0, "{load:#}");
+        let (asked, kept) = (&out[level]["asked"], &load["published"]["rate"]);
+        let (asked, kept) = (asked.as_f64().expect("asked"), kept.as_f64().expect("kept"));
+        assert!(kept < asked * 1.2, "{kept} of {asked}");
+    }
+}
+
+#[test]
+fn exchange_types_are_compared_and_drawn() {
+    let broker = Broker::start(Options::default());
+    let folder = tempfile::tempdir().expect("a folder");
+    let svg = folder.path().join("plugins.svg");
+    let out = perf(&[
+        "plugins",
+        "--uri",
+        &broker.url(),
+        "--few",
+        "5",
+        "--many",
+        "50",
+        "--bindings",
+        "20",
+        "--rounds",
+        "1",
+        "-d",
+        "100ms",
+        "--svg",
+        svg.to_str().expect("a path"),
+    ]);
+    let rows = out["presets"].as_array().expect("rows");
+    assert_eq!(rows.len(), 7, "{out:#}");
+    for row in rows {
+        let played = &row["brokers"][0];
+        assert_eq!(number(played, "/missing"), 0, "{row:#}");
+        assert!(number(played, "/consumed") > 0, "{row:#}");
+    }
+    let svg = std::fs::read_to_string(svg).expect("a chart");
+    assert!(svg.contains("topic of 50 keys"), "{svg}");
+}
+
+#[test]
+fn whatever_comes_and_goes_is_counted_in_pairs() {
+    let broker = Broker::start(Options::default());
+    for what in ["connection", "channel", "queue", "binding"] {
+        let out = perf(&["churn", what, "--uri", &broker.url(), "-d", "200ms"]);
+        assert!(number(&out, "/pairs") > 0, "{what}: {out:#}");
+        assert!(number(&out, "/latency_us/p99") > 0, "{what}: {out:#}");
+    }
+}
+
+#[test]
+fn a_publisher_goes_round_many_queues() {
+    let broker = Broker::start(Options::default());
+    let url = broker.url();
+    let out = perf(&[
+        "--uri", &url, "--queues", "25", "--keys", "25", "-y", "3", "-m", "1000", "-a", "1",
+    ]);
+    assert_eq!(number(&out, "/consumed/total"), 1000);
+}
+
+#[test]
 fn what_the_broker_refuses_is_told() {
     let broker = Broker::start(Options::default());
     let output = Command::new(binary())

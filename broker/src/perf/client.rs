@@ -10,7 +10,9 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::amqp::frame::{Cut, FRAME_END, Frame, FrameKind, PROTOCOL_HEADER, cut};
 use crate::amqp::method::{self, Method};
-use crate::amqp::{AMQPClass, AMQPValue, FieldTable, channel, connection, short_string, write};
+use crate::amqp::{
+    AMQPClass, AMQPValue, FieldTable, basic, channel, connection, short_string, write,
+};
 
 pub const CHANNEL: u16 = 1;
 
@@ -20,14 +22,17 @@ const READ_SIZE: usize = 256 << 10;
 /// The largest frame we agree to.
 const FRAME_MAX: u32 = 131_072;
 
-/// How long a broker may take to answer a call.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a broker may take to answer a call. A million bindings may stand before it.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How long a broker may go on sending after we said goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// How often a thread that waits for frames looks whether the load is over.
 pub const POLL: Duration = Duration::from_millis(100);
+
+/// Methods without an answer are written this many octets at a time.
+const PIPELINE_OCTETS: usize = 64 << 10;
 
 /// The frame of connection.close-ok.
 const CLOSE_OK: [u8; 12] = [1, 0, 0, 0, 0, 0, 4, 0, 10, 0, 51, FRAME_END];
@@ -173,6 +178,29 @@ impl Client {
     pub fn call(&mut self, channel: u16, class: AMQPClass) -> Result<AMQPClass> {
         self.send(channel, class)?;
         self.answer()
+    }
+
+    /// Sends methods that are not answered, and waits until the broker has worked them off.
+    pub fn pipeline(&mut self, methods: impl Iterator<Item = AMQPClass>) -> Result<()> {
+        let mut out = Vec::new();
+        for method in methods {
+            write::method(&mut out, CHANNEL, method);
+            if out.len() > PIPELINE_OCTETS {
+                self.stream.write_all(&out)?;
+                out.clear();
+            }
+        }
+        self.stream.write_all(&out)?;
+        self.barrier()
+    }
+
+    /// An answer to something that changes nothing: all before it is done.
+    pub fn barrier(&mut self) -> Result<()> {
+        let qos = basic::AMQPMethod::Qos(basic::Qos {
+            prefetch_count: 0,
+            global: false,
+        });
+        self.call(CHANNEL, AMQPClass::Basic(qos)).map(|_| ())
     }
 
     fn answer(&mut self) -> Result<AMQPClass> {

@@ -15,7 +15,7 @@ use crate::amqp::{AMQPClass, FieldTable, basic, short_string};
 
 pub struct Consumer {
     client: Client,
-    queue: String,
+    queues: Vec<String>,
 }
 
 impl Consumer {
@@ -30,13 +30,15 @@ impl Consumer {
         }
         Ok(Consumer {
             client,
-            queue: options.queue_name(place),
+            queues: options.consumed_queues(place),
         })
     }
 
     /// Consumes until the load is over; the time from publish to delivery, per message.
     pub fn run(mut self, load: &Load<'_>) -> Result<Histogram<u64>> {
-        consume(&mut self.client, &self.queue, load.options.ack == 0)?;
+        for queue in &self.queues {
+            consume(&mut self.client, queue, load.options.ack == 0)?;
+        }
         load.consuming.fetch_add(1, Ordering::AcqRel);
         let Client {
             stream,

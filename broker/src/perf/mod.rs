@@ -3,10 +3,14 @@
 //! bottleneck; no part of the broker runs here.
 
 mod batch;
+mod chart;
+mod churn;
 mod client;
 mod command;
 mod consumer;
+mod crowd;
 mod deliveries;
+mod latency;
 mod load;
 mod options;
 mod presets;
@@ -14,6 +18,7 @@ mod process;
 mod publisher;
 mod report;
 mod rounds;
+mod scale;
 mod socket;
 mod statistics;
 mod table;

@@ -21,6 +21,9 @@ pub struct Options {
     /// Consuming connections
     #[arg(short = 'y', long, default_value_t = 1, value_name = "N")]
     pub consumers: usize,
+    /// Consumers on each consuming connection
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub consumers_each: usize,
     /// Body size; from 16 on latency is measured
     #[arg(short, long, default_value_t = 1024, value_name = "BYTES")]
     pub size: usize,
@@ -66,7 +69,8 @@ pub struct Options {
     /// The key of the binding that matches; by default what the exchange's type needs
     #[arg(long, value_name = "KEY")]
     pub binding_key: Option<String>,
-    /// So many queues (NAME.0, NAME.1 ...), publishers and consumers spread over them
+    /// So many queues (NAME.0, NAME.1 ...), publishers and consumers spread over them; with as many
+    /// --keys and no --exchange every publisher goes round all of them
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub queues: usize,
     #[arg(short, long, default_value = "warren-perf", value_name = "NAME")]
@@ -91,6 +95,7 @@ impl Default for Options {
             uri: DEFAULT_URI.into(),
             publishers: 1,
             consumers: 1,
+            consumers_each: 1,
             size: 1024,
             confirms: 0,
             ack: 0,
@@ -135,8 +140,12 @@ impl Options {
         );
         ensure!(self.queues > 0, "--queues 0 leaves no queue");
         ensure!(
-            self.keys == 1 || self.queues == 1 || self.exchange.is_some(),
-            "--keys with --queues needs an --exchange"
+            self.consumers_each > 0,
+            "--consumers-each 0 consumes nothing"
+        );
+        ensure!(
+            self.keys == 1 || self.exchange.is_some() || self.has_key_per_queue(),
+            "--keys without an --exchange needs as many --queues"
         );
         Ok(())
     }
@@ -144,7 +153,26 @@ impl Options {
     pub fn queue_name(&self, place: usize) -> String {
         match self.queues {
             1 => self.queue.clone(),
+            queues if self.has_key_per_queue() => {
+                self.numbered(&self.queue, (place % queues) as u64)
+            }
             queues => format!("{}.{}", self.queue, place % queues),
+        }
+    }
+
+    /// Every publisher goes round all queues, through the default exchange.
+    pub fn has_key_per_queue(&self) -> bool {
+        self.exchange.is_none() && self.queues > 1 && self.keys == self.queues as u64
+    }
+
+    /// The queues that the consuming connection of this place has a consumer on.
+    pub fn consumed_queues(&self, place: usize) -> Vec<String> {
+        match self.has_key_per_queue() {
+            true => (place..self.queues)
+                .step_by(self.consumers.max(1))
+                .map(|place| self.queue_name(place))
+                .collect(),
+            false => vec![self.queue_name(place); self.consumers_each],
         }
     }
 
@@ -152,6 +180,7 @@ impl Options {
     pub fn routing_key(&self, place: usize) -> String {
         match &self.routing_key {
             Some(key) => key.clone(),
+            None if self.has_key_per_queue() => self.queue.clone(),
             None => self.queue_name(place),
         }
     }
@@ -262,6 +291,19 @@ mod tests {
         assert_eq!(keys(10).numbered("k", 9), "k.9");
         assert_eq!(keys(11).numbered("k", 9), "k.09");
         assert_eq!(keys(1_000_000).numbered("k", 42), "k.000042");
+    }
+
+    #[test]
+    fn with_a_key_for_each_queue_consumers_share_all_queues() {
+        let options = Options {
+            queues: 11,
+            keys: 11,
+            consumers: 4,
+            queue: "q".into(),
+            ..Options::default()
+        };
+        assert_eq!(options.consumed_queues(2), ["q.02", "q.06", "q.10"]);
+        assert_eq!(options.numbered(&options.routing_key(0), 10), "q.10");
     }
 
     #[test]

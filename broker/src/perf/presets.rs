@@ -1,4 +1,4 @@
-//! The named workloads, A to J. Data, and nothing that runs.
+//! The named workloads, A to J, and those that compare exchange types. Data, and nothing that runs.
 
 use std::time::Duration;
 
@@ -152,6 +152,35 @@ impl Preset {
             },
             Preset::J100 => published(windows(persistent(1024), 100, 0, 0)),
             Preset::J1000 => published(windows(persistent(1024), 1000, 0, 0)),
+        }
+    }
+}
+
+/// A through an exchange, to one queue.
+#[derive(Clone, Debug)]
+pub struct Through {
+    pub kind: String,
+    pub bindings: u64,
+    pub keys: u64,
+    pub binding_key: Option<String>,
+}
+
+impl Through {
+    pub fn name(&self) -> String {
+        format!("{} of {} keys", self.kind, self.keys)
+    }
+
+    pub fn summary(&self) -> String {
+        format!("{} bindings", self.bindings)
+    }
+
+    pub fn options(&self, scope: &Scope) -> Options {
+        Options {
+            exchange: Some(self.kind.clone()),
+            bindings: self.bindings,
+            keys: self.keys,
+            binding_key: self.binding_key.clone(),
+            ..Preset::A.options(scope)
         }
     }
 }

@@ -167,12 +167,7 @@ impl Publisher {
     fn settle(&mut self, pending: &mut Pending<'_>) -> Result<()> {
         if pending.load.options.confirms == 0 {
             self.client.stream.set_read_timeout(Some(CALL_TIMEOUT))?;
-            let qos = basic::AMQPMethod::Qos(basic::Qos {
-                prefetch_count: 0,
-                global: false,
-            });
-            self.client.call(CHANNEL, AMQPClass::Basic(qos))?;
-            return Ok(());
+            return self.client.barrier();
         }
         let end = Instant::now() + LAST_TIMEOUT;
         while pending.settled < pending.sent

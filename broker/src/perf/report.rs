@@ -166,11 +166,7 @@ impl Report {
             ("confirms", &self.confirm_latency),
         ];
         for (name, latency) in latencies.into_iter().filter(|(_, of)| !of.is_empty()) {
-            let _ = write!(out, "{name:<12}");
-            for (label, micros) in percentiles(latency) {
-                let _ = write!(out, "  {label} {}", millis(micros));
-            }
-            out.push('\n');
+            let _ = writeln!(out, "{name:<14}{}", percentile_text(latency));
         }
         if let Some((user, system)) = self.cpu_per_message() {
             let _ = writeln!(
@@ -218,6 +214,12 @@ fn percentiles(latency: &Histogram<u64>) -> [(&'static str, u64); 4] {
         ("p99.9", latency.value_at_quantile(0.999)),
         ("max", latency.max()),
     ]
+}
+
+pub fn percentile_text(latency: &Histogram<u64>) -> String {
+    percentiles(latency)
+        .map(|(label, micros)| format!("{label} {}", millis(micros)))
+        .join("  ")
 }
 
 pub fn latency_json(latency: &Histogram<u64>) -> Value {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use super::client::Client;
 use super::load;
 use super::options::Options;
-use super::presets::{Preset, Scope};
+use super::presets::{Preset, Scope, Through};
 use super::report::Report;
 use super::target::{self, Target};
 use super::topology;
@@ -52,6 +52,19 @@ pub fn of_presets(presets: &[Preset], scope: &Scope) -> Vec<Play> {
             leaves: *preset == Preset::H && next == Some(&Preset::I),
         });
     }
+    plays
+}
+
+/// A itself, and then A through each exchange.
+pub fn of_exchanges(exchanges: &[Through], scope: &Scope) -> Vec<Play> {
+    let mut plays = of_presets(&[Preset::A], scope);
+    plays.extend(exchanges.iter().map(|through| Play {
+        name: through.name(),
+        summary: through.summary(),
+        options: through.options(scope),
+        backlog: None,
+        leaves: false,
+    }));
     plays
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
+use super::chart::{self, Group};
 use super::report::{Report, latency_json, new_histogram};
 use super::rounds::{Played, Row};
 use super::statistics::{Ratio, Spread, rate, small};
@@ -76,6 +77,26 @@ pub fn to_text(targets: &[Target], rows: &[Row]) -> String {
     out
 }
 
+/// Rates of one broker against those of A and of the fanout with as many keys; `names` are the
+/// fanout rows to compare with, row by row.
+pub fn against(rows: &[Row], names: &[Option<String>]) -> String {
+    let mut out = format!("{:<40}{:<26}{}\n", "ratio of rates", "to A", "to fanout");
+    let rates = |row: &Row| row.played.first().map(|played| played.rates.clone());
+    let base = rows.first().and_then(rates).unwrap_or_default();
+    for (row, name) in rows.iter().zip(names).skip(1) {
+        let own = rates(row).unwrap_or_default();
+        let fanout = rows.iter().find(|row| Some(&row.name) == name.as_ref());
+        let fanout = fanout.and_then(rates).unwrap_or_default();
+        let text = |base: &[f64]| {
+            Ratio::of(&own, base).map_or_else(|| "-".to_owned(), |ratio| ratio.to_string())
+        };
+        let (to_a, to_fanout) = (text(&base), text(&fanout));
+        let _ = write!(out, "{:<40}{to_a:<26}{to_fanout}", row.name);
+        out.push('\n');
+    }
+    out
+}
+
 /// Of all rounds together.
 fn latencies(out: &mut String, targets: &[Target], rows: &[Row]) {
     for (heading, which) in LATENCIES {
@@ -127,6 +148,23 @@ fn all(played: &Played, which: Which) -> Histogram<u64> {
         let _ = sum.add(which(report));
     }
     sum
+}
+
+/// Rates as bars.
+pub fn to_svg(targets: &[Target], rows: &[Row]) -> String {
+    let series: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+    let groups: Vec<Group> = rows
+        .iter()
+        .map(|row| Group {
+            name: row.name.clone(),
+            bars: row
+                .played
+                .iter()
+                .map(|played| Spread::of(&played.rates))
+                .collect(),
+        })
+        .collect();
+    chart::bars("Messages a second", &series, &groups)
 }
 
 /// `{"brokers":[..], "presets":[{"preset", "summary", "brokers":[..], "rate_ratio",

@@ -1,20 +1,15 @@
 //! What a load needs declared, and how it is taken away again. Blocking calls on one connection.
 
-use std::io::Write;
-
 use anyhow::{Result, bail};
 
 use super::client::{CHANNEL, Client};
 use super::options::Options;
-use crate::amqp::{AMQPClass, AMQPValue, FieldTable, exchange, queue, short_string, write};
-
-/// Bindings that need no answer are written this many octets at a time.
-const BATCH_OCTETS: usize = 256 << 10;
+use crate::amqp::{AMQPClass, AMQPValue, FieldTable, exchange, queue, short_string};
 
 pub fn declare(control: &mut Client, options: &Options) -> Result<()> {
-    for place in 0..options.queues {
-        declare_queue(control, &options.queue_name(place), options.durable)?;
-    }
+    let queues = (0..options.queues).map(|place| options.queue_name(place));
+    let queues = queues.map(|name| declaration(&name, options.durable, false));
+    control.pipeline(queues)?;
     let Some(kind) = &options.exchange else {
         return Ok(());
     };
@@ -35,19 +30,17 @@ pub fn declare(control: &mut Client, options: &Options) -> Result<()> {
     bind(control, options)
 }
 
-pub fn declare_queue(control: &mut Client, name: &str, durable: bool) -> Result<()> {
-    let declare = queue::Declare {
+/// A queue.declare that is not answered.
+pub fn declaration(name: &str, durable: bool, exclusive: bool) -> AMQPClass {
+    AMQPClass::Queue(queue::AMQPMethod::Declare(queue::Declare {
         queue: short_string(name),
         passive: false,
         durable,
-        exclusive: false,
+        exclusive,
         auto_delete: false,
-        nowait: false,
+        nowait: true,
         arguments: FieldTable::default(),
-    };
-    let declare = queue::AMQPMethod::Declare(declare);
-    control.call(CHANNEL, AMQPClass::Queue(declare))?;
-    Ok(())
+    }))
 }
 
 /// How many messages are ready in all queues of a load.
@@ -75,27 +68,10 @@ pub fn ready(control: &mut Client, options: &Options) -> Result<u64> {
 
 /// Every queue once with what matches; the bindings that do not match all lead to the first queue.
 fn bind(control: &mut Client, options: &Options) -> Result<()> {
-    let matching: Vec<queue::Bind> = (0..options.queues)
-        .flat_map(|place| matching(options, place))
-        .collect();
+    let matching = (0..options.queues).flat_map(|place| matching(options, place));
     let others = (1..options.bindings).map(|number| other(options, number));
-    let mut out = Vec::new();
-    let mut bindings = others.chain(matching).peekable();
-    while let Some(mut bind) = bindings.next() {
-        if bindings.peek().is_none() {
-            control.stream.write_all(&out)?;
-            control.call(CHANNEL, AMQPClass::Queue(queue::AMQPMethod::Bind(bind)))?;
-            return Ok(());
-        }
-        bind.nowait = true;
-        let bind = AMQPClass::Queue(queue::AMQPMethod::Bind(bind));
-        write::method(&mut out, CHANNEL, bind);
-        if out.len() > BATCH_OCTETS {
-            control.stream.write_all(&out)?;
-            out.clear();
-        }
-    }
-    Ok(())
+    let bindings = others.chain(matching);
+    control.pipeline(bindings.map(|bind| AMQPClass::Queue(queue::AMQPMethod::Bind(bind))))
 }
 
 fn matching(options: &Options, place: usize) -> Vec<queue::Bind> {
@@ -119,7 +95,7 @@ fn matching(options: &Options, place: usize) -> Vec<queue::Bind> {
             queue: short_string(&options.queue_name(place)),
             exchange: short_string(&options.exchange_name()),
             routing_key: short_string(&key),
-            nowait: false,
+            nowait: true,
             arguments: arguments.clone(),
         })
         .collect()
@@ -140,7 +116,7 @@ fn other(options: &Options, number: u64) -> queue::Bind {
         queue: short_string(&options.queue_name(0)),
         exchange: short_string(&options.exchange_name()),
         routing_key: short_string(&key),
-        nowait: false,
+        nowait: true,
         arguments,
     }
 }
@@ -164,20 +140,16 @@ pub fn delete(control: &mut Client, options: &Options) -> Result<()> {
         let delete = exchange::AMQPMethod::Delete(delete);
         control.call(CHANNEL, AMQPClass::Exchange(delete))?;
     }
-    for place in 0..options.queues {
-        delete_queue(control, &options.queue_name(place))?;
-    }
-    Ok(())
+    let queues = (0..options.queues).map(|place| options.queue_name(place));
+    control.pipeline(queues.map(|name| deletion(&name)))
 }
 
 /// A queue that is not there is deleted well.
-pub fn delete_queue(control: &mut Client, name: &str) -> Result<()> {
-    let delete = queue::Delete {
+pub fn deletion(name: &str) -> AMQPClass {
+    AMQPClass::Queue(queue::AMQPMethod::Delete(queue::Delete {
         queue: short_string(name),
         if_unused: false,
         if_empty: false,
-        nowait: false,
-    };
-    control.call(CHANNEL, AMQPClass::Queue(queue::AMQPMethod::Delete(delete)))?;
-    Ok(())
+        nowait: true,
+    }))
 }

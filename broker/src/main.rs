@@ -6,6 +6,10 @@ use tracing_subscriber::EnvFilter;
 use warren::cli::{self, Command};
 use warren::server;
 
+/// Messages are allocated on one thread and freed on another, which the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let outcome = match cli::parse() {
         Command::Serve(serve) => {

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth::{Remembered, Users};
-use crate::clock::{Clock, SystemClock, SystemEntropy};
+use crate::clock::{Clock, SystemClock, SystemEntropy, Uptime};
 use crate::config::Config;
 use crate::net::{Acceptor, Gate};
 use crate::plugin::{BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOptions};
@@ -63,10 +63,14 @@ async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
     report(&reports);
     let pressure = Arc::new(Pressure::default());
     let schedule = Arc::new(Schedule::default());
+    let unwritten = Arc::new(Schedule::default());
+    let uptime: Arc<dyn Clock> = Arc::new(Uptime::default());
     let parts = Parts {
         store: store.clone(),
         pressure: Arc::clone(&pressure),
         schedule: Arc::clone(&schedule),
+        unwritten: Arc::clone(&unwritten),
+        uptime: Arc::clone(&uptime),
         types: Arc::clone(&host) as Arc<dyn crate::vhost::exchange_type::ExchangeTypes>,
         clock: Arc::clone(&clock),
         entropy: Arc::new(SystemEntropy),
@@ -80,7 +84,12 @@ async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
         gate: Arc::clone(&gate),
     }))?;
     broker.begin();
-    tokio::spawn(queue_clock::run(schedule, Arc::clone(&broker), clock));
+    let called = Arc::clone(&broker);
+    let call = move |queue| called.call_queue(queue);
+    tokio::spawn(queue_clock::run(schedule, clock, call));
+    let called = Arc::clone(&broker);
+    let write = move |queue| called.write_late(queue);
+    tokio::spawn(queue_clock::run(unwritten, uptime, write));
     let acceptor = Acceptor {
         broker: Arc::clone(&broker),
         users: Arc::new(users),

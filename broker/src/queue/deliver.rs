@@ -48,7 +48,8 @@ impl<'a> Publishing<'a> {
     /// In milliseconds. What cannot be read was refused when it was published.
     pub(super) fn time_to_live(&self) -> Option<Millis> {
         let expiration = Properties::new(self.view.properties).expiration()?;
-        expiration.trim_start_matches('+').parse().ok()
+        let time: i64 = expiration.parse().ok()?;
+        u64::try_from(time).ok()
     }
 
     pub(super) fn priority(&self, max: u8) -> u8 {
@@ -103,6 +104,19 @@ struct Terms {
     expires: Expiry,
 }
 
+impl Terms {
+    fn append(self, queue: QueueId, message: Arc<Message>, confirm: Option<Confirm>) -> Append {
+        Append {
+            queue,
+            seq: self.seq,
+            message,
+            persistent: self.persistent,
+            expires: self.expires,
+            confirm,
+        }
+    }
+}
+
 /// What came of offering one message to the consumer whose turn it is.
 enum Offered {
     Taken,
@@ -143,30 +157,22 @@ impl Queue {
         let persistent = publishing.persistent && self.attributes.outlives_run();
         let pressed = self.home.pressure.is_on();
         let stored = persistent || state.backlog.pages_transient(seq, pressed);
+        let terms = Terms {
+            seq,
+            redelivered: false,
+            persistent,
+            returns: 0,
+            expires,
+        };
         if stored {
-            let message = publishing.message();
             let confirm = if persistent { confirm() } else { None };
-            self.home.store.append(Append {
-                queue: self.id,
-                seq,
-                message,
-                persistent,
-                expires,
-                confirm,
-            });
+            self.keep(state, terms.append(self.id, publishing.message(), confirm));
         }
         let accepted = match persistent {
             true => Accepted::InStore,
             false => Accepted::InMemory,
         };
         if state.backlog.is_empty() {
-            let terms = Terms {
-                seq,
-                redelivered: false,
-                persistent,
-                returns: 0,
-                expires,
-            };
             while state.consumers.front().is_some() {
                 match state.offer_new(self.id, publishing, stored, terms, effects) {
                     Offered::Taken => {
@@ -178,16 +184,18 @@ impl Queue {
                 }
             }
         }
-        let body = Body::Here(publishing.message());
+        let message = publishing.message();
+        let size = message.size();
         state.backlog.push(Entry {
             seq,
-            body,
+            body: Body::Here(message),
             redelivered: false,
             stored,
             persistent,
             returns: 0,
             expires,
         });
+        effects.crowded |= state.is_crowded(size);
         self.shed(state, effects);
         // Also for what stands in front only since something was dropped.
         self.expire(state, effects);
@@ -197,7 +205,7 @@ impl Queue {
     /// The queue is full and does not make room.
     pub(super) fn turns_away(
         &self,
-        state: &QueueState,
+        state: &mut QueueState,
         publishing: &mut Publishing<'_>,
         effects: &mut Effects,
     ) -> bool {
@@ -292,7 +300,10 @@ impl Queue {
             return Got::Deleted;
         }
         self.used(&mut state);
-        while self.expire(&mut state, effects) == Expired::Some {}
+        match self.expire_all(&mut state, effects) {
+            Expired::All | Expired::Some => {}
+            Expired::Behind => return Got::Empty,
+        }
         match state.backlog.front() {
             Front::Empty => return Got::Empty,
             Front::Here => {}
@@ -309,7 +320,7 @@ impl Queue {
             return Got::Empty;
         };
         // What stood behind it may be over its time, and then does not count any more.
-        while self.expire(&mut state, effects) == Expired::Some {}
+        self.expire_all(&mut state, effects);
         let remaining = u32::try_from(state.backlog.len()).unwrap_or(u32::MAX);
         let place = (!no_ack).then(|| place_of(message, entry.stored));
         let counted = state.counted(message.view(), entry.returns);
@@ -331,7 +342,7 @@ impl Queue {
         if !no_ack {
             state.unacked += 1;
         } else if entry.stored {
-            self.home.store.settle(self.id, &[entry.seq]);
+            self.acknowledge(&mut state, &mut vec![entry.seq], effects);
         }
         // What stands in front now may have a time of its own.
         self.expire(&mut state, effects);
@@ -372,7 +383,7 @@ impl Queue {
             // Each time: what stood behind a message that is gone may be over its own time.
             match self.expire(state, effects) {
                 Expired::All => {}
-                Expired::Some => return,
+                Expired::Some | Expired::Behind => return,
             }
             if state.consumers.front().is_none() {
                 break;
@@ -534,6 +545,7 @@ impl QueueState {
                 }
                 member.delivered();
                 self.consumers.served();
+                self.delivered = self.delivered.saturating_add(1);
                 self.unacked += u64::from(!no_ack);
                 Offered::Taken
             }

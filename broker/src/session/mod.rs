@@ -69,6 +69,7 @@ pub struct Session {
     exclusive: Vec<Arc<Queue>>,
     memo: Memo,
     publisher: Publisher,
+    has_rejected: bool,
     /// Counts up: whose turn it is to be asked first.
     turn: usize,
 }
@@ -138,6 +139,7 @@ impl Session {
             exclusive: Vec::new(),
             memo: Memo::default(),
             publisher: Publisher::default(),
+            has_rejected: false,
             turn: 0,
         }
     }
@@ -234,13 +236,13 @@ impl Session {
     }
 
     /// Settles deliveries without acknowledgement whose bytes are in the socket now.
-    pub fn sent(&mut self, sent: &[crate::outbox::Unsent]) {
+    pub fn sent(&mut self, sent: &[crate::outbox::Unsent], effects: &mut Effects) {
         for group in sent.chunk_by(|one, next| one.queue == next.queue) {
             let queue = group
                 .first()
                 .and_then(|first| self.queues.get(&first.queue));
             if let Some(queue) = queue {
-                queue.sent(group);
+                queue.sent(group, effects);
             }
         }
     }
@@ -290,6 +292,11 @@ impl Session {
     /// Only publishers are stopped by alarms.
     pub fn has_published(&self) -> bool {
         self.publisher.has_published
+    }
+
+    /// What the client sends may go on to the store, so the store's bound holds for it.
+    pub fn fills_the_store(&self) -> bool {
+        self.publisher.has_published || self.has_rejected
     }
 
     /// The client wants to hear of alarms.

@@ -152,7 +152,7 @@ fn everything_that_scales_is_measured_and_taken_away() {
 
 #[test]
 fn latencies_are_measured_below_the_highest_rate() {
-    let broker = Broker::start(Options::default());
+    let mut broker = Broker::start(Options::default());
     let out = perf(&["latency", "C", "--uri", &broker.url(), "-d", "300ms"]);
     let shares: Vec<f64> = out
         .as_array()
@@ -169,6 +169,9 @@ fn latencies_are_measured_below_the_highest_rate() {
         let (asked, kept) = (asked.as_f64().expect("asked"), kept.as_f64().expect("kept"));
         assert!(kept < asked * 1.2, "{kept} of {asked}");
     }
+    // How C was confirmed is told when the broker stops.
+    assert!(broker.stop().success());
+    broker.logs("confirmed since the start by_sync=");
 }
 
 #[test]

@@ -22,8 +22,11 @@ const READ_SIZE: usize = 256 << 10;
 /// The largest frame we agree to.
 const FRAME_MAX: u32 = 131_072;
 
-/// How long a broker may take to answer a call. A million bindings may stand before it.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long a broker may take to answer a call.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// And how long when a million bindings stand before it.
+const PIPELINE_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// How long a broker may go on sending after we said goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -191,7 +194,10 @@ impl Client {
             }
         }
         self.stream.write_all(&out)?;
-        self.barrier()
+        self.stream.set_read_timeout(Some(PIPELINE_TIMEOUT))?;
+        self.barrier()?;
+        self.stream.set_read_timeout(Some(CALL_TIMEOUT))?;
+        Ok(())
     }
 
     /// An answer to something that changes nothing: all before it is done.

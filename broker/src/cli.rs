@@ -13,7 +13,7 @@ use crate::perf;
 pub enum Command {
     Serve(Serve),
     Plugin(Plugin),
-    Perf(perf::Options),
+    Perf(Box<perf::Command>),
 }
 
 #[derive(Parser, Debug)]
@@ -38,7 +38,7 @@ enum Subcommands {
     #[command(subcommand)]
     Plugin(Plugin),
     /// Put a broker under load and measure it
-    Perf(perf::Options),
+    Perf(Box<perf::Command>),
 }
 
 #[derive(Args, Clone, Debug, Default)]

@@ -178,6 +178,13 @@ async fn stop(gate: &Gate, broker: &Broker, store: &Store) -> anyhow::Result<()>
         );
     }
     broker.note_redelivered();
+    let stats = store.stats();
+    tracing::info!(
+        by_sync = stats.confirmed_by_sync,
+        by_acknowledgement = stats.confirmed_by_ack,
+        syncs = stats.syncs,
+        "confirmed since the start"
+    );
     let store = store.clone();
     tokio::task::spawn_blocking(move || store.close()).await??;
     Ok(())

@@ -11,6 +11,6 @@ pub use broker::{Broker, fixture};
 pub use client::{
     Channel, Client, Deliveries, Refused, durable, headers, persistent, text, transient,
 };
-pub use start::{NotStarted, Options};
+pub use start::{NotStarted, Options, binary};
 pub use wait::{DEADLINE, eventually, soon};
 pub use wire::{Frame, Wire};

@@ -92,7 +92,7 @@ pub(super) struct Started {
 }
 
 /// The broker of the same profile as this test.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let this = std::env::current_exe().expect("the path of this test");
     let profile = this.parent().and_then(Path::parent).expect("target folder");
     let binary = profile.join("warren");

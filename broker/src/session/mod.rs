@@ -69,6 +69,7 @@ pub struct Session {
     exclusive: Vec<Arc<Queue>>,
     memo: Memo,
     publisher: Publisher,
+    has_rejected: bool,
     /// Counts up: whose turn it is to be asked first.
     turn: usize,
 }
@@ -138,6 +139,7 @@ impl Session {
             exclusive: Vec::new(),
             memo: Memo::default(),
             publisher: Publisher::default(),
+            has_rejected: false,
             turn: 0,
         }
     }
@@ -296,6 +298,11 @@ impl Session {
     /// Only publishers are stopped by alarms.
     pub fn has_published(&self) -> bool {
         self.publisher.has_published
+    }
+
+    /// What the client sends may go on to the store, so the store's bound holds for it.
+    pub fn fills_the_store(&self) -> bool {
+        self.publisher.has_published || self.has_rejected
     }
 
     /// The client wants to hear of alarms.

@@ -19,7 +19,8 @@ fn main() -> ExitCode {
                     for name in &config.unknown_variables {
                         tracing::warn!(name, "unknown variable in the environment");
                     }
-                    server::serve(&config)
+                    let reread = move || serve.load(std::env::vars());
+                    server::serve(&config, Box::new(reread))
                 }
                 Err(error) => Err(error.into()),
             }

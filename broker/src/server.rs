@@ -3,6 +3,7 @@
 
 mod alarms;
 mod events;
+mod plugin_changes;
 mod queue_clock;
 mod seed;
 
@@ -16,9 +17,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth::{Remembered, Users};
 use crate::clock::{Clock, SystemClock, SystemEntropy, Uptime};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::net::{Acceptor, Gate};
-use crate::plugin::{BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOptions};
+use crate::plugin::{BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOptions, Plugins};
 use crate::queue::{Pressure, Schedule};
 use crate::session;
 use crate::store::{Store, StoreOptions};
@@ -31,14 +32,17 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// After the disk has failed, clients get this long to hear of it.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// Reads the configuration again, from where it came from.
+pub type Reread = Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
+
 /// Runs the broker until it is told to stop. What cannot be started is an error.
-pub fn serve(config: &Config) -> anyhow::Result<ExitCode> {
+pub fn serve(config: &Config, reread: Reread) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(run(config, started))
+    runtime.block_on(run(config, reread, started))
 }
 
 /// The plugins that a broker with this configuration has.
@@ -49,11 +53,10 @@ pub fn load_plugins(config: &Config) -> (Arc<PluginHost>, Vec<LoadReport>) {
         defaults: Limits::default(),
     };
     let directory = config.plugins_dir.as_path();
-    let directory = directory.is_dir().then_some(directory);
-    PluginHost::load(options, BUILTIN, directory, Arc::new(SystemClock))
+    PluginHost::load(options, BUILTIN, Some(directory), Arc::new(SystemClock))
 }
 
-async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
+async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Result<ExitCode> {
     let seed_users = seed::users(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (store, mut recovered) =
@@ -90,6 +93,8 @@ async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
     let called = Arc::clone(&broker);
     let write = move |queue| called.write_late(queue);
     tokio::spawn(queue_clock::run(unwritten, uptime, write));
+    let plugins = Arc::new(Plugins::new(host, Arc::clone(&broker), &config.plugins_dir));
+    tokio::spawn(plugin_changes::follow(plugins, reread));
     let acceptor = Acceptor {
         broker: Arc::clone(&broker),
         users: Arc::new(users),

@@ -146,6 +146,12 @@ impl Session {
 
     /// Works off whole frames from the front of `buffer`; returns how many octets they took.
     pub fn feed(&mut self, buffer: &[u8], effects: &mut Effects) -> (usize, Next) {
+        let fed = self.feed_frames(buffer, effects);
+        self.memo.tell_hits();
+        fed
+    }
+
+    fn feed_frames(&mut self, buffer: &[u8], effects: &mut Effects) -> (usize, Next) {
         let mut used = 0;
         loop {
             let rest = buffer.get(used..).unwrap_or_default();

@@ -18,4 +18,5 @@ pub mod queue;
 pub mod server;
 pub mod session;
 pub mod store;
+pub mod tally;
 pub mod vhost;

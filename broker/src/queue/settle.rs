@@ -108,6 +108,7 @@ impl Queue {
         }
         match how {
             Settle::Acked => {
+                state.counted.acked += settled.len() as u64;
                 self.settle_stored(settled.iter().map(|unacked| (&unacked.place, unacked.seq)));
             }
             Settle::Rejected if !self.is_deleted() => {
@@ -265,6 +266,7 @@ impl Queue {
         }
         let expires = self.expiry(state, publishing.time_to_live());
         let seq = state.take_seq(publishing.priority(self.attributes.max_priority));
+        state.counted.published += 1;
         state.backlog.reserve(seq);
         Ok(Reserved {
             seq,

@@ -7,6 +7,7 @@ use super::{Counts, Options};
 use crate::clock::Millis;
 use crate::names::{Seq, count_of, in_lane};
 use crate::store::Backlogs;
+use crate::tally::Messages;
 
 /// Low bits of a sequence number that count within one run: sixty billion messages.
 const RUN_SHIFT: u32 = 36;
@@ -32,6 +33,7 @@ pub(super) struct QueueState {
     pub used_at: Millis,
     /// The earliest time at which the schedule will call.
     pub called_at: Option<Millis>,
+    pub counted: Messages,
 }
 
 /// What is being read back from the store; one request at a time.
@@ -81,6 +83,7 @@ impl QueueState {
             now: None,
             used_at: now,
             called_at: None,
+            counted: Messages::default(),
         }
     }
 

@@ -16,6 +16,7 @@ use super::exchange_type::{
 use crate::amqp::table::{Table, Value};
 use crate::names::{Destination, Slot};
 use crate::queue::Queue;
+use crate::tally::Shared;
 
 pub struct Exchange {
     /// Differs from that of any other exchange of this run, also of an earlier one of this name.
@@ -27,7 +28,16 @@ pub struct Exchange {
     bindings: RwLock<Bindings>,
     generation: AtomicU64,
     deleted: AtomicBool,
+    counted: ExchangeCounts,
     live: Live,
+}
+
+/// What an exchange has seen. Publishers add to it once a batch.
+#[derive(Debug, Default)]
+pub struct ExchangeCounts {
+    pub published_in: Shared,
+    /// Queues that it went to, added up.
+    pub published_out: Shared,
 }
 
 /// Who decides.
@@ -148,8 +158,18 @@ impl Exchange {
             bindings: RwLock::default(),
             generation: AtomicU64::new(0),
             deleted: AtomicBool::new(false),
+            counted: ExchangeCounts::default(),
             live,
         }
+    }
+
+    pub fn count(&self, published: u64, routed: u64) {
+        self.counted.published_in.add(published);
+        self.counted.published_out.add(routed);
+    }
+
+    pub fn counted(&self) -> &ExchangeCounts {
+        &self.counted
     }
 
     pub fn alternate(&self) -> Option<Arc<str>> {
@@ -263,6 +283,11 @@ impl Exchange {
 
     pub fn identities(&self) -> Vec<Identity> {
         self.bindings.read().by_identity.keys().cloned().collect()
+    }
+
+    pub(super) fn live_bindings(&self) -> Vec<Arc<Binding>> {
+        let bindings = self.bindings.read();
+        bindings.slots.iter().flatten().cloned().collect()
     }
 
     /// What the slots of an answer stand for; `None` when the bindings have changed since.

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod confirms;
 pub mod error;
+pub mod http;
 pub mod message;
 pub mod names;
 pub mod net;

@@ -3,6 +3,8 @@
 
 mod alarms;
 mod events;
+mod management;
+mod node;
 mod queue_clock;
 mod seed;
 
@@ -17,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::auth::{Remembered, Users};
 use crate::clock::{Clock, SystemClock, SystemEntropy};
 use crate::config::Config;
+use crate::http::node::{Listener, Protocol};
 use crate::net::{Acceptor, Gate};
 use crate::plugin::{BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOptions};
 use crate::queue::{Pressure, Schedule};
@@ -80,10 +83,12 @@ async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
         gate: Arc::clone(&gate),
     }))?;
     broker.begin();
-    tokio::spawn(queue_clock::run(schedule, Arc::clone(&broker), clock));
+    let for_queues = queue_clock::run(schedule, Arc::clone(&broker), Arc::clone(&clock));
+    tokio::spawn(for_queues);
+    let users = Arc::new(users);
     let acceptor = Acceptor {
         broker: Arc::clone(&broker),
-        users: Arc::new(users),
+        users: Arc::clone(&users),
         limits: session::Limits {
             frame_max: config.amqp.frame_max,
             channel_max: config.amqp.channel_max,
@@ -96,11 +101,13 @@ async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
         gate: Arc::clone(&gate),
     };
     let mut addresses = Vec::new();
+    let mut listeners = Vec::new();
     for address in &config.amqp.listen {
         let listener = TcpListener::bind(address)
             .await
             .with_context(|| format!("cannot listen on {address}"))?;
         addresses.push(listener.local_addr()?.to_string());
+        listeners.push(node::listener(Protocol::Amqp, listener.local_addr()?));
         tokio::spawn(acceptor.clone().accept(listener));
     }
     tokio::spawn(alarms::watch(
@@ -109,13 +116,21 @@ async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
         config.limits.clone(),
         config.data_dir.clone(),
     ));
-    ready(&addresses, &reports, started);
+    let (sockets, at) = management::listen(config)?;
+    listeners.extend(at);
+    let this = node::ThisNode::new(config, clock, Arc::clone(&gate), host, listeners.clone());
+    management::start(&broker, &users, this, &gate, sockets)?;
+    ready(&addresses, &listeners, &reports, started);
     let code = wait_for_the_end(&gate).await?;
     stop(&gate, &broker, &store).await?;
     Ok(code)
 }
 
-fn ready(addresses: &[String], reports: &[LoadReport], started: Instant) {
+fn ready(addresses: &[String], listeners: &[Listener], reports: &[LoadReport], started: Instant) {
+    for listener in listeners {
+        let (protocol, address) = (listener.protocol.name(), listener.address);
+        tracing::info!(protocol, %address, "listening");
+    }
     let loaded = reports
         .iter()
         .filter(|report| report.outcome == Outcome::Loaded);

@@ -8,6 +8,11 @@ use crate::confirms::Confirms;
 use crate::names::{QueueId, Seq};
 
 impl Outbox {
+    /// What waits for the socket.
+    pub fn waiting_bytes(&self) -> usize {
+        self.state.lock().bytes.len()
+    }
+
     /// None when the channel is gone, or another one has its number.
     pub fn look_at(&self, channel: u16, incarnation: u64) -> Option<ChannelLook> {
         let state = self.state.lock();

@@ -107,6 +107,12 @@ impl Connections {
         open.before.get(vhost).copied().unwrap_or_default()
     }
 
+    /// What came in without a channel.
+    pub fn add_counted(&self, vhost: &Arc<str>, counted: Messages) {
+        let mut open = self.open.lock();
+        *open.before.entry(Arc::clone(vhost)).or_default() += counted;
+    }
+
     pub fn churn(&self) -> &Churn {
         &self.churn
     }

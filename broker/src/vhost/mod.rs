@@ -142,6 +142,11 @@ impl Vhost {
         self.commit_and(vec![definition], move || queue.set_saved(true))
     }
 
+    /// Whether anything can be kept at all.
+    pub fn touch(&self) -> Saved {
+        self.after_all_before()
+    }
+
     /// Everything that stands in the store's mailbox now, synced.
     fn after_all_before(&self) -> Saved {
         self.commit(Vec::new())

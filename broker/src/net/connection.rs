@@ -221,11 +221,15 @@ impl Driver {
             && !self.session.outbox.over_reply_bound()
     }
 
-    /// A publisher is not read while an alarm is raised or the store's mailbox is full.
+    /// A publisher is not read while an alarm is raised; nor is it, or whoever rejects messages
+    /// that are then dead-lettered, while the store's mailbox is full.
     fn is_held_back(&self) -> bool {
-        self.session.has_published()
-            && self.end == End::No
-            && (self.gate.blocked().is_some() || self.store.over_bound())
+        if self.end != End::No {
+            return false;
+        }
+        let alarmed = || self.session.has_published() && self.gate.blocked().is_some();
+        let full = || self.session.fills_the_store() && self.store.over_bound();
+        alarmed() || full()
     }
 
     fn read(&mut self, count: usize) {

@@ -71,9 +71,11 @@ impl Outbox {
             .and_then(Option::as_mut)
             .filter(|out| out.incarnation == incarnation);
         let Some(out) = same else { return Vec::new() };
+        let mut sorted = seqs.to_vec();
+        sorted.sort_unstable();
         let mut taken = Vec::with_capacity(seqs.len());
         for unacked in &mut out.unacked {
-            if unacked.queue == queue && seqs.contains(&unacked.seq) {
+            if unacked.queue == queue && sorted.binary_search(&unacked.seq).is_ok() {
                 let nobody = Unacked {
                     queue: NO_QUEUE,
                     consumer: None,

@@ -48,7 +48,8 @@ impl<'a> Publishing<'a> {
     /// In milliseconds. What cannot be read was refused when it was published.
     pub(super) fn time_to_live(&self) -> Option<Millis> {
         let expiration = Properties::new(self.view.properties).expiration()?;
-        expiration.trim_start_matches('+').parse().ok()
+        let time: i64 = expiration.parse().ok()?;
+        u64::try_from(time).ok()
     }
 
     pub(super) fn priority(&self, max: u8) -> u8 {
@@ -293,7 +294,10 @@ impl Queue {
             return Got::Deleted;
         }
         self.used(&mut state);
-        while self.expire(&mut state, effects) == Expired::Some {}
+        match self.expire_all(&mut state, effects) {
+            Expired::All | Expired::Some => {}
+            Expired::Behind => return Got::Empty,
+        }
         match state.backlog.front() {
             Front::Empty => {
                 state.counted.get_empty += 1;
@@ -313,7 +317,7 @@ impl Queue {
             return Got::Empty;
         };
         // What stood behind it may be over its time, and then does not count any more.
-        while self.expire(&mut state, effects) == Expired::Some {}
+        self.expire_all(&mut state, effects);
         let remaining = u32::try_from(state.backlog.len()).unwrap_or(u32::MAX);
         let place = (!no_ack).then(|| place_of(message, entry.stored));
         let counted = state.counted(message.view(), entry.returns);
@@ -377,7 +381,7 @@ impl Queue {
             // Each time: what stood behind a message that is gone may be over its own time.
             match self.expire(state, effects) {
                 Expired::All => {}
-                Expired::Some => return,
+                Expired::Some | Expired::Behind => return,
             }
             if state.consumers.front().is_none() {
                 break;

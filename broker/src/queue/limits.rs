@@ -11,6 +11,12 @@ use crate::names::Seq;
 /// At most this many messages expire while the lock is held once; the rest after others had a turn.
 const EXPIRE_AT_ONCE: usize = 1024;
 
+/// Nothing stands in the schedule for longer than this.
+const LONGEST_CALL: Millis = 10 * 60 * 1000;
+
+/// When the disk is behind, dead letters are looked at again after this long.
+const BEHIND_PAUSE: Millis = 20;
+
 /// How it went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expired {
@@ -18,6 +24,8 @@ pub(super) enum Expired {
     All,
     /// There may be more; the schedule calls again.
     Some,
+    /// There is more, but it has to wait for the disk; the schedule calls again.
+    Behind,
 }
 
 /// What the schedule's call has found.
@@ -76,11 +84,26 @@ impl Queue {
         }
     }
 
+    /// Whoever is called looks again, so a time far away is asked for in steps: what stands in the
+    /// schedule outlives the queue, and must not for years.
     pub(super) fn call_at(&self, state: &mut QueueState, at: Millis) {
+        if state.called_at.is_some_and(|called| called <= at) {
+            return;
+        }
+        let at = at.min(self.home.clock.now().saturating_add(LONGEST_CALL));
         if state.called_at.is_none_or(|called| called > at) {
             state.called_at = Some(at);
             self.home.schedule.call(self.id, at);
         }
+    }
+
+    /// The disk is behind: what is moved now would only wait in memory.
+    fn is_behind(&self, state: &mut QueueState, now: Millis) -> bool {
+        let behind = state.options.dead_letter.is_some() && self.home.store.over_bound();
+        if behind {
+            self.call_at(state, now.saturating_add(BEHIND_PAUSE));
+        }
+        behind
     }
 
     /// The time that was asked for has come.
@@ -97,13 +120,15 @@ impl Queue {
         }
         state.called_at = None;
         let now = self.home.clock.now();
-        let unused = |period| state.consumers.len() == 0 && now >= state.used_at + period;
+        let unused =
+            |period| state.consumers.len() == 0 && now >= state.used_at.saturating_add(period);
         if state.options.expires.is_some_and(unused) {
             return Called::Unused;
         }
         self.watch_for_disuse(&mut state);
         self.time_out(&mut state, now, effects);
         self.retry(&mut state, now);
+        self.shed(&mut state, effects);
         self.drain(&mut state, effects);
         Called::Fine
     }
@@ -115,6 +140,16 @@ impl Queue {
         match state.expiring {
             true => self.expire_due(state, effects),
             false => Expired::All,
+        }
+    }
+
+    /// The same without an end: as many as there are.
+    pub(super) fn expire_all(&self, state: &mut QueueState, effects: &mut Effects) -> Expired {
+        loop {
+            match self.expire(state, effects) {
+                Expired::Some => {}
+                end @ (Expired::All | Expired::Behind) => return end,
+            }
         }
     }
 
@@ -139,6 +174,9 @@ impl Queue {
             };
             if !first.expires.is_due(now) {
                 break first.expires.time();
+            }
+            if left == EXPIRE_AT_ONCE && self.is_behind(state, now) {
+                return Expired::Behind;
             }
             if left == 0 {
                 self.remove(gone);
@@ -170,6 +208,9 @@ impl Queue {
         match state.options.overflow {
             Overflow::DropHead => {}
             Overflow::RejectPublish | Overflow::RejectPublishDlx => return,
+        }
+        if self.is_behind(state, self.home.clock.now()) {
+            return;
         }
         let mut gone = Vec::new();
         while state.has_overflown() {

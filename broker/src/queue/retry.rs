@@ -3,22 +3,52 @@
 //! nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::backlog::Entry;
+use super::backlog::{Body, Entry};
 use super::state::QueueState;
 use super::{Back, Queue, Retry, RetryOf};
 use crate::clock::Millis;
 use crate::names::Seq;
+use crate::outbox::Place;
 
 #[derive(Default)]
-pub(super) struct Retries(BTreeMap<(Millis, Seq), Entry>);
+pub(super) struct Retries(BTreeMap<(Millis, Seq), Waiting>);
+
+/// Very many may wait, so the bytes of those that the store has are not kept.
+struct Waiting {
+    entry: Entry,
+    place: Option<Place>,
+}
+
+impl Waiting {
+    fn new(mut entry: Entry) -> Waiting {
+        let size = entry.body.size() as u32;
+        let place = match &entry.body {
+            Body::Here(message) if entry.stored => Some(Place::Store(Arc::downgrade(message))),
+            Body::Here(_) | Body::Disk { .. } => None,
+        };
+        if place.is_some() {
+            entry.body = Body::Disk { size };
+        }
+        Waiting { entry, place }
+    }
+
+    fn over(self) -> Entry {
+        let Waiting { mut entry, place } = self;
+        if let Some(place) = place {
+            entry.body = Body::from_place(place, entry.body.size() as u32);
+        }
+        entry
+    }
+}
 
 impl Retries {
     /// What has waited long enough, in the order of the queue.
     fn take_due(&mut self, now: Millis) -> Vec<Entry> {
         let later = self.0.split_off(&(now + 1, 0));
         let due = std::mem::replace(&mut self.0, later);
-        let mut entries: Vec<Entry> = due.into_values().collect();
+        let mut entries: Vec<Entry> = due.into_values().map(Waiting::over).collect();
         entries.sort_by_key(|entry| entry.seq);
         entries
     }
@@ -28,8 +58,8 @@ impl Retries {
     }
 
     pub fn stored(&self) -> impl Iterator<Item = Seq> + '_ {
-        let entries = self.0.values().filter(|entry| entry.stored);
-        entries.map(|entry| entry.seq)
+        let stored = self.0.values().filter(|waiting| waiting.entry.stored);
+        stored.map(|waiting| waiting.entry.seq)
     }
 
     pub fn clear(&mut self) {
@@ -68,7 +98,10 @@ impl Queue {
         let now = self.home.clock.now();
         for entry in entries {
             let due = now.saturating_add(retry.wait(entry.returns));
-            state.retries.0.insert((due, entry.seq), entry);
+            state
+                .retries
+                .0
+                .insert((due, entry.seq), Waiting::new(entry));
         }
         self.watch_for_retries(state);
         Vec::new()

@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use hashbrown::HashMap;
+
 use super::state::QueueState;
 use super::{Back, Consumer, Effects, Queue, Returned};
 use crate::clock::Millis;
@@ -11,28 +13,45 @@ use crate::outbox::ConsumerKey;
 
 /// What one consumer holds, in the order in which it got it. Only kept where somebody looks.
 #[derive(Default)]
-pub(super) struct Holding(VecDeque<(Seq, Millis)>);
+pub(super) struct Holding {
+    since: HashMap<Seq, Millis>,
+    /// By time. May name what is settled, but never first, and not more often than what is held.
+    order: VecDeque<(Seq, Millis)>,
+}
+
+/// So few settled ones are not worth a look.
+const FEW_SETTLED: usize = 64;
 
 impl Holding {
     pub fn got(&mut self, seq: Seq, now: Millis) {
-        self.0.push_back((seq, now));
+        self.since.insert(seq, now);
+        self.order.push_back((seq, now));
     }
 
     pub fn settled(&mut self, seq: Seq) {
-        // Mostly the first, or near it.
-        if let Some(index) = self.0.iter().position(|(held, _)| *held == seq) {
-            self.0.remove(index);
+        self.since.remove(&seq);
+        let Holding { since, order } = self;
+        let is_held = |entry: &(Seq, Millis)| since.get(&entry.0) == Some(&entry.1);
+        while order.front().is_some_and(|first| !is_held(first)) {
+            order.pop_front();
+        }
+        if order.len() > 2 * since.len() + FEW_SETTLED {
+            order.retain(is_held);
         }
     }
 
     pub fn since(&self) -> Option<Millis> {
-        self.0.front().map(|(_, since)| *since)
+        self.order.front().map(|(_, since)| *since)
     }
 
     /// Held since this time or longer.
     pub fn take_older(&mut self, than: Millis) -> Vec<Seq> {
-        let count = self.0.partition_point(|(_, since)| *since <= than);
-        self.0.drain(..count).map(|(seq, _)| seq).collect()
+        let count = self.order.partition_point(|(_, since)| *since <= than);
+        let older = self.order.drain(..count);
+        older
+            .filter(|(seq, since)| self.since.get(seq) == Some(since))
+            .map(|(seq, _)| seq)
+            .collect()
     }
 }
 
@@ -115,5 +134,17 @@ mod tests {
         assert!(holding.take_older(19).is_empty());
         assert_eq!(holding.take_older(20), [2]);
         assert_eq!(holding.since(), Some(30));
+    }
+
+    #[test]
+    fn what_is_settled_behind_a_message_that_is_kept_takes_no_room() {
+        let mut holding = Holding::default();
+        holding.got(1, 10);
+        for seq in 2..10_000 {
+            holding.got(seq, 20);
+            holding.settled(seq);
+        }
+        assert!(holding.order.len() < 2 * FEW_SETTLED);
+        assert_eq!(holding.take_older(30), [1]);
     }
 }

@@ -77,6 +77,7 @@ pub struct Session {
     memo: Memo,
     publisher: Publisher,
     counted: Counted,
+    has_rejected: bool,
     /// Counts up: whose turn it is to be asked first.
     turn: usize,
 }
@@ -149,6 +150,7 @@ impl Session {
             memo: Memo::default(),
             publisher: Publisher::default(),
             counted: Counted::default(),
+            has_rejected: false,
             turn: 0,
         }
     }
@@ -312,6 +314,11 @@ impl Session {
     /// Only publishers are stopped by alarms.
     pub fn has_published(&self) -> bool {
         self.publisher.has_published
+    }
+
+    /// What the client sends may go on to the store, so the store's bound holds for it.
+    pub fn fills_the_store(&self) -> bool {
+        self.publisher.has_published || self.has_rejected
     }
 
     /// The client wants to hear of alarms.

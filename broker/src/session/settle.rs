@@ -105,6 +105,7 @@ impl Session {
         how: Settle,
         effects: &mut Effects,
     ) {
+        self.has_rejected |= how == Settle::Rejected;
         self.resume_if_limited(number, effects);
         let one_queue = settled
             .windows(2)

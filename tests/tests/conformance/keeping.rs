@@ -204,12 +204,14 @@ async fn what_comes_to_the_front_of_a_full_queue_may_be_over_its_time() {
     let broker = Broker::start(Options::default());
     let channel = broker.connect().await.confirming().await;
     queue(&channel, "q", [("x-max-length", long(2))]).await;
-    channel.confirmed("", "q", b"first", transient()).await;
-    let never = transient().with_expiration("0".into());
-    channel.confirmed("", "q", b"over", never).await;
-    // The first is dropped, and the one behind it has waited only for that.
-    channel.confirmed("", "q", b"last", transient()).await;
-    assert_eq!(channel.drain("q").await, ["last"]);
+    for zero in ["0", "-0"] {
+        channel.confirmed("", "q", b"first", transient()).await;
+        let never = transient().with_expiration(zero.into());
+        channel.confirmed("", "q", b"over", never).await;
+        // The first is dropped, and the one behind it has waited only for that.
+        channel.confirmed("", "q", b"last", transient()).await;
+        assert_eq!(channel.drain("q").await, ["last"]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,7 @@ use crate::clock::Expiry;
 use crate::confirms::Confirms;
 use crate::message::{Message, MessageView};
 use crate::names::{QueueId, Seq};
+use crate::tally::Deliveries;
 use recent::Recent;
 
 /// Deliveries stop above this many waiting bytes: what does not stay in the cache is paid twice.
@@ -59,6 +60,17 @@ struct ChannelOut {
     prefetch: u32,
     prefetch_used: u32,
     confirms: Option<Confirms>,
+    deliveries: Deliveries,
+}
+
+/// A channel as its outbox knows it, for whoever lists it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChannelLook {
+    pub unacked: usize,
+    pub unconfirmed: usize,
+    /// Of basic.qos global=true.
+    pub prefetch: u32,
+    pub deliveries: Deliveries,
 }
 
 /// Where an unacknowledged message is, should it come back.
@@ -261,6 +273,8 @@ impl Outbox {
         }
         channel.last_tag += 1;
         let tag = channel.last_tag;
+        let deliveries = &mut channel.deliveries;
+        deliveries.deliver(delivery.no_ack, delivery.redelivered);
         let message = delivery.message;
         write::deliver(
             &mut state.bytes,
@@ -289,6 +303,7 @@ impl Outbox {
     pub fn get_ok(&self, got: Delivery<'_>, remaining: u32) {
         let Delivery {
             channel,
+            no_ack,
             redelivered,
             message,
             queue,
@@ -306,6 +321,7 @@ impl Outbox {
             return;
         };
         out.last_tag += 1;
+        out.deliveries.get(no_ack, redelivered);
         write::get_ok(
             &mut state.bytes,
             state.frame_max,
@@ -402,6 +418,7 @@ impl Outbox {
         for publish in publishes {
             confirms.resolve(*publish, ok);
         }
+        out.deliveries.confirmed += if ok { publishes.len() as u64 } else { 0 };
         if confirms.has_news() && !state.confirming.contains(&channel) {
             state.confirming.push(channel);
         }

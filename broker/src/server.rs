@@ -3,6 +3,8 @@
 
 mod alarms;
 mod events;
+mod management;
+mod node;
 mod plugin_changes;
 mod queue_clock;
 mod seed;
@@ -18,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::auth::{Remembered, Users};
 use crate::clock::{Clock, SystemClock, SystemEntropy, Uptime};
 use crate::config::{Config, ConfigError};
+use crate::http::node::{Listener, Protocol};
 use crate::net::{Acceptor, Gate};
 use crate::plugin::{BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOptions, Plugins};
 use crate::queue::{Pressure, Schedule};
@@ -87,17 +90,17 @@ async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Resul
         gate: Arc::clone(&gate),
     }))?;
     broker.begin();
-    let called = Arc::clone(&broker);
-    let call = move |queue| called.call_queue(queue);
-    tokio::spawn(queue_clock::run(schedule, clock, call));
-    let called = Arc::clone(&broker);
-    let write = move |queue| called.write_late(queue);
-    tokio::spawn(queue_clock::run(unwritten, uptime, write));
-    let plugins = Arc::new(Plugins::new(host, Arc::clone(&broker), &config.plugins_dir));
+    start_clocks(&broker, (schedule, Arc::clone(&clock)), (unwritten, uptime));
+    let plugins = Arc::new(Plugins::new(
+        Arc::clone(&host),
+        Arc::clone(&broker),
+        &config.plugins_dir,
+    ));
     tokio::spawn(plugin_changes::follow(plugins, reread));
+    let users = Arc::new(users);
     let acceptor = Acceptor {
         broker: Arc::clone(&broker),
-        users: Arc::new(users),
+        users: Arc::clone(&users),
         limits: session::Limits {
             frame_max: config.amqp.frame_max,
             channel_max: config.amqp.channel_max,
@@ -109,27 +112,57 @@ async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Resul
         max_connections: config.amqp.max_connections as usize,
         gate: Arc::clone(&gate),
     };
-    let mut addresses = Vec::new();
-    for address in &config.amqp.listen {
-        let listener = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("cannot listen on {address}"))?;
-        addresses.push(listener.local_addr()?.to_string());
-        tokio::spawn(acceptor.clone().accept(listener));
-    }
+    let (addresses, mut listeners) = listen(config, &acceptor).await?;
     tokio::spawn(alarms::watch(
         Arc::clone(&gate),
         pressure,
         config.limits.clone(),
         config.data_dir.clone(),
     ));
-    ready(&addresses, &reports, started);
+    let (sockets, at) = management::listen(config)?;
+    listeners.extend(at);
+    let this = node::ThisNode::new(config, clock, Arc::clone(&gate), host, listeners.clone());
+    management::start(&broker, &users, this, &gate, sockets)?;
+    ready(&addresses, &listeners, &reports, started);
     let code = wait_for_the_end(&gate).await?;
     stop(&gate, &broker, &store).await?;
     Ok(code)
 }
 
-fn ready(addresses: &[String], reports: &[LoadReport], started: Instant) {
+/// The addresses as they are printed and as they are listed.
+async fn listen(
+    config: &Config,
+    acceptor: &Acceptor,
+) -> anyhow::Result<(Vec<String>, Vec<Listener>)> {
+    let mut addresses = Vec::new();
+    let mut listeners = Vec::new();
+    for address in &config.amqp.listen {
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen on {address}"))?;
+        addresses.push(listener.local_addr()?.to_string());
+        listeners.push(node::listener(Protocol::Amqp, listener.local_addr()?));
+        tokio::spawn(acceptor.clone().accept(listener));
+    }
+    Ok((addresses, listeners))
+}
+
+type Times = (Arc<Schedule>, Arc<dyn Clock>);
+
+fn start_clocks(broker: &Arc<Broker>, queues: Times, unwritten: Times) {
+    let called = Arc::clone(broker);
+    let call = move |queue| called.call_queue(queue);
+    tokio::spawn(queue_clock::run(queues.0, queues.1, call));
+    let called = Arc::clone(broker);
+    let write = move |queue| called.write_late(queue);
+    tokio::spawn(queue_clock::run(unwritten.0, unwritten.1, write));
+}
+
+fn ready(addresses: &[String], listeners: &[Listener], reports: &[LoadReport], started: Instant) {
+    for listener in listeners {
+        let (protocol, address) = (listener.protocol.name(), listener.address);
+        tracing::info!(protocol, %address, "listening");
+    }
     let loaded = reports
         .iter()
         .filter(|report| report.outcome == Outcome::Loaded);

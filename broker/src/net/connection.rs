@@ -245,6 +245,8 @@ impl Driver {
     }
 
     fn read(&mut self, count: usize) {
+        self.session.traffic.received.add(count as u64);
+        self.session.traffic.reads.add(1);
         self.last_read = Instant::now();
         if count == self.read_size {
             self.read_size = (self.read_size * 2).min(READ_MAX);
@@ -314,6 +316,8 @@ impl Driver {
 
     fn wrote(&mut self, count: usize) {
         self.last_write = Instant::now();
+        self.session.traffic.sent.add(count as u64);
+        self.session.traffic.writes.add(1);
         self.written += count;
         let remaining = self.output.len().saturating_sub(self.written);
         if remaining == 0 {

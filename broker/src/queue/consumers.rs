@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::Reading;
 use super::timeout::Holding;
+use super::{ListedConsumer, Reading};
 use crate::clock::Millis;
 use crate::names::Seq;
 use crate::outbox::{ConsumerKey, Outbox};
@@ -28,6 +28,8 @@ pub struct Consumer {
     pub timeout: Option<Millis>,
     /// Of a stream.
     pub reading: Reading,
+    /// As it came: encoded AMQP field table without the length in front. For listing.
+    pub arguments: Arc<[u8]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +169,19 @@ impl Consumers {
             .collect()
     }
 
+    pub fn listed(&self) -> Vec<ListedConsumer> {
+        let is_active = |member: &Member| match &self.turns {
+            Turns::Everybody => true,
+            Turns::First(order) => order.front() == Some(&member.key.slot),
+        };
+        let members = self.members();
+        let listed = members.map(|member| ListedConsumer {
+            consumer: member.consumer.clone(),
+            active: is_active(member),
+        });
+        listed.collect()
+    }
+
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         self.slots.iter().flatten()
     }
@@ -283,6 +298,7 @@ mod tests {
             priority: 0,
             timeout: None,
             reading: Reading::default(),
+            arguments: Arc::default(),
         }
     }
 

@@ -151,6 +151,7 @@ impl Queue {
         if self.turns_away(state, publishing, effects) {
             return Accepted::Rejected;
         }
+        state.counted.published += 1;
         state.now = self.timed(state);
         let expires = self.expiry(state, publishing.time_to_live());
         let seq = state.take_seq(publishing.priority(self.attributes.max_priority));
@@ -305,7 +306,10 @@ impl Queue {
             Expired::Behind => return Got::Empty,
         }
         match state.backlog.front() {
-            Front::Empty => return Got::Empty,
+            Front::Empty => {
+                state.counted.get_empty += 1;
+                return Got::Empty;
+            }
             Front::Here => {}
             Front::Bodies(_) | Front::Page => {
                 self.load(&mut state);
@@ -339,6 +343,7 @@ impl Queue {
             expires: entry.expires,
         };
         outbox.get_ok(got, remaining);
+        state.counted.out.get(no_ack, entry.redelivered);
         if !no_ack {
             state.unacked += 1;
         } else if entry.stored {
@@ -544,6 +549,7 @@ impl QueueState {
                     member.holding.got(terms.seq, now);
                 }
                 member.delivered();
+                self.counted.out.deliver(no_ack, terms.redelivered);
                 self.consumers.served();
                 self.delivered = self.delivered.saturating_add(1);
                 self.unacked += u64::from(!no_ack);

@@ -108,6 +108,7 @@ impl Queue {
         }
         match how {
             Settle::Acked => {
+                state.counted.acked += settled.len() as u64;
                 let places = settled.iter().map(|unacked| (&unacked.place, unacked.seq));
                 self.settle_stored(&mut state, places, effects);
             }
@@ -280,6 +281,7 @@ impl Queue {
         let seq = state.take_seq(publishing.priority(self.attributes.max_priority));
         // When the move is written, all before it are taken to be.
         self.write_all(state);
+        state.counted.published += 1;
         state.backlog.reserve(seq);
         Ok(Reserved {
             seq,

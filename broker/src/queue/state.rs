@@ -8,6 +8,7 @@ use super::{Counts, Options};
 use crate::clock::Millis;
 use crate::names::{Seq, count_of, in_lane};
 use crate::store::Backlogs;
+use crate::tally::Messages;
 
 /// From so many waiting messages, or octets of them, on, publishers give consumers time. Well before
 /// a queue goes on to disk, and enough for consumers to be busy with for that time.
@@ -49,6 +50,7 @@ pub(super) struct QueueState {
     pub used_at: Millis,
     /// The earliest time at which the schedule will call.
     pub called_at: Option<Millis>,
+    pub counted: Messages,
 }
 
 /// What is being read back from the store; one request at a time.
@@ -101,6 +103,7 @@ impl QueueState {
             now: None,
             used_at: now,
             called_at: None,
+            counted: Messages::default(),
         }
     }
 

@@ -9,7 +9,7 @@ use super::channel::{ChannelConsumer, ReplyConsumer};
 use super::consumer_arguments::{ChannelLimits, Consumed, not_supported};
 use super::{Flow, Phase, Session, Wait, resume_from};
 use crate::amqp::reply::ReplyCode;
-use crate::amqp::{AMQPClass, basic, short_string, write};
+use crate::amqp::{AMQPClass, basic, short_string, table, write};
 use crate::auth::Access;
 use crate::error::Refusal;
 use crate::outbox::{Outbox, Unacked};
@@ -108,6 +108,7 @@ impl Session {
             self.outbox.set_prefetch(number, qos.prefetch_count.into());
         } else if let Some(channel) = self.channels.get_mut(&number) {
             channel.prefetch = qos.prefetch_count.into();
+            channel.facts.set_prefetch(channel.prefetch);
         }
         self.reply(
             number,
@@ -175,6 +176,7 @@ impl Session {
             priority: arguments.priority,
             timeout: arguments.timeout,
             reading: arguments.reading,
+            arguments: table::encode(&consume.arguments).into(),
         };
         let consume_ok = || {
             if !consume.nowait {
@@ -281,8 +283,10 @@ impl Session {
             (Got::Sent, _) if self.outbox.over_reply_bound() => Ok(Flow::Full),
             (Got::Sent, _) => Ok(Flow::Done),
             (Got::Empty | Got::Loading, _) => {
+                let channel = *channel;
                 let empty = basic::AMQPMethod::GetEmpty(basic::GetEmpty {});
-                self.reply(*channel, AMQPClass::Basic(empty));
+                self.reply(channel, AMQPClass::Basic(empty));
+                self.count_get_empty(channel);
                 Ok(Flow::Done)
             }
             (Got::Deleted, _) => {

@@ -14,7 +14,7 @@ use crate::names::QueueId;
 use crate::outbox::{ConsumerKey, Outbox, Unacked};
 use crate::queue::{Back, Effects, Queue, Returned};
 use crate::store::ConfirmSink;
-use crate::vhost::bound;
+use crate::vhost::{ChannelFacts, ChannelMode, bound};
 
 pub(super) struct Channel {
     pub mode: Mode,
@@ -26,6 +26,7 @@ pub(super) struct Channel {
     pub last_queue: Option<String>,
     pub reply: Option<ReplyConsumer>,
     pub incarnation: u64,
+    pub facts: Arc<ChannelFacts>,
     stage: Stage,
 }
 
@@ -113,7 +114,9 @@ impl Session {
             return Err(Refusal::connection(ReplyCode::NotAllowed, text));
         }
         let limit = bound(self.users.limits(&running.user).max_channels);
-        if let Err(limit) = running.presence.open_channel(limit) {
+        let incarnation = self.last_incarnation + 1;
+        let facts = Arc::new(ChannelFacts::new(number, incarnation));
+        if let Err(limit) = running.presence.open_channel(&facts, limit) {
             let text = format!(
                 "number of channels opened for user '{}' has reached the maximum allowed user \
                  limit of ({limit})",
@@ -121,8 +124,7 @@ impl Session {
             );
             return Err(Refusal::connection(ReplyCode::NotAllowed, text));
         }
-        self.last_incarnation += 1;
-        let incarnation = self.last_incarnation;
+        self.last_incarnation = incarnation;
         self.outbox.open_channel(number, incarnation);
         let channel = Channel {
             mode: Mode::Plain,
@@ -132,6 +134,7 @@ impl Session {
             last_queue: None,
             reply: None,
             incarnation,
+            facts,
             stage: Stage::Open,
         };
         self.channels.insert(number, channel);
@@ -144,6 +147,7 @@ impl Session {
 
     /// Ends what the channel was doing; its number is free afterwards.
     pub(super) fn end_channel(&mut self, number: u16, effects: &mut Effects) {
+        self.write_counted();
         if let Some(channel) = self.channels.remove(&number) {
             self.release_channel(number, channel, effects);
         }
@@ -151,10 +155,12 @@ impl Session {
 
     /// Ends what the channel was doing; its number is taken until the client confirms.
     pub(super) fn shut_channel(&mut self, number: u16, effects: &mut Effects) {
+        self.write_counted();
         let Some(channel) = self.channels.remove(&number) else {
             return;
         };
         let incarnation = channel.incarnation;
+        let facts = Arc::clone(&channel.facts);
         self.release_channel(number, channel, effects);
         let channel = Channel {
             mode: Mode::Plain,
@@ -164,6 +170,7 @@ impl Session {
             last_queue: None,
             reply: None,
             incarnation,
+            facts,
             stage: Stage::Closing,
         };
         self.channels.insert(number, channel);
@@ -171,7 +178,7 @@ impl Session {
 
     fn release_channel(&mut self, number: u16, mut channel: Channel, effects: &mut Effects) {
         if let Phase::Running(running) = &mut self.phase {
-            running.presence.close_channel();
+            running.presence.close_channel(number);
         }
         for (_, consumer) in channel.consumers.drain() {
             self.end_consumer(&consumer, effects);
@@ -261,6 +268,7 @@ impl Session {
                     channel: number,
                     incarnation: channel.incarnation,
                 }));
+                channel.facts.set_mode(ChannelMode::Confirm);
                 self.outbox.start_confirms(number);
             }
         }

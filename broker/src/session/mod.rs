@@ -7,6 +7,7 @@ mod channel;
 mod close;
 mod consumer_arguments;
 mod content;
+mod counted;
 mod dispatch;
 mod exchange;
 mod handshake;
@@ -32,9 +33,11 @@ use crate::error::Refusal;
 use crate::names::{ConnectionId, QueueId};
 use crate::outbox::Outbox;
 use crate::queue::{Effects, Queue};
+use crate::tally::Traffic;
 use crate::vhost::{Broker, Memo, Presence, Vhost};
 use access::AccessCache;
 use channel::{Channel, ChannelConsumer};
+use counted::Counted;
 use publish::Publisher;
 
 /// What a connection may ask for, from the configuration.
@@ -59,6 +62,10 @@ pub struct Session {
     users: Arc<Users>,
     limits: Limits,
     peer: SocketAddr,
+    /// Our own end of the connection.
+    local: SocketAddr,
+    /// Counted by whoever has the socket.
+    pub traffic: Arc<Traffic>,
     phase: Phase,
     frame_max: u32,
     channels: HashMap<u16, Channel>,
@@ -69,6 +76,7 @@ pub struct Session {
     exclusive: Vec<Arc<Queue>>,
     memo: Memo,
     publisher: Publisher,
+    counted: Counted,
     has_rejected: bool,
     /// Counts up: whose turn it is to be asked first.
     turn: usize,
@@ -131,6 +139,8 @@ impl Session {
             users,
             limits,
             peer,
+            local: SocketAddr::from(([0, 0, 0, 0], 0)),
+            traffic: Arc::default(),
             phase: Phase::Header,
             frame_max: INITIAL_FRAME_MAX,
             channels: HashMap::new(),
@@ -139,15 +149,22 @@ impl Session {
             exclusive: Vec::new(),
             memo: Memo::default(),
             publisher: Publisher::default(),
+            counted: Counted::default(),
             has_rejected: false,
             turn: 0,
         }
+    }
+
+    /// Which of our addresses the client has connected to.
+    pub fn arrived_at(&mut self, local: SocketAddr) {
+        self.local = local;
     }
 
     /// Works off whole frames from the front of `buffer`; returns how many octets they took.
     pub fn feed(&mut self, buffer: &[u8], effects: &mut Effects) -> (usize, Next) {
         let fed = self.feed_frames(buffer, effects);
         self.memo.tell_hits();
+        self.write_counted();
         fed
     }
 

@@ -299,10 +299,7 @@ impl Queue {
             Expired::Behind => return Got::Empty,
         }
         match state.backlog.front() {
-            Front::Empty => {
-                state.counted.get_empty += 1;
-                return Got::Empty;
-            }
+            Front::Empty => return state.nothing_to_get(),
             Front::Here => {}
             Front::Bodies(_) | Front::Page => {
                 self.load(&mut state);
@@ -339,6 +336,7 @@ impl Queue {
         state.counted.out.get(no_ack, entry.redelivered);
         if !no_ack {
             state.unacked += 1;
+            state.unacked_bytes += message.body().len() as u64;
         } else if entry.stored {
             self.home.store.settle(self.id, &[entry.seq]);
         }
@@ -446,6 +444,11 @@ impl Queue {
 }
 
 impl QueueState {
+    fn nothing_to_get(&mut self) -> Got {
+        self.counted.get_empty += 1;
+        Got::Empty
+    }
+
     /// Offers a message that was just published and is not in the backlog.
     fn offer_new(
         &mut self,
@@ -514,6 +517,7 @@ impl QueueState {
         effects: &mut Effects,
     ) -> Offered {
         let now = self.now;
+        let size = message.body.len() as u64;
         let Some(member) = self.consumers.front() else {
             return Offered::Refused;
         };
@@ -544,7 +548,10 @@ impl QueueState {
                 member.delivered();
                 self.counted.out.deliver(no_ack, terms.redelivered);
                 self.consumers.served();
-                self.unacked += u64::from(!no_ack);
+                if !no_ack {
+                    self.unacked += 1;
+                    self.unacked_bytes += size;
+                }
                 Offered::Taken
             }
             Delivered::Full | Delivered::NoCredit | Delivered::Gone => {

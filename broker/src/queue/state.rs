@@ -17,6 +17,8 @@ pub(super) struct QueueState {
     pub backlog: Lanes,
     pub consumers: Consumers,
     pub unacked: u64,
+    /// Of their bodies.
+    pub unacked_bytes: u64,
     /// Neither ready nor in somebody's hands.
     pub retries: Retries,
     pub loading: Loading,
@@ -75,6 +77,7 @@ impl QueueState {
             backlog,
             consumers: Consumers::new(single_active_consumer),
             unacked: 0,
+            unacked_bytes: 0,
             retries: Retries::default(),
             loading: Loading::Idle,
             getters: Vec::new(),

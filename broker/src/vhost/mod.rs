@@ -40,7 +40,7 @@ pub use administration::{DoorError, Metadata, Seed, VhostLimits, bound, check_na
 pub use binding::BindingRequest;
 pub use broker::{Broker, Parts};
 pub use connections::{Connections, Entering, Full, Presence};
-pub use exchange::{Exchange, ExchangeCounts};
+pub use exchange::{Exchange, ExchangeCounts, Stage};
 pub use exchange_declare::ExchangeRequest;
 pub use facts::{ChannelFacts, ChannelMode, Churn, ConnectionFacts, Introduction};
 pub use listing::ListedBinding;

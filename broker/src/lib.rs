@@ -6,6 +6,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod confirms;
+pub mod ctl;
 pub mod error;
 pub mod http;
 pub mod message;

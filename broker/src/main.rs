@@ -26,6 +26,7 @@ fn main() -> ExitCode {
             }
         }
         Command::Plugin(command) => warren::plugin_command::run(&command),
+        Command::Ctl(options) => warren::ctl::run(&options),
         Command::Perf(options) => warren::perf::run(&options).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {

@@ -158,8 +158,12 @@ impl From<DoorError> for Failure {
             DoorError::VhostExists(_)
             | DoorError::InvalidName
             | DoorError::UnknownQueueType(_)
-            | DoorError::InvalidPattern(_)
-            | DoorError::InvalidPolicy(_) => Failure::bad(error.to_string()),
+            | DoorError::InvalidPattern(_) => Failure::bad(error.to_string()),
+            // RabbitMQ has its web pages in mind here.
+            DoorError::InvalidPolicy(_) => {
+                let text = error.to_string();
+                Failure::bad(text.replace('<', "&lt;").replace('>', "&gt;"))
+            }
         }
     }
 }

@@ -41,7 +41,7 @@ fn destination_kind(destination: &Destination) -> (&'static str, &str) {
     }
 }
 
-fn row(vhost: &str, binding: &ListedBinding) -> Value {
+pub(super) fn row(vhost: &str, binding: &ListedBinding) -> Value {
     let (kind, name) = destination_kind(&binding.destination);
     json!({
         "source": *binding.source,

@@ -11,6 +11,8 @@ mod connections;
 mod consumers;
 mod definitions;
 mod exchanges;
+mod explain;
+mod exposition;
 mod fields;
 mod health;
 mod import;
@@ -18,11 +20,14 @@ mod limits;
 mod listing;
 mod login;
 mod messages;
+mod metrics;
 pub mod node;
 mod nodes;
+mod objects;
 mod overview;
 mod parameters;
 mod permissions;
+mod plugins;
 mod policies;
 mod publish;
 mod queues;
@@ -71,6 +76,13 @@ pub struct Management {
     connections: AtomicUsize,
 }
 
+/// What is served on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    Api,
+    Metrics,
+}
+
 impl Management {
     pub fn new(broker: Arc<Broker>, users: Arc<Users>, node: Arc<dyn Node>) -> Arc<Management> {
         Arc::new(Management {
@@ -86,7 +98,7 @@ impl Management {
     /// Serves on a thread of its own until `stop` comes or its sender is gone.
     pub fn start(
         self: &Arc<Self>,
-        listeners: Vec<std::net::TcpListener>,
+        listeners: Vec<(Service, std::net::TcpListener)>,
         stop: oneshot::Receiver<()>,
     ) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -95,8 +107,8 @@ impl Management {
         let house = Arc::clone(self);
         let serve = move || {
             runtime.block_on(async move {
-                for listener in listeners {
-                    tokio::spawn(Arc::clone(&house).accept(listener));
+                for (service, listener) in listeners {
+                    tokio::spawn(Arc::clone(&house).accept(service, listener));
                 }
                 tokio::spawn(house.sample());
                 let _ = stop.await;
@@ -108,7 +120,7 @@ impl Management {
         Ok(())
     }
 
-    async fn accept(self: Arc<Self>, listener: std::net::TcpListener) {
+    async fn accept(self: Arc<Self>, service: Service, listener: std::net::TcpListener) {
         let listener = match TcpListener::from_std(listener) {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "no management"),
@@ -122,7 +134,7 @@ impl Management {
                     self.connections.fetch_add(1, Ordering::Relaxed);
                     let house = Arc::clone(&self);
                     tokio::spawn(async move {
-                        wire::serve(stream, peer, &house).await;
+                        wire::serve(stream, peer, (&house, service)).await;
                         house.connections.fetch_sub(1, Ordering::Relaxed);
                     });
                 }
@@ -147,7 +159,14 @@ impl Management {
         }
     }
 
-    async fn answer(self: &Arc<Self>, request: Request) -> Answer {
+    async fn answer(self: &Arc<Self>, service: Service, request: Request) -> Answer {
+        match service {
+            Service::Api => self.answer_api(request).await,
+            Service::Metrics => self.metrics(&request),
+        }
+    }
+
+    async fn answer_api(self: &Arc<Self>, request: Request) -> Answer {
         let (method, path, peer) = (request.method, request.path.clone(), request.peer);
         let (user, answer) = self.answer_as(request).await;
         if method.changes() {

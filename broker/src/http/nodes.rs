@@ -38,15 +38,11 @@ impl Management {
     }
 }
 
-fn row(call: &Call) -> Value {
-    let house = &call.house;
-    let node = &house.node;
-    let resources = node.resources();
-    let alarms = node.alarms();
-    let plugins = node.plugins();
-    let mechanism = |name: &str, description: &str| json!({"name": name, "description": description, "enabled": true});
-    let names: Vec<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
-    let mut map = object([
+/// What the node is, whatever it does.
+fn itself(call: &Call) -> Map<String, Value> {
+    let node = &call.house.node;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    object([
         ("name", json!(node.name())),
         ("type", json!("disc")),
         ("running", json!(true)),
@@ -60,10 +56,20 @@ fn row(call: &Call) -> Value {
             json!(node.now().saturating_sub(node.started_at())),
         ),
         ("run_queue", json!(0)),
-        (
-            "processors",
-            json!(std::thread::available_parallelism().map_or(1, usize::from)),
-        ),
+        ("processors", json!(processors)),
+    ])
+}
+
+fn row(call: &Call) -> Value {
+    let house = &call.house;
+    let node = &house.node;
+    let resources = node.resources();
+    let alarms = node.alarms();
+    let plugins = node.plugins();
+    let mechanism = |name: &str, description: &str| json!({"name": name, "description": description, "enabled": true});
+    let names: Vec<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
+    let mut map = itself(call);
+    map.extend(object([
         ("mem_limit", json!(resources.memory_limit)),
         ("mem_alarm", json!(alarms.memory)),
         ("mem_calculation_strategy", json!("rss")),
@@ -94,7 +100,7 @@ fn row(call: &Call) -> Value {
         ("config_files", json!([])),
         ("net_ticktime", json!(60)),
         ("enabled_plugins", json!(names)),
-    ]);
+    ]));
     let shown = Shown {
         house,
         request: &call.request,

@@ -45,7 +45,38 @@ pub(super) fn show(call: &Call) -> Handled {
         .iter()
         .map(|connection| connection.channels().len())
         .sum();
-    let mut map = object([
+    let mut map = about(house);
+    map.extend(object([
+        ("churn_rates", churn(call)),
+        ("queue_totals", Value::Object(totals)),
+        (
+            "object_totals",
+            json!({
+                "channels": channels,
+                "connections": connections.len(),
+                "consumers": sums.consumers,
+                "exchanges": sums.exchanges,
+                "queues": sums.queues,
+            }),
+        ),
+        ("statistics_db_event_queue", json!(0)),
+        ("node", json!(house.node.name())),
+    ]));
+    let stats = shown.message_stats(&sums.messages, true);
+    map.insert(
+        "message_stats".to_owned(),
+        stats.unwrap_or_else(|| json!({})),
+    );
+    if call.user.is_monitoring() {
+        map.insert("listeners".to_owned(), house.listeners());
+        map.insert("contexts".to_owned(), house.contexts());
+    }
+    one(call, Value::Object(map))
+}
+
+/// What it is and how it counts.
+fn about(house: &Management) -> Map<String, Value> {
+    object([
         ("management_version", json!(VERSION)),
         ("rates_mode", json!("basic")),
         (
@@ -69,31 +100,7 @@ pub(super) fn show(call: &Call) -> Handled {
         ("disable_stats", json!(false)),
         ("is_op_policy_updating_enabled", json!(true)),
         ("enable_queue_totals", json!(false)),
-        ("churn_rates", churn(call)),
-        ("queue_totals", Value::Object(totals)),
-        (
-            "object_totals",
-            json!({
-                "channels": channels,
-                "connections": connections.len(),
-                "consumers": sums.consumers,
-                "exchanges": sums.exchanges,
-                "queues": sums.queues,
-            }),
-        ),
-        ("statistics_db_event_queue", json!(0)),
-        ("node", json!(house.node.name())),
-    ]);
-    let stats = shown.message_stats(&sums.messages, true);
-    map.insert(
-        "message_stats".to_owned(),
-        stats.unwrap_or_else(|| json!({})),
-    );
-    if call.user.is_monitoring() {
-        map.insert("listeners".to_owned(), house.listeners());
-        map.insert("contexts".to_owned(), house.contexts());
-    }
-    one(call, Value::Object(map))
+    ])
 }
 
 /// Where these numbers stand among those of the node.

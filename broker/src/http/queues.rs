@@ -53,20 +53,15 @@ fn row(call: &Call, (vhost, queue): &Listed) -> Map<String, Value> {
             "consumer_utilisation",
             json!(u8::from(look.counts.consumers > 0)),
         ),
+        (
+            "message_bytes",
+            json!(look.ready_bytes + look.unacked_bytes),
+        ),
         ("message_bytes_ready", json!(look.ready_bytes)),
+        ("message_bytes_unacknowledged", json!(look.unacked_bytes)),
         ("head_message_timestamp", Value::Null),
     ]);
-    match attributes.queue_type {
-        QueueType::Classic => {
-            map.insert("exclusive_consumer_tag".to_owned(), Value::Null);
-            map.insert("single_active_consumer_tag".to_owned(), active_tag(queue));
-        }
-        QueueType::Quorum | QueueType::Stream => {
-            map.insert("leader".to_owned(), json!(node));
-            map.insert("members".to_owned(), json!([node]));
-            map.insert("online".to_owned(), json!([node]));
-        }
-    }
+    put_by_type(&mut map, queue, node);
     let now = call.house.node.now();
     if let Some(used_at) = look
         .used_at
@@ -93,6 +88,24 @@ fn row(call: &Call, (vhost, queue): &Listed) -> Map<String, Value> {
         map.insert("owner_pid_details".to_owned(), details);
     }
     map
+}
+
+/// What only queues of some type have.
+fn put_by_type(map: &mut Map<String, Value>, queue: &Queue, node: &str) {
+    match queue.attributes.queue_type {
+        QueueType::Classic => {
+            map.insert("exclusive_consumer_tag".to_owned(), Value::Null);
+            map.insert("single_active_consumer_tag".to_owned(), active_tag(queue));
+        }
+        QueueType::Quorum | QueueType::Stream => {
+            if queue.attributes.queue_type == QueueType::Quorum {
+                map.insert("single_active_consumer_ctag".to_owned(), active_tag(queue));
+            }
+            map.insert("leader".to_owned(), json!(node));
+            map.insert("members".to_owned(), json!([node]));
+            map.insert("online".to_owned(), json!([node]));
+        }
+    }
 }
 
 /// ISO 8601, as RabbitMQ writes it.

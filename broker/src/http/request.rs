@@ -98,6 +98,12 @@ impl Request {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// All values of this name, where it may stand several times.
+    pub fn queries<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let found = self.query.iter().filter(move |(found, _)| found == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
     pub fn says(&self, name: &str) -> bool {
         self.query(name) == Some("true")
     }

@@ -4,8 +4,9 @@ use super::answer::Failure;
 use super::call::{Call, Handler};
 use super::request::Method;
 use super::{
-    about, bindings, channels, connections, consumers, definitions, exchanges, health, limits,
-    messages, nodes, overview, parameters, permissions, policies, publish, queues, users, vhosts,
+    about, bindings, channels, connections, consumers, definitions, exchanges, explain, health,
+    limits, messages, nodes, overview, parameters, permissions, plugins, policies, publish, queues,
+    users, vhosts,
 };
 
 /// What a user must be.
@@ -288,6 +289,8 @@ static ROUTES: &[Route] = &[
         .delete(permissions::delete_topics),
     at("topic-permissions/{vhost}/{user}/{exchange}", Administrator)
         .delete(permissions::delete_topics),
+    at("warren/plugins", Monitoring).get(plugins::list),
+    at("warren/explain/{vhost}", Vhost).post(explain::explain),
     at("aliveness-test/{vhost}", Vhost).get(health::aliveness),
     at("healthchecks/node", Monitoring).get(health::node),
     at("healthchecks/node/{node}", Monitoring).get(health::node),

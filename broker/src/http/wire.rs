@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::Management;
 use super::answer::{Answer, Body};
 use super::request::{Method, Request};
+use super::{Management, Service};
 
 /// RabbitMQ takes definitions of 10 MB.
 pub(super) const MAX_BODY: usize = 10 * 1024 * 1024;
@@ -61,7 +61,7 @@ enum BodyLength {
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     peer: SocketAddr,
-    house: &Arc<Management>,
+    (house, service): (&Arc<Management>, Service),
 ) {
     let mut buffer = Vec::new();
     loop {
@@ -69,7 +69,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         let (answer, method, keep_alive) = match read {
             Ok(Read::Request(request)) => {
                 let (method, keep_alive) = (request.method, request.keep_alive);
-                (house.answer(request).await, method, keep_alive)
+                (house.answer(service, request).await, method, keep_alive)
             }
             Ok(Read::Wrong(answer)) => (answer, Method::Get, false),
             Ok(Read::End) | Err(Gone) => return,

@@ -248,13 +248,16 @@ fn millis(micros: u64) -> String {
 mod tests {
     use super::*;
 
-    fn report() -> Report {
-        let sample = |millis, published, consumed| Sample {
+    fn sample(millis: u64, published: u64, consumed: u64) -> Sample {
+        Sample {
             at: Duration::from_millis(millis),
             published,
             confirmed: 0,
             consumed,
-        };
+        }
+    }
+
+    fn report() -> Report {
         let mut latency = new_histogram();
         for micros in 1..=1000 {
             latency.saturating_record(micros);

@@ -306,10 +306,7 @@ impl Queue {
             Expired::Behind => return Got::Empty,
         }
         match state.backlog.front() {
-            Front::Empty => {
-                state.counted.get_empty += 1;
-                return Got::Empty;
-            }
+            Front::Empty => return state.nothing_to_get(),
             Front::Here => {}
             Front::Bodies(_) | Front::Page => {
                 self.load(&mut state);
@@ -346,6 +343,7 @@ impl Queue {
         state.counted.out.get(no_ack, entry.redelivered);
         if !no_ack {
             state.unacked += 1;
+            state.unacked_bytes += message.body().len() as u64;
         } else if entry.stored {
             self.acknowledge(&mut state, &mut vec![entry.seq], effects);
         }
@@ -453,6 +451,11 @@ impl Queue {
 }
 
 impl QueueState {
+    fn nothing_to_get(&mut self) -> Got {
+        self.counted.get_empty += 1;
+        Got::Empty
+    }
+
     /// Offers a message that was just published and is not in the backlog.
     fn offer_new(
         &mut self,
@@ -521,6 +524,7 @@ impl QueueState {
         effects: &mut Effects,
     ) -> Offered {
         let now = self.now;
+        let size = message.body.len() as u64;
         let Some(member) = self.consumers.front() else {
             return Offered::Refused;
         };
@@ -552,7 +556,10 @@ impl QueueState {
                 self.counted.out.deliver(no_ack, terms.redelivered);
                 self.consumers.served();
                 self.delivered = self.delivered.saturating_add(1);
-                self.unacked += u64::from(!no_ack);
+                if !no_ack {
+                    self.unacked += 1;
+                    self.unacked_bytes += size;
+                }
                 Offered::Taken
             }
             Delivered::Full | Delivered::NoCredit | Delivered::Gone => {

@@ -9,6 +9,8 @@ pub struct QueueLook {
     pub counts: Counts,
     /// Of bodies that are ready.
     pub ready_bytes: u64,
+    /// Of bodies that are in consumers' hands.
+    pub unacked_bytes: u64,
     pub counted: Messages,
     pub options: Options,
     /// When somebody last declared it, read from it or consumed.
@@ -31,6 +33,7 @@ impl Queue {
         QueueLook {
             counts: state.counts(),
             ready_bytes: state.backlog.bytes(),
+            unacked_bytes: state.unacked_bytes,
             counted: state.counted,
             options: state.options.clone(),
             used_at: Some(state.used_at),

@@ -98,6 +98,8 @@ impl Queue {
         };
         state.unacked = state.unacked.saturating_sub(settled.len() as u64);
         for unacked in settled {
+            let size = u64::from(unacked.size);
+            state.unacked_bytes = state.unacked_bytes.saturating_sub(size);
             let Some(key) = unacked.consumer else {
                 continue;
             };
@@ -180,6 +182,8 @@ impl Queue {
         state.unacked = state.unacked.saturating_sub(returned.len() as u64);
         let mut entries = Vec::with_capacity(returned.len());
         for message in returned {
+            let size = u64::from(message.size);
+            state.unacked_bytes = state.unacked_bytes.saturating_sub(size);
             if let Some(key) = message.consumer {
                 if state.counts_returns {
                     state.consumers.settled(key, message.seq);

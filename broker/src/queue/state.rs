@@ -34,6 +34,8 @@ pub(super) struct QueueState {
     /// Since publishers last gave consumers time.
     crowd: usize,
     pub delivered: u32,
+    /// Of their bodies.
+    pub unacked_bytes: u64,
     /// Neither ready nor in somebody's hands.
     pub retries: Retries,
     pub loading: Loading,
@@ -95,6 +97,7 @@ impl QueueState {
             unwritten: Unwritten::default(),
             crowd: 0,
             delivered: 0,
+            unacked_bytes: 0,
             retries: Retries::default(),
             loading: Loading::Idle,
             getters: Vec::new(),

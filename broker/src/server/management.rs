@@ -1,5 +1,6 @@
-//! Opens the listeners of the management API and starts it.
+//! Opens the listeners of the management API and of the metrics, and starts both.
 
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::sync::Arc;
 
@@ -9,20 +10,41 @@ use tokio::sync::oneshot;
 use super::node::{ThisNode, listener};
 use crate::auth::Users;
 use crate::config::Config;
-use crate::http::Management;
 use crate::http::node::{Listener, Protocol};
+use crate::http::{Management, Service};
 use crate::net::Gate;
 use crate::vhost::Broker;
 
-pub(super) fn listen(config: &Config) -> anyhow::Result<(Vec<TcpListener>, Vec<Listener>)> {
+type Socket = (Service, TcpListener);
+
+pub(super) fn listen(config: &Config) -> anyhow::Result<(Vec<Socket>, Vec<Listener>)> {
     let mut sockets = Vec::new();
     let mut listeners = Vec::new();
-    for address in &config.management.listen {
-        let socket = TcpListener::bind(address)
-            .with_context(|| format!("cannot listen on {address} (management)"))?;
-        socket.set_nonblocking(true)?;
-        listeners.push(listener(Protocol::Http, socket.local_addr()?));
-        sockets.push(socket);
+    let default = Config::default();
+    let of_api = (&config.management, &default.management);
+    let of_metrics = (&config.prometheus, &default.prometheus);
+    let services = [
+        (Service::Api, Protocol::Http, of_api),
+        (Service::Metrics, Protocol::Prometheus, of_metrics),
+    ];
+    for (service, protocol, (addresses, usual)) in services {
+        for address in &addresses.listen {
+            let name = protocol.name();
+            let socket = match TcpListener::bind(address) {
+                Ok(socket) => socket,
+                // Nobody has asked for it there, and a second broker beside the first has to start.
+                Err(error) if error.kind() == ErrorKind::AddrInUse && addresses == usual => {
+                    tracing::warn!(address, protocol = name, "taken by somebody else: off");
+                    continue;
+                }
+                Err(error) => {
+                    return Err(error).context(format!("cannot listen on {address} ({name})"));
+                }
+            };
+            socket.set_nonblocking(true)?;
+            listeners.push(listener(protocol, socket.local_addr()?));
+            sockets.push((service, socket));
+        }
     }
     Ok((sockets, listeners))
 }
@@ -33,7 +55,7 @@ pub(super) fn start(
     users: &Arc<Users>,
     node: ThisNode,
     gate: &Arc<Gate>,
-    sockets: Vec<TcpListener>,
+    sockets: Vec<Socket>,
 ) -> anyhow::Result<()> {
     if sockets.is_empty() {
         return Ok(());

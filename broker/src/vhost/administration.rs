@@ -222,6 +222,7 @@ impl Vhost {
         incoming.clear();
         let queues: Vec<_> = self.queues.write().drain().collect();
         for (_, queue) in &queues {
+            self.count_gone(queue);
             if let Ok(deleted) = queue.delete(false, false) {
                 consumers.extend(deleted.consumers);
             }

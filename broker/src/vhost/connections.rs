@@ -9,12 +9,15 @@ use parking_lot::Mutex;
 use super::facts::{ChannelFacts, Churn, ConnectionFacts, Introduction};
 use crate::names::ConnectionId;
 use crate::outbox::Outbox;
+use crate::queue::QueueType;
 use crate::tally::Messages;
 
 #[derive(Default)]
 pub struct Connections {
     open: Mutex<Open>,
     churn: Churn,
+    /// What queues that are deleted have counted, by type.
+    gone_queues: Mutex<[Messages; 3]>,
 }
 
 #[derive(Default)]
@@ -24,6 +27,8 @@ struct Open {
     users: HashMap<Arc<str>, OfUser>,
     /// What channels that are closed have counted, by vhost.
     before: HashMap<Arc<str>, Messages>,
+    /// The same of all vhosts, those too that are deleted.
+    before_all: Messages,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -107,10 +112,35 @@ impl Connections {
         open.before.get(vhost).copied().unwrap_or_default()
     }
 
+    /// What all channels have counted since the start.
+    pub fn counted(&self) -> Messages {
+        let mut sum = self.open.lock().before_all;
+        for connection in self.list() {
+            for channel in connection.channels() {
+                sum += connection.messages(&channel);
+            }
+        }
+        sum
+    }
+
+    pub(super) fn add_gone_queue(&self, queue_type: QueueType, counted: Messages) {
+        let mut gone = self.gone_queues.lock();
+        if let Some(sum) = gone.get_mut(place_of(queue_type)) {
+            *sum += counted;
+        }
+    }
+
+    /// What queues of this type that are deleted have counted.
+    pub fn gone_queues(&self, queue_type: QueueType) -> Messages {
+        let gone = self.gone_queues.lock();
+        gone.get(place_of(queue_type)).copied().unwrap_or_default()
+    }
+
     /// What came in without a channel.
     pub fn add_counted(&self, vhost: &Arc<str>, counted: Messages) {
         let mut open = self.open.lock();
         *open.before.entry(Arc::clone(vhost)).or_default() += counted;
+        open.before_all += counted;
     }
 
     pub fn churn(&self) -> &Churn {
@@ -187,6 +217,7 @@ impl Presence {
         let mut open = self.all.open.lock();
         let vhost = Arc::clone(&self.connection.vhost);
         *open.before.entry(vhost).or_default() += counted;
+        open.before_all += counted;
         if let Some(of_user) = open.users.get_mut(&self.connection.user) {
             of_user.channels = of_user.channels.saturating_sub(1);
         }
@@ -217,6 +248,14 @@ impl Drop for Presence {
                 open.users.remove(user);
             }
         }
+    }
+}
+
+fn place_of(queue_type: QueueType) -> usize {
+    match queue_type {
+        QueueType::Classic => 0,
+        QueueType::Quorum => 1,
+        QueueType::Stream => 2,
     }
 }
 

@@ -294,6 +294,14 @@ impl Exchange {
         self.bindings.read().by_identity.keys().cloned().collect()
     }
 
+    pub(super) fn live_bindings_at(&self, slots: &[Slot]) -> Vec<Arc<Binding>> {
+        let bindings = self.bindings.read();
+        let found = slots
+            .iter()
+            .filter_map(|slot| bindings.slots.get(*slot as usize));
+        found.flatten().cloned().collect()
+    }
+
     pub(super) fn live_bindings(&self) -> Vec<Arc<Binding>> {
         let bindings = self.bindings.read();
         bindings.slots.iter().flatten().cloned().collect()

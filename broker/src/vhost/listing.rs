@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::exchange::{Binding, Target};
 use super::{Exchange, ExchangeCounts, Vhost};
-use crate::names::Destination;
+use crate::names::{Destination, Slot};
 use crate::queue::Queue;
 use crate::tally::Messages;
 
@@ -42,7 +42,10 @@ impl Vhost {
     pub(super) fn count_gone(&self, queue: &Queue) {
         let churn = self.shared.connections.churn();
         churn.queues_deleted.add(1);
-        *self.counted_by_queues_before.lock() += queue.look().counted;
+        let counted = queue.look().counted;
+        *self.counted_by_queues_before.lock() += counted;
+        let connections = &self.shared.connections;
+        connections.add_gone_queue(queue.attributes.queue_type, counted);
     }
 
     /// By queues that are deleted.
@@ -60,8 +63,22 @@ impl Vhost {
 }
 
 impl Exchange {
+    /// What the slots of an answer stand for.
+    pub fn bindings_at(&self, slots: &[Slot]) -> Vec<ListedBinding> {
+        let found = self.live_bindings_at(slots);
+        found.iter().map(|binding| self.listed(binding)).collect()
+    }
+
     pub fn bindings(&self) -> Vec<ListedBinding> {
-        let view = |binding: &Arc<Binding>| ListedBinding {
+        let bindings = self.live_bindings();
+        bindings
+            .iter()
+            .map(|binding| self.listed(binding))
+            .collect()
+    }
+
+    fn listed(&self, binding: &Binding) -> ListedBinding {
+        ListedBinding {
             source: Arc::clone(&self.name),
             destination: binding.destination.clone(),
             routing_key: binding.routing_key.clone(),
@@ -70,7 +87,6 @@ impl Exchange {
                 Target::Queue(queue) => queue.attributes.exclusive.is_some(),
                 Target::Exchange(_) => false,
             },
-        };
-        self.live_bindings().iter().map(view).collect()
+        }
     }
 }

@@ -48,6 +48,7 @@ pub use exchange::{Exchange, ExchangeCounts};
 pub use exchange_declare::ExchangeRequest;
 pub use facts::{ChannelFacts, ChannelMode, Churn, ConnectionFacts, Introduction};
 pub use listing::ListedBinding;
+pub use live::Stage;
 pub use memo::Memo;
 pub use parameters::Parameter;
 pub use policies::InForce;

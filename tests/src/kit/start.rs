@@ -36,6 +36,12 @@ impl Options {
         self
     }
 
+    /// With the management API and the metrics, on free ports.
+    pub fn managed(self) -> Self {
+        self.set("management.listen=127.0.0.1:0")
+            .set("prometheus.listen=127.0.0.1:0")
+    }
+
     pub fn config(mut self, text: impl Into<String>) -> Self {
         self.config = Some(text.into());
         self

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::Reading;
 use super::timeout::Holding;
 use crate::clock::Millis;
@@ -46,6 +48,7 @@ pub(super) struct Consumers {
     rings: Vec<Ring>,
     turns: Turns,
     last_serial: u64,
+    parks: u64,
     count: u32,
     exclusive: bool,
 }
@@ -70,6 +73,8 @@ pub(super) struct Member {
     pub holding: Holding,
     unacked: u32,
     in_ring: bool,
+    /// When it was parked last, among all that ever were.
+    parked: u64,
 }
 
 impl Member {
@@ -118,6 +123,7 @@ impl Consumers {
             holding: Holding::default(),
             unacked: 0,
             in_ring: false,
+            parked: 0,
         });
         match self.slots.get_mut(slot as usize) {
             Some(empty) => *empty = member,
@@ -238,6 +244,8 @@ impl Consumers {
         };
         if let Some(member) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) {
             member.in_ring = false;
+            self.parks += 1;
+            member.parked = self.parks;
         }
     }
 
@@ -247,6 +255,15 @@ impl Consumers {
             member.unacked = member.unacked.saturating_sub(1);
         }
         self.resume(key);
+    }
+
+    /// What kept all of these from taking more is gone: they come back as they were parked.
+    pub fn resume_all(&mut self, keys: &[ConsumerKey]) {
+        let mut keys: SmallVec<[ConsumerKey; 8]> = SmallVec::from_slice(keys);
+        keys.sort_by_cached_key(|key| self.get_mut(*key).map(|member| member.parked));
+        for key in keys {
+            self.resume(key);
+        }
     }
 
     /// Something that kept the consumer from taking more is gone.
@@ -377,6 +394,19 @@ mod tests {
         assert_eq!(serve(&mut consumers), Some(second));
         assert_eq!(serve(&mut consumers), Some(first));
         assert_eq!(serve(&mut consumers), Some(second));
+    }
+
+    #[test]
+    fn parked_consumers_come_back_in_the_order_in_which_they_were_parked() {
+        let mut consumers = Consumers::default();
+        let keys = [0, 0, 0].map(|prefetch| consumers.add(consumer(prefetch)).expect("taken"));
+        assert_eq!(serve(&mut consumers), Some(keys[0]));
+        for _ in &keys {
+            consumers.park();
+        }
+        consumers.resume_all(&keys);
+        let served = [(); 3].map(|()| serve(&mut consumers));
+        assert_eq!(served, [keys[1], keys[2], keys[0]].map(Some));
     }
 
     #[test]

@@ -147,18 +147,31 @@ impl Consumers {
         self.rings.retain(|ring| !ring.slots.is_empty());
         self.count -= 1;
         self.exclusive = false;
-        let next = match &mut self.turns {
-            Turns::Everybody => None,
-            Turns::First(order) => {
-                order.retain(|slot| *slot != key.slot);
-                order.front().copied()
-            }
-        };
-        let next = next.and_then(|slot| self.slots.get(slot as usize)?.as_ref());
-        if let Some(next) = next.map(|member| member.key) {
+        if let Some(next) = self.successor(key.slot) {
             self.resume(next);
         }
         Some(member.consumer)
+    }
+
+    /// Who is active after this one has gone: while another is, that one stays; else the first that
+    /// came, of those with the highest priority.
+    fn successor(&mut self, gone: u32) -> Option<ConsumerKey> {
+        let Turns::First(order) = &mut self.turns else {
+            return None;
+        };
+        let was_active = order.front() == Some(&gone);
+        order.retain(|slot| *slot != gone);
+        let slots = &self.slots;
+        let member = |slot: &u32| slots.get(*slot as usize).and_then(Option::as_ref);
+        if was_active {
+            let priority = |slot: &u32| member(slot).map(|member| member.consumer.priority);
+            let highest = order.iter().filter_map(priority).max();
+            let next = order.iter().position(|slot| priority(slot) == highest);
+            if let Some(next) = next.and_then(|index| order.remove(index)) {
+                order.push_front(next);
+            }
+        }
+        order.front().and_then(member).map(|member| member.key)
     }
 
     pub fn take_all(&mut self) -> Vec<Consumer> {
@@ -337,6 +350,23 @@ mod tests {
         assert_eq!(serve(&mut consumers), Some(keys[1]));
         consumers.remove(keys[2]);
         assert_eq!(serve(&mut consumers), Some(keys[1]));
+    }
+
+    #[test]
+    fn a_single_active_consumer_is_followed_by_the_one_with_the_highest_priority() {
+        let mut consumers = Consumers::new(true);
+        let keys = [0, 0, 7, 7].map(|priority| {
+            let consumer = Consumer {
+                priority,
+                ..consumer(0)
+            };
+            consumers.add(consumer).expect("taken")
+        });
+        assert_eq!(serve(&mut consumers), Some(keys[0]));
+        consumers.remove(keys[1]);
+        assert_eq!(serve(&mut consumers), Some(keys[0]));
+        consumers.remove(keys[0]);
+        assert_eq!(serve(&mut consumers), Some(keys[2]));
     }
 
     fn exclusive() -> Consumer {

@@ -316,7 +316,7 @@ fn get_and_prefetch(case: &Case<'_>) -> bool {
 /// it consumed without acknowledging; or the same, of which some were delivered to it once more.
 fn lost_with_connection(case: &Case<'_>) -> bool {
     let Some(queue) = asked_after(case) else {
-        return false;
+        return dies_with_connection(case);
     };
     let consumes = |without_ack: bool| {
         case.past().iter().any(|step| {
@@ -338,16 +338,35 @@ fn lost_with_connection(case: &Case<'_>) -> bool {
     let twice = || {
         case.left.len() == case.right.len()
             && case.left.iter().zip(case.right).all(|(left, right)| {
-                let mut once = left.clone();
+                let (mut once, mut other) = (left.clone(), right.clone());
+                without_last_death(&mut other.event);
+                let same = once == other;
                 for (name, field) in &mut once.event.fields {
                     if *name == "redelivered" {
                         *field = Field::Number(0);
                     }
                 }
-                left == right || once == *right
+                same || once == other
             })
     };
     (consumes(true) && left_over(case.left) < left_over(case.right)) || (consumes(false) && twice())
+}
+
+/// A connection ends here, and dead letters that come of it reach a consumer of another connection
+/// only with us: with RabbitMQ the ending one still got them.
+fn dies_with_connection(case: &Case<'_>) -> bool {
+    let ends = case.past().last().is_some_and(|step| {
+        matches!(step.action, Action::Drop | Action::Octets(_)) || is_call(step, "connection.close")
+    });
+    let of = |seen: &[Seen], dead: bool| -> Vec<String> {
+        let chosen = seen.iter().filter(|seen| {
+            let content = seen.event.content.as_ref();
+            dead == content.is_some_and(|(properties, _)| is_dead_letter(properties))
+        });
+        chosen.map(Seen::to_string).collect()
+    };
+    let fewer = of(case.left, true).len() < of(case.right, true).len();
+    ends && fewer && of(case.left, false) == of(case.right, false)
 }
 
 /// The queue whose messages this step counts.
@@ -401,8 +420,15 @@ fn channel_credit(case: &Case<'_>) -> bool {
         other.sort_unstable();
         (free, other)
     };
-    let (left, right) = (of(case.left), of(case.right));
-    !left.0.is_empty() && left == right
+    let ((left, left_other), (right, right_other)) = (of(case.left), of(case.right));
+    // Who does not acknowledge uses no credit, so that more may get through by one way than by the
+    // other.
+    let no_ack = case.past().iter().any(|step| {
+        let fields = fields(step).filter(|_| is_call(step, "basic.consume"));
+        fields.is_some_and(|fields| number(fields, "no-ack") == 1)
+    });
+    let free = !left.is_empty() && !right.is_empty() && (no_ack || left == right);
+    free && left_other == right_other
 }
 
 /// Deliveries and counts of quorum queues.
@@ -463,6 +489,9 @@ fn is_quorum(fields: &Fields) -> bool {
 /// The same messages, of which only those in another order that were delivered before or are dead
 /// letters.
 fn other_order(case: &Case<'_>) -> bool {
+    if returned_by_batches(case) {
+        return true;
+    }
     let of = |seen: &[Seen]| -> Vec<(Vec<u8>, bool)> {
         let messages = seen.iter().filter_map(|seen| {
             let (properties, body) = seen.event.content.as_ref()?;
@@ -484,6 +513,29 @@ fn other_order(case: &Case<'_>) -> bool {
     left != right && free && sorted(&left) == sorted(&right)
 }
 
+/// What comes back to a queue of bounded length, batch by batch or at once: of each batch it keeps what
+/// it may.
+fn returned_by_batches(case: &Case<'_>) -> bool {
+    let bounded = case.past().iter().any(|step| {
+        let declared = fields(step).filter(|_| is_call(step, "queue.declare"));
+        declared.is_some_and(|declared| {
+            has_argument(declared, b"x-max-length") || has_argument(declared, b"x-max-length-bytes")
+        })
+    });
+    let gives_back = [
+        "basic.recover",
+        "basic.recover-async",
+        "basic.nack",
+        "channel.close",
+    ];
+    let gives_back = gives_back.iter().any(|name| case.is_call(name));
+    let returned = |seen: &Seen| {
+        seen.event.name != "basic.deliver" || number(&seen.event.fields, "redelivered") == 1
+    };
+    let all = case.left.iter().chain(case.right).all(returned);
+    bounded && gives_back && all && case.left.len() > case.right.len()
+}
+
 /// A dead letter that was published with an x-death.
 fn made_up_death(case: &Case<'_>) -> bool {
     let made_up = bodies_with(case, b"x-death");
@@ -502,6 +554,9 @@ fn expired_priority(case: &Case<'_>) -> bool {
     let Some(step) = case.past().last() else {
         return false;
     };
+    if expired_letter(case) {
+        return true;
+    }
     let queue = match &step.action {
         Action::Call { fields, .. } => octets(fields, "queue"),
         Action::Drain(queue) => queue,
@@ -523,6 +578,36 @@ fn expired_priority(case: &Case<'_>) -> bool {
         left.event.name == right.event.name && count(left) >= count(right)
     });
     has_levels && more && published.into_iter().any(expires) && case.left.len() == case.right.len()
+}
+
+/// The same, and seen by where it goes: what is only seen with us are dead letters that have expired
+/// in a priority queue.
+fn expired_letter(case: &Case<'_>) -> bool {
+    let levels = case
+        .past()
+        .iter()
+        .filter(|step| is_call(step, "queue.declare"));
+    let levels = levels.filter_map(fields);
+    let levels = levels.filter(|declared| has_argument(declared, b"x-max-priority"));
+    let levels: BTreeSet<&[u8]> = levels.map(|declared| octets(declared, "queue")).collect();
+    let died_there = |seen: &Seen| {
+        let content = seen.event.content.as_ref();
+        let headers = content.and_then(|(properties, _)| get(properties, "headers"));
+        let Some(Field::Table(headers)) = headers else {
+            return false;
+        };
+        let is = |name: &[u8], wanted: &dyn Fn(&[u8]) -> bool| {
+            headers.iter().any(|(key, value)| {
+                key == name && matches!(value, Value::Text(_, text) if wanted(text))
+            })
+        };
+        is(b"x-last-death-reason", &|reason| reason == b"expired")
+            && is(b"x-last-death-queue", &|queue| levels.contains(queue))
+    };
+    let more: Vec<&Seen> = case.right.iter().filter(|seen| died_there(seen)).collect();
+    let rest = case.right.iter().filter(|seen| !died_there(seen));
+    let shown = |seen: &Seen| seen.to_string();
+    !more.is_empty() && case.left.iter().map(shown).eq(rest.map(shown))
 }
 
 fn has_argument(declared: &Fields, name: &[u8]) -> bool {

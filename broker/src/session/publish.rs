@@ -446,7 +446,7 @@ impl Session {
     }
 
     /// Keys on the default exchange are names of queues.
-    pub(super) fn add_by_name(&self, route: &mut Route, keys: &[String]) -> Result<(), Refusal> {
+    fn add_by_name(&self, route: &mut Route, keys: &[String]) -> Result<(), Refusal> {
         for key in keys {
             if let Some(queue) = self.vhost()?.queue(key) {
                 route.add_queue(&queue);

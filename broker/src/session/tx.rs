@@ -12,7 +12,7 @@ use crate::error::Refusal;
 use crate::message::Message;
 use crate::outbox::{Place, Unacked};
 use crate::queue::{Back, Effects, Settle};
-use crate::vhost::{Route, Transaction, carbon_copies, is_reply_name};
+use crate::vhost::{Route, Transaction, is_reply_name};
 
 /// A transaction lives in memory until it is committed, so it must end somewhere.
 const TX_BYTES: usize = 256 * 1024 * 1024;
@@ -133,14 +133,8 @@ impl Session {
     ) -> Result<Flow, Refusal> {
         let vhost = self.vhost()?;
         let mut transaction = Transaction::default();
-        for mut publish in state.publishes {
+        for publish in state.publishes {
             let message = &publish.message;
-            if message.exchange().is_empty() {
-                // The default exchange looks for its queues now, as in RabbitMQ.
-                let mut keys = carbon_copies(message.properties());
-                keys.insert(0, message.routing_key().to_owned());
-                self.add_by_name(&mut publish.route, &keys)?;
-            }
             if message.exchange().is_empty() && is_reply_name(message.routing_key()) {
                 self.broker.reply(message.view(), effects);
             }

@@ -138,20 +138,19 @@ impl QueueState {
         }
     }
 
-    /// With one more message of this length the queue would be longer than it may be.
+    /// With one more message of this length the queue would be longer than it may be. What a move is
+    /// about to bring is as good as there.
     pub fn would_overflow(&self, length: u64) -> bool {
-        self.is_over(1, length)
+        let too_long = |max| self.backlog.len() + self.backlog.reserved() + 1 > max;
+        let too_large = |max| self.backlog.bytes() + length > max;
+        self.options.max_length.is_some_and(too_long)
+            || self.options.max_length_bytes.is_some_and(too_large)
     }
 
     #[inline]
     pub fn has_overflown(&self) -> bool {
-        self.is_over(0, 0)
-    }
-
-    #[inline]
-    fn is_over(&self, messages: u64, bytes: u64) -> bool {
-        let too_long = |max| self.backlog.len() + messages > max;
-        let too_large = |max| self.backlog.bytes() + bytes > max;
+        let too_long = |max| self.backlog.len() > max;
+        let too_large = |max| self.backlog.bytes() > max;
         self.options.max_length.is_some_and(too_long)
             || self.options.max_length_bytes.is_some_and(too_large)
     }

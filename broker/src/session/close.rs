@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Phase, Session};
+use super::{Parting, Phase, Session};
 use crate::amqp::reply::ReplyCode;
 use crate::amqp::{AMQPClass, channel, connection, short_string, write};
 use crate::error::{Refusal, Scope};
@@ -12,7 +12,7 @@ impl Session {
     /// Closes the connection for a reason.
     pub(super) fn fail(&mut self, refusal: &Refusal, ids: (u16, u16), effects: &mut Effects) {
         match &self.phase {
-            Phase::Closing | Phase::Ended => return,
+            Phase::Closing | Phase::Ended(_) => return,
             Phase::Header
             | Phase::StartOk
             | Phase::Refused
@@ -98,7 +98,7 @@ impl Session {
             let ok = connection::AMQPMethod::CloseOk(connection::CloseOk {});
             write::method(out, 0, AMQPClass::Connection(ok));
         });
-        self.phase = Phase::Ended;
+        self.phase = Phase::Ended(Parting::Unread);
     }
 
     /// The socket is gone, however that came about.
@@ -114,7 +114,7 @@ impl Session {
                 queue.unsent(group, effects);
             }
         }
-        self.phase = Phase::Ended;
+        self.phase = Phase::Ended(Parting::Unread);
     }
 
     fn release_everything(&mut self, effects: &mut Effects) {

@@ -84,7 +84,16 @@ enum Phase {
     Running(Running),
     /// We have sent connection.close: everything but close-ok is ignored.
     Closing,
-    Ended,
+    Ended(Parting),
+}
+
+/// How the socket is left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// The peer has answered our close, so it has read all there was: nobody waits for anything.
+    Answered,
+    /// The peer has yet to read our last word, which a reset would take from it.
+    Unread,
 }
 
 struct Running {
@@ -105,7 +114,7 @@ pub enum Next {
     /// Nothing of this connection goes on before what is in the outbox was written.
     Full,
     /// Write what is in the outbox and close the socket.
-    End,
+    End(Parting),
 }
 
 /// What one frame came to.
@@ -154,7 +163,7 @@ impl Session {
                 }
                 Ok(Step::Used(length, Flow::Full)) => return (used + length, Next::Full),
                 Ok(Step::Incomplete) => return (used, Next::Read),
-                Ok(Step::End) => return (used, Next::End),
+                Ok(Step::End(parting)) => return (used, Next::End(parting)),
                 Err(refusal) => {
                     self.fail(&refusal, (0, 0), effects);
                     return (buffer.len(), Next::Read);
@@ -166,7 +175,7 @@ impl Session {
     fn step(&mut self, rest: &[u8], effects: &mut Effects) -> Result<Step, Refusal> {
         match &self.phase {
             Phase::Header => return Ok(self.header(rest)),
-            Phase::Ended => return Ok(Step::End),
+            Phase::Ended(parting) => return Ok(Step::End(*parting)),
             Phase::Refused => return Ok(Step::Incomplete),
             Phase::StartOk
             | Phase::TuneOk(_)
@@ -178,7 +187,9 @@ impl Session {
         let cut = match cut {
             Ok(cut) => cut,
             // The peer may send anything after our close.
-            Err(_) if matches!(self.phase, Phase::Closing) => return Ok(Step::End),
+            Err(_) if matches!(self.phase, Phase::Closing) => {
+                return Ok(Step::End(Parting::Unread));
+            }
             Err(error) => return Err(Refusal::connection(error.code(), error.text())),
         };
         match cut {
@@ -204,8 +215,8 @@ impl Session {
                 tracing::info!(peer = %self.peer, %error, "refused");
                 self.outbox
                     .write(|out, _| out.extend_from_slice(&frame::PROTOCOL_HEADER));
-                self.phase = Phase::Ended;
-                Step::End
+                self.phase = Phase::Ended(Parting::Unread);
+                Step::End(Parting::Unread)
             }
         }
     }
@@ -255,7 +266,7 @@ impl Session {
             | Phase::Refused
             | Phase::TuneOk(_)
             | Phase::Closing
-            | Phase::Ended => None,
+            | Phase::Ended(_) => None,
         }
     }
 
@@ -273,7 +284,7 @@ impl Session {
             | Phase::TuneOk(_)
             | Phase::Open(_)
             | Phase::Closing
-            | Phase::Ended => None,
+            | Phase::Ended(_) => None,
         }
     }
 
@@ -302,7 +313,7 @@ impl Session {
             | Phase::TuneOk(_)
             | Phase::Open(_)
             | Phase::Closing
-            | Phase::Ended => false,
+            | Phase::Ended(_) => false,
         }
     }
 }
@@ -324,5 +335,5 @@ fn resume_from<'a>(
 enum Step {
     Used(usize, Flow),
     Incomplete,
-    End,
+    End(Parting),
 }

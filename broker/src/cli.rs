@@ -13,7 +13,7 @@ use crate::{ctl, perf};
 pub enum Command {
     Serve(Serve),
     Plugin(Plugin),
-    Perf(perf::Options),
+    Perf(Box<perf::Command>),
     Ctl(ctl::Options),
 }
 
@@ -39,7 +39,7 @@ enum Subcommands {
     #[command(subcommand)]
     Plugin(Plugin),
     /// Put a broker under load and measure it
-    Perf(perf::Options),
+    Perf(Box<perf::Command>),
     /// Look after a running broker, with rabbitmqctl's verbs
     Ctl(ctl::Options),
 }

@@ -324,6 +324,7 @@ fn read_plugin(plugin: &mut PluginSettings, section: &mut Section<'_>) {
     section.read("max_instances", &mut plugin.max_instances, |node| {
         values::number(node).map(Some)
     });
+    section.read("unavailable", &mut plugin.unavailable, values::unavailable);
     section.read("grants", &mut plugin.grants, values::texts);
     section.read("config", &mut plugin.config, |node| Ok(node.to_json()));
 }

@@ -6,6 +6,10 @@ use tracing_subscriber::EnvFilter;
 use warren::cli::{self, Command};
 use warren::server;
 
+/// Messages are allocated on one thread and freed on another, which the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let outcome = match cli::parse() {
         Command::Serve(serve) => {
@@ -15,7 +19,8 @@ fn main() -> ExitCode {
                     for name in &config.unknown_variables {
                         tracing::warn!(name, "unknown variable in the environment");
                     }
-                    server::serve(&config)
+                    let reread = move || serve.load(std::env::vars());
+                    server::serve(&config, Box::new(reread))
                 }
                 Err(error) => Err(error.into()),
             }

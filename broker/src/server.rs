@@ -5,6 +5,7 @@ mod alarms;
 mod events;
 mod management;
 mod node;
+mod plugin_changes;
 mod queue_clock;
 mod seed;
 
@@ -17,11 +18,11 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth::{Remembered, Users};
-use crate::clock::{Clock, SystemClock, SystemEntropy};
-use crate::config::Config;
+use crate::clock::{Clock, SystemClock, SystemEntropy, Uptime};
+use crate::config::{Config, ConfigError};
 use crate::http::node::{Listener, Protocol};
 use crate::net::{Acceptor, Gate};
-use crate::plugin::{BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOptions};
+use crate::plugin::{BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOptions, Plugins};
 use crate::queue::{Pressure, Schedule};
 use crate::session;
 use crate::store::{Store, StoreOptions};
@@ -34,14 +35,17 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// After the disk has failed, clients get this long to hear of it.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// Reads the configuration again, from where it came from.
+pub type Reread = Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
+
 /// Runs the broker until it is told to stop. What cannot be started is an error.
-pub fn serve(config: &Config) -> anyhow::Result<ExitCode> {
+pub fn serve(config: &Config, reread: Reread) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(run(config, started))
+    runtime.block_on(run(config, reread, started))
 }
 
 /// The plugins that a broker with this configuration has.
@@ -52,11 +56,10 @@ pub fn load_plugins(config: &Config) -> (Arc<PluginHost>, Vec<LoadReport>) {
         defaults: Limits::default(),
     };
     let directory = config.plugins_dir.as_path();
-    let directory = directory.is_dir().then_some(directory);
-    PluginHost::load(options, BUILTIN, directory, Arc::new(SystemClock))
+    PluginHost::load(options, BUILTIN, Some(directory), Arc::new(SystemClock))
 }
 
-async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
+async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Result<ExitCode> {
     let seed_users = seed::users(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (store, mut recovered) =
@@ -66,10 +69,14 @@ async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
     report(&reports);
     let pressure = Arc::new(Pressure::default());
     let schedule = Arc::new(Schedule::default());
+    let unwritten = Arc::new(Schedule::default());
+    let uptime: Arc<dyn Clock> = Arc::new(Uptime::default());
     let parts = Parts {
         store: store.clone(),
         pressure: Arc::clone(&pressure),
         schedule: Arc::clone(&schedule),
+        unwritten: Arc::clone(&unwritten),
+        uptime: Arc::clone(&uptime),
         types: Arc::clone(&host) as Arc<dyn crate::vhost::exchange_type::ExchangeTypes>,
         clock: Arc::clone(&clock),
         entropy: Arc::new(SystemEntropy),
@@ -83,12 +90,41 @@ async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
         gate: Arc::clone(&gate),
     }))?;
     broker.begin();
-    let for_queues = queue_clock::run(schedule, Arc::clone(&broker), Arc::clone(&clock));
-    tokio::spawn(for_queues);
+    let called = Arc::clone(&broker);
+    let call = move |queue| called.call_queue(queue);
+    tokio::spawn(queue_clock::run(schedule, Arc::clone(&clock), call));
+    let called = Arc::clone(&broker);
+    let write = move |queue| called.write_late(queue);
+    tokio::spawn(queue_clock::run(unwritten, uptime, write));
+    let plugins = Arc::new(Plugins::new(host, Arc::clone(&broker), &config.plugins_dir));
+    tokio::spawn(plugin_changes::follow(Arc::clone(&plugins), reread));
     let users = Arc::new(users);
+    let mut listeners = serve_amqp(config, &broker, &users, &gate).await?;
+    tokio::spawn(alarms::watch(
+        Arc::clone(&gate),
+        pressure,
+        config.limits.clone(),
+        config.data_dir.clone(),
+    ));
+    let (sockets, at) = management::listen(config)?;
+    listeners.extend(at);
+    let this = node::ThisNode::new(config, clock, Arc::clone(&gate), listeners.clone());
+    management::start(&broker, (&users, &plugins), this, &gate, sockets)?;
+    ready(&listeners, &reports, started);
+    let code = wait_for_the_end(&gate).await?;
+    stop(&gate, &broker, &store).await?;
+    Ok(code)
+}
+
+async fn serve_amqp(
+    config: &Config,
+    broker: &Arc<Broker>,
+    users: &Arc<Users>,
+    gate: &Arc<Gate>,
+) -> anyhow::Result<Vec<Listener>> {
     let acceptor = Acceptor {
-        broker: Arc::clone(&broker),
-        users: Arc::clone(&users),
+        broker: Arc::clone(broker),
+        users: Arc::clone(users),
         limits: session::Limits {
             frame_max: config.amqp.frame_max,
             channel_max: config.amqp.channel_max,
@@ -98,38 +134,27 @@ async fn run(config: &Config, started: Instant) -> anyhow::Result<ExitCode> {
         },
         handshake_timeout: config.amqp.handshake_timeout,
         max_connections: config.amqp.max_connections as usize,
-        gate: Arc::clone(&gate),
+        gate: Arc::clone(gate),
     };
-    let mut addresses = Vec::new();
     let mut listeners = Vec::new();
     for address in &config.amqp.listen {
         let listener = TcpListener::bind(address)
             .await
             .with_context(|| format!("cannot listen on {address}"))?;
-        addresses.push(listener.local_addr()?.to_string());
         listeners.push(node::listener(Protocol::Amqp, listener.local_addr()?));
         tokio::spawn(acceptor.clone().accept(listener));
     }
-    tokio::spawn(alarms::watch(
-        Arc::clone(&gate),
-        pressure,
-        config.limits.clone(),
-        config.data_dir.clone(),
-    ));
-    let (sockets, at) = management::listen(config)?;
-    listeners.extend(at);
-    let this = node::ThisNode::new(config, clock, Arc::clone(&gate), host, listeners.clone());
-    management::start(&broker, &users, this, &gate, sockets)?;
-    ready(&addresses, &listeners, &reports, started);
-    let code = wait_for_the_end(&gate).await?;
-    stop(&gate, &broker, &store).await?;
-    Ok(code)
+    Ok(listeners)
 }
 
-fn ready(addresses: &[String], listeners: &[Listener], reports: &[LoadReport], started: Instant) {
+fn ready(listeners: &[Listener], reports: &[LoadReport], started: Instant) {
+    let mut addresses = Vec::new();
     for listener in listeners {
         let (protocol, address) = (listener.protocol.name(), listener.address);
         tracing::info!(protocol, %address, "listening");
+        if listener.protocol == Protocol::Amqp {
+            addresses.push(address.to_string());
+        }
     }
     let loaded = reports
         .iter()
@@ -184,6 +209,13 @@ async fn stop(gate: &Gate, broker: &Broker, store: &Store) -> anyhow::Result<()>
         );
     }
     broker.note_redelivered();
+    let stats = store.stats();
+    tracing::info!(
+        by_sync = stats.confirmed_by_sync,
+        by_acknowledgement = stats.confirmed_by_ack,
+        syncs = stats.syncs,
+        "confirmed since the start"
+    );
     let store = store.clone();
     tokio::task::spawn_blocking(move || store.close()).await??;
     Ok(())

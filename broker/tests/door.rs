@@ -14,14 +14,14 @@ use warren::amqp::{
 use warren::auth::{
     PasswordHash, PermissionRow, Remembered, Row, TopicPermissionRow, UserLimits, UserRow, Users,
 };
-use warren::clock::{SystemClock, SystemEntropy};
+use warren::clock::{SystemClock, SystemEntropy, Uptime};
 use warren::names::{QueueId, Seq};
 use warren::queue::Effects;
 use warren::session::{Limits, Session};
 use warren::store::{Held, Store, StoreEvents, StoreOptions, Stored};
 use warren::vhost::exchange_type::{
     Answer, BindRefusal, BindingTable, BindingView, Call, Decision, ExchangeInstance,
-    ExchangeTypes, Fault, Inputs, Moment, OpenRefusal, Opened, Opening, Routing,
+    ExchangeTypes, Fault, Inputs, Moment, OpenRefusal, Opened, Opening, Routing, Unavailable,
 };
 use warren::vhost::policy::{Origin, PolicyDefinition};
 use warren::vhost::{Broker, DoorError, Metadata, Parts, Saved, Seed, VhostLimits};
@@ -36,9 +36,19 @@ impl ExchangeTypes for Everything {
             inner_type: None,
         })
     }
+
+    fn unavailable(&self, _: &str) -> Unavailable {
+        Unavailable::Fail
+    }
 }
 
 impl ExchangeInstance for Everything {
+    fn bind_all(&self, _: &dyn BindingTable) -> Result<(), BindRefusal> {
+        Ok(())
+    }
+
+    fn remembered(&self, _: u64) {}
+
     fn bind(&self, _: BindingView<'_>, _: &dyn BindingTable) -> Result<(), BindRefusal> {
         Ok(())
     }
@@ -137,6 +147,8 @@ fn open_with(folder: &Folder, password: &str) -> House {
     let remembered = Remembered::take(&mut recovered.definitions).expect("rows");
     let parts = Parts {
         schedule: Arc::default(),
+        unwritten: Arc::default(),
+        uptime: Arc::new(Uptime::default()),
         store: store.clone(),
         pressure: Arc::default(),
         types: Arc::new(Everything),

@@ -1,6 +1,7 @@
 //! Sources in, configuration or problems out.
 
 use super::*;
+use crate::vhost::exchange_type::Unavailable;
 
 fn file(text: &str) -> Result<Config, ConfigError> {
     Config::load(&Sources {
@@ -57,6 +58,7 @@ result_bytes = "1KiB"
 stack = "512KiB"
 max_instances = 7
 grants = ["http"]
+unavailable = "hold:50"
 config = { precision = 6, names = ["a", { b = 1.5 }], on = true }
 [[vhosts]]
 name = "/"
@@ -248,6 +250,7 @@ fn a_plugins_table_is_read_and_its_config_handed_on_as_it_is() {
         stack: Some(512 << 10),
         max_instances: Some(7),
         grants: vec!["http".to_owned()],
+        unavailable: Unavailable::Hold { limit: 50 },
         config: serde_json::json!({ "precision": 6, "names": ["a", { "b": 1.5 }], "on": true }),
     };
     assert_eq!(config.plugins["geo"], geo);

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::Watermark;
 use super::tree::{Node, parse_value};
+use crate::plugin::DEFAULT_HOLD;
+use crate::vhost::exchange_type::Unavailable;
 
 type Parsed<T> = Result<T, String>;
 
@@ -164,6 +166,29 @@ pub fn addresses(node: &Node) -> Parsed<Vec<String>> {
         }
     }
     Ok(addresses)
+}
+
+/// What an exchange does while its type is away.
+pub fn unavailable(node: &Node) -> Parsed<Unavailable> {
+    let given = text(node)?;
+    let parsed = match given.split_once(':') {
+        None if given == "fail" => Some(Unavailable::Fail),
+        None if given == "hold" => Some(Unavailable::Hold {
+            limit: DEFAULT_HOLD,
+        }),
+        Some(("hold", limit)) => limit.parse().ok().map(|limit| Unavailable::Hold { limit }),
+        Some(("fallback", type_name)) if !type_name.is_empty() => {
+            Some(Unavailable::Fallback(type_name.to_owned()))
+        }
+        Some(_) | None => None,
+    };
+    match parsed {
+        Some(unavailable) => Ok(unavailable),
+        None => expected(
+            "\"fail\", \"hold\", \"hold:MESSAGES\" or \"fallback:TYPE\"",
+            node,
+        ),
+    }
 }
 
 /// A share of the machine's memory or a size.

@@ -128,9 +128,10 @@ impl Walk {
         step.insert("exchange".to_owned(), json!(*exchange.name));
         step.insert("type".to_owned(), json!(exchange.definition.type_name));
         step.insert("routing_key".to_owned(), json!(message.routing_key()));
-        let routed = match exchange.instance(stage) {
+        let live = exchange.live();
+        let routed = match live.instance(stage) {
             Some(instance) => routed(exchange, instance, message).await,
-            None => Err(Fault("no enabled plugin offers this type".to_owned())),
+            None => Err(Fault("no running plugin offers this type".to_owned())),
         };
         let next = self.take(exchange, stage, routed, &mut step);
         self.steps.push(Value::Object(step));

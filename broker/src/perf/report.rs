@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::cpu::CpuTime;
+use super::process::CpuTime;
 
 /// Microseconds, from one to an hour, three digits exact.
 pub fn new_histogram() -> Histogram<u64> {
@@ -30,6 +30,23 @@ impl Sample {
         (self.published, self.confirmed, self.consumed)
             == (other.published, other.confirmed, other.consumed)
     }
+
+    /// The line of one second: what moved since the sample before.
+    pub fn progress(&self, before: &Sample, first: &Sample) -> String {
+        let seconds = (self.at - before.at).as_secs_f64();
+        let mut line = format!("{:>5.0} s", (self.at - first.at).as_secs_f64());
+        for (name, now, then) in [
+            ("published", self.published, before.published),
+            ("confirmed", self.confirmed, before.confirmed),
+            ("consumed", self.consumed, before.consumed),
+        ] {
+            if now > 0 {
+                let rate = (now - then) as f64 / seconds;
+                let _ = write!(line, "  {name} {rate:.0}/s");
+            }
+        }
+        line
+    }
 }
 
 pub struct Report {
@@ -38,6 +55,8 @@ pub struct Report {
     pub confirm_latency: Histogram<u64>,
     pub latency: Histogram<u64>,
     pub cpu: Option<CpuTime>,
+    /// Octets of the broker's processes at the end of the load.
+    pub resident: Option<u64>,
     /// Totals, with what came after the load was over.
     pub published: u64,
     pub confirmed: u64,
@@ -55,6 +74,15 @@ struct Rate {
 }
 
 impl Report {
+    /// Messages a second: consumed, or published when this load consumes nothing.
+    pub fn headline(&self) -> f64 {
+        let [published, _, consumed] = self.rates();
+        match self.consumed {
+            0 => published.mean,
+            _ => consumed.mean,
+        }
+    }
+
     fn rates(&self) -> [Rate; 3] {
         [
             self.rate("published", self.published, |sample| sample.published),
@@ -100,7 +128,7 @@ impl Report {
 
     /// Microseconds of CPU a message: user, system. A message is one that went the whole way, or
     /// as much of it as this load has.
-    fn cpu_per_message(&self) -> Option<(f64, f64)> {
+    pub fn cpu_per_message(&self) -> Option<(f64, f64)> {
         let (first, last) = (self.samples.first()?, self.samples.last()?);
         let published = last.published - first.published;
         let messages = match published {
@@ -138,11 +166,7 @@ impl Report {
             ("confirms", &self.confirm_latency),
         ];
         for (name, latency) in latencies.into_iter().filter(|(_, of)| !of.is_empty()) {
-            let _ = write!(out, "{name:<12}");
-            for (label, micros) in percentiles(latency) {
-                let _ = write!(out, "  {label} {}", millis(micros));
-            }
-            out.push('\n');
+            let _ = writeln!(out, "{name:<14}{}", percentile_text(latency));
         }
         if let Some((user, system)) = self.cpu_per_message() {
             let _ = writeln!(
@@ -151,6 +175,9 @@ impl Report {
                 user + system
             );
         }
+        if let Some(resident) = self.resident {
+            let _ = writeln!(out, "broker RSS    {} MiB at the end", resident >> 20);
+        }
         let _ = writeln!(out, "load        {:.1} s", self.seconds());
         out
     }
@@ -158,6 +185,7 @@ impl Report {
     pub fn to_json(&self) -> Value {
         let mut out = json!({
             "seconds": self.seconds(),
+            "resident_bytes": self.resident,
             "nacked": self.nacked,
             "returned": self.returned,
             "latency_us": latency_json(&self.latency),
@@ -188,7 +216,13 @@ fn percentiles(latency: &Histogram<u64>) -> [(&'static str, u64); 4] {
     ]
 }
 
-fn latency_json(latency: &Histogram<u64>) -> Value {
+pub fn percentile_text(latency: &Histogram<u64>) -> String {
+    percentiles(latency)
+        .map(|(label, micros)| format!("{label} {}", millis(micros)))
+        .join("  ")
+}
+
+pub fn latency_json(latency: &Histogram<u64>) -> Value {
     if latency.is_empty() {
         return Value::Null;
     }
@@ -231,6 +265,7 @@ mod tests {
                 user: 0.003,
                 system: 0.0015,
             }),
+            resident: Some(3 << 20),
             published: 600,
             confirmed: 0,
             nacked: 0,

@@ -1,6 +1,7 @@
 //! Compiled components on disk, so that each is compiled once. Machine code is only ever taken
 //! from a file that carries this folder's own authentication tag.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
@@ -13,6 +14,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 const KEY_FILE: &str = "key";
+const OWNERS_FILE: &str = "types.json";
 const KEY_BYTES: usize = 32;
 const TAG_BYTES: usize = 32;
 
@@ -64,18 +66,34 @@ impl Cache {
         }
     }
 
-    /// Keeps a compiled component, atomically: what a crash leaves behind is the old entry or none.
+    /// Keeps a compiled component.
     pub fn put(&self, engine: &Engine, source: &[u8], component: &Component) -> io::Result<()> {
         let compiled = component
             .serialize()
             .map_err(|error| io::Error::other(error.to_string()))?;
         let name = entry_name(engine, source);
         let tag = self.tag(&name, &compiled);
-        let scratch = self
-            .folder
-            .join(format!("{name}.{:016x}", rand::rng().next_u64()));
-        let written = write_private(&scratch, &[&tag, &compiled])
-            .and_then(|()| fs::rename(&scratch, self.folder.join(&name)));
+        self.replace(&name, &[&tag, &compiled])
+    }
+
+    /// As `keep_owners` has kept them. What cannot be read is nothing.
+    pub fn owners(&self) -> BTreeMap<String, String> {
+        let kept = fs::read(self.folder.join(OWNERS_FILE)).unwrap_or_default();
+        serde_json::from_slice(&kept).unwrap_or_default()
+    }
+
+    /// Which plugin each exchange type was last seen in.
+    pub fn keep_owners(&self, owners: &BTreeMap<String, String>) -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(owners)?;
+        self.replace(OWNERS_FILE, &[&text])
+    }
+
+    /// Atomically: what a crash leaves behind is the old file or none.
+    fn replace(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+        let scratch = format!("{name}.{:016x}", rand::rng().next_u64());
+        let scratch = self.folder.join(scratch);
+        let written = write_private(&scratch, parts)
+            .and_then(|()| fs::rename(&scratch, self.folder.join(name)));
         if written.is_err() {
             // Best effort: the error of the write is the one that matters.
             let _ = fs::remove_file(&scratch);

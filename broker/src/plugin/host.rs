@@ -1,33 +1,50 @@
-//! All plugins of a broker: which files are loaded, which type belongs to which plugin.
+//! All plugins of a broker, and how one comes, goes or changes while it runs. Which files and
+//! settings that follows is decided elsewhere (see `door`).
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
-use wasmtime::Engine;
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
-use super::cache::Cache;
-use super::component::Loader;
-use super::engine::{Ticker, new_engine};
-use super::instance::Instance;
-use super::limits::{MAX_COMPONENT_BYTES, PluginOptions, PluginSettings};
+use super::entry::{Entry, Phase, Source};
+use super::folder;
+use super::limits::{PluginOptions, PluginSettings};
 use super::one_plugin::Plugin;
-use super::plugin_log::PluginLog;
-use super::state::Surroundings;
-use super::status::{LoadReport, Outcome, PluginState, PluginStatus};
+use super::status::{LoadReport, PluginStatus, RolledBack};
+use super::type_table::TypeTable;
+use super::workshop::Workshop;
 use crate::clock::Clock;
-use crate::vhost::exchange_type::{ExchangeTypes, OpenRefusal, Opened, Opening};
+use crate::vhost::exchange_type::{ExchangeTypes, OpenRefusal, Opened, Opening, Unavailable};
+use crate::vhost::{Broker, Loss, Renewed};
 
 pub struct PluginHost {
-    by_type: HashMap<String, Arc<Plugin>>,
-    entries: Vec<Entry>,
+    /// What exchanges are opened by. Replaced as a whole.
+    table: RwLock<Arc<TypeTable>>,
+    state: Mutex<State>,
+    /// Held while a plugin comes, goes or changes: one at a time.
+    workshop: Mutex<Workshop>,
+    clock: Arc<dyn Clock>,
 }
 
-enum Entry {
-    Loaded(Arc<Plugin>),
-    Disabled { name: String },
-    Refused { name: String, reason: String },
+struct State {
+    entries: Vec<Entry>,
+    /// One for each `[plugins.<name>]`.
+    configured: BTreeMap<String, PluginSettings>,
+}
+
+impl State {
+    fn entry(&mut self, name: &str) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.name == name)
+    }
+
+    fn settings(&self, name: &str) -> PluginSettings {
+        let known = self.entries.iter().find(|entry| entry.name == name);
+        match known {
+            Some(entry) => entry.settings.clone(),
+            None => self.configured.get(name).cloned().unwrap_or_default(),
+        }
+    }
 }
 
 impl PluginHost {
@@ -39,29 +56,54 @@ impl PluginHost {
         directory: Option<&Path>,
         clock: Arc<dyn Clock>,
     ) -> (Arc<PluginHost>, Vec<LoadReport>) {
-        let mut loading = Loading::new(options, clock);
-        for (name, bytes) in builtin {
-            loading.add(name, || Ok(bytes.to_vec()));
-        }
-        for path in directory.map(components_in).unwrap_or_default() {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            loading.add(&name, || read_component(&path));
-        }
-        let reports = loading.entries.iter().map(Entry::report).collect();
         let host = PluginHost {
-            by_type: loading.by_type,
-            entries: loading.entries,
+            table: RwLock::default(),
+            state: Mutex::new(State {
+                entries: Vec::new(),
+                configured: options.plugins,
+            }),
+            workshop: Mutex::new(Workshop::new(
+                &options.cache_dir,
+                options.defaults,
+                Arc::clone(&clock),
+            )),
+            clock,
         };
+        for (name, bytes) in builtin {
+            let _ = host.put(name, &Source::Builtin(Arc::from(*bytes)), None);
+        }
+        for (name, path) in directory.map(folder::components).unwrap_or_default() {
+            // The reason is in the report.
+            let _ = host.put(&name, &Source::File(path), None);
+        }
+        host.change_types(&host.workshop.lock(), host.table(), &HashSet::new(), None)
+            .unwrap_or_default();
+        let reports = host.reports();
         (Arc::new(host), reports)
     }
 
+    fn reports(&self) -> Vec<LoadReport> {
+        self.state
+            .lock()
+            .entries
+            .iter()
+            .map(Entry::report)
+            .collect()
+    }
+
     pub fn plugins(&self) -> Vec<PluginStatus> {
-        self.entries.iter().map(Entry::status).collect()
+        self.state
+            .lock()
+            .entries
+            .iter()
+            .map(Entry::status)
+            .collect()
     }
 
     /// The enabled types, sorted, each with the name of its plugin.
     pub fn types(&self) -> Vec<(String, String)> {
-        let mut types: Vec<_> = self
+        let table = self.table();
+        let mut types: Vec<_> = table
             .by_type
             .iter()
             .map(|(name, plugin)| (name.clone(), plugin.name.clone()))
@@ -72,208 +114,269 @@ impl PluginHost {
 
     /// Whether a type wants the whole message once under sender-selected distribution.
     pub fn wants_whole_message(&self, type_name: &str) -> bool {
-        self.by_type
-            .get(type_name)
-            .is_some_and(|plugin| plugin.description.whole_message)
-    }
-}
-
-impl ExchangeTypes for PluginHost {
-    fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenRefusal> {
-        let plugin = self
-            .by_type
-            .get(opening.type_name)
-            .ok_or(OpenRefusal::UnknownType)?;
-        let (instance, inner_type) = Instance::open(plugin, opening)?;
-        Ok(Opened {
-            instance,
-            inner_type,
-        })
-    }
-}
-
-impl Entry {
-    fn name(&self) -> &str {
-        match self {
-            Entry::Loaded(plugin) => &plugin.name,
-            Entry::Disabled { name } | Entry::Refused { name, .. } => name,
-        }
+        let table = self.table();
+        let plugin = table.by_type.get(type_name);
+        plugin.is_some_and(|plugin| plugin.description.whole_message)
     }
 
-    fn report(&self) -> LoadReport {
-        let (version, types, outcome) = match self {
-            Entry::Loaded(plugin) => (
-                Some(plugin.loaded.version.clone()),
-                plugin.description.types.clone(),
-                Outcome::Loaded,
-            ),
-            Entry::Disabled { .. } => (None, Vec::new(), Outcome::Disabled),
-            Entry::Refused { reason, .. } => (None, Vec::new(), Outcome::Refused(reason.clone())),
+    fn table(&self) -> TypeTable {
+        TypeTable::clone(&self.table.read())
+    }
+
+    /// Name and source of every plugin.
+    pub(super) fn sources(&self) -> Vec<(String, Source)> {
+        let state = self.state.lock();
+        let entries = state.entries.iter();
+        entries
+            .map(|entry| (entry.name.clone(), entry.source.clone()))
+            .collect()
+    }
+
+    pub(super) fn status(&self, name: &str) -> Option<PluginStatus> {
+        self.state.lock().entry(name).map(|entry| entry.status())
+    }
+
+    /// Loads a plugin that is new, or another version of one that is there, or the same one with
+    /// other settings. Where a version is running it runs on if this fails, which is the error.
+    pub(super) fn put(
+        &self,
+        name: &str,
+        source: &Source,
+        broker: Option<&Broker>,
+    ) -> Result<(), String> {
+        let mut workshop = self.workshop.lock();
+        let Some((settings, record)) = self.expect(name, source)? else {
+            return self.put_aside(&workshop, name, broker);
         };
-        LoadReport {
-            name: self.name().to_owned(),
-            version,
-            types,
-            outcome,
+        let loaded = source
+            .read()
+            .and_then(|bytes| workshop.load(name, &settings, &bytes, &record))
+            .and_then(|plugin| self.bring_in(&workshop, plugin, broker));
+        if let Ok(plugin) = &loaded {
+            workshop.remember_owner(plugin);
         }
+        self.loaded(name, source, loaded)
     }
 
-    fn status(&self) -> PluginStatus {
-        match self {
-            Entry::Loaded(plugin) => plugin.status(),
-            Entry::Disabled { name } => PluginStatus::new(name, PluginState::Disabled),
-            Entry::Refused { name, reason } => PluginStatus::new(
-                name,
-                PluginState::Refused {
-                    reason: reason.clone(),
-                },
-            ),
-        }
-    }
-}
-
-/// The host while it is being put together.
-struct Loading {
-    options: PluginOptions,
-    clock: Arc<dyn Clock>,
-    cache: Option<Cache>,
-    ticker: Result<Arc<Ticker>, String>,
-    /// By stack size.
-    engines: BTreeMap<usize, Engine>,
-    by_type: HashMap<String, Arc<Plugin>>,
-    entries: Vec<Entry>,
-}
-
-impl Loading {
-    fn new(options: PluginOptions, clock: Arc<dyn Clock>) -> Loading {
-        let cache = Cache::open(&options.cache_dir)
-            .inspect_err(|error| {
-                let folder = options.cache_dir.display();
-                tracing::warn!(%error, %folder, "plugins are compiled anew at every start");
-            })
-            .ok();
-        let ticker = Ticker::start()
-            .map(Arc::new)
-            .map_err(|error| format!("the thread that ends plugin calls does not start: {error}"));
-        Loading {
-            options,
-            clock,
-            cache,
-            ticker,
-            engines: BTreeMap::new(),
-            by_type: HashMap::new(),
-            entries: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, name: &str, bytes: impl FnOnce() -> Result<Vec<u8>, String>) {
-        let settings = self.options.plugins.get(name).cloned().unwrap_or_default();
-        let entry = if self.entries.iter().any(|entry| entry.name() == name) {
-            Entry::Refused {
-                name: name.to_owned(),
-                reason: format!("there is a built-in plugin named {name:?}: rename the file"),
+    /// Makes an entry for it where there is none. None: it is disabled.
+    fn expect(
+        &self,
+        name: &str,
+        source: &Source,
+    ) -> Result<Option<(PluginSettings, super::one_plugin::Record)>, String> {
+        let now = self.clock.now();
+        let mut state = self.state.lock();
+        let settings = state.settings(name);
+        let entry = match state.entry(name) {
+            Some(entry) if entry.source.is_builtin() != source.is_builtin() => {
+                let reason = format!("there is a built-in plugin named {name:?}: rename the file");
+                tracing::error!(plugin = name, reason, "plugin refused");
+                if !state.entries.iter().any(|entry| is_namesake(entry, name)) {
+                    let mut entry = Entry::new(name, source.clone(), settings, now);
+                    let reason = reason.clone();
+                    entry.enter(Phase::Refused { reason }, now);
+                    state.entries.push(entry);
+                }
+                return Err(reason);
             }
-        } else if !settings.enabled {
-            Entry::Disabled {
-                name: name.to_owned(),
-            }
-        } else {
-            match bytes().and_then(|bytes| self.load(name, &settings, &bytes)) {
-                Ok(plugin) => Entry::Loaded(plugin),
-                Err(reason) => {
-                    tracing::error!(plugin = name, reason, "plugin refused");
-                    Entry::Refused {
-                        name: name.to_owned(),
-                        reason,
-                    }
+            Some(entry) => entry,
+            None => {
+                let entry = Entry::new(name, source.clone(), settings.clone(), now);
+                state.entries.push(entry);
+                match state.entries.last_mut() {
+                    Some(entry) => entry,
+                    None => return Ok(None),
                 }
             }
         };
-        self.entries.push(entry);
-    }
-
-    fn load(
-        &mut self,
-        name: &str,
-        settings: &PluginSettings,
-        bytes: &[u8],
-    ) -> Result<Arc<Plugin>, String> {
-        let limits = settings.limits(&self.options.defaults);
-        let ticker = self.ticker.clone()?;
-        let engine = self.engine(limits.stack, &ticker)?;
-        let surroundings = Surroundings {
-            clock: Arc::clone(&self.clock),
-            log: Arc::new(PluginLog::new(name)),
-            exchange: Arc::from(""),
-        };
-        let loader = Loader {
-            engine: &engine,
-            ticker: &ticker,
-            cache: self.cache.as_ref(),
-            limits,
-            grants: &settings.grants,
-            surroundings: surroundings.clone(),
-        };
-        let (loaded, description) = loader.load(bytes)?;
-        for type_name in &description.types {
-            if let Some(other) = self.by_type.get(type_name) {
-                let other = &other.name;
-                return Err(format!(
-                    "the exchange type {type_name:?} belongs to the plugin {other:?} already: \
-                     disable either {other:?} or {name:?}"
-                ));
+        if !settings.enabled {
+            return Ok(None);
+        }
+        match entry.phase {
+            Phase::Loaded(_) => {}
+            Phase::Loading | Phase::Disabled | Phase::Refused { .. } => {
+                entry.enter(Phase::Loading, now);
             }
         }
-        let configuration = settings.configuration();
-        let plugin = Plugin::new(name, loaded, description, configuration, surroundings);
-        let plugin = Arc::new(plugin);
-        for type_name in &plugin.description.types {
-            self.by_type.insert(type_name.clone(), Arc::clone(&plugin));
+        Ok(Some((settings, entry.record.clone())))
+    }
+
+    /// The types of `plugin` instead of those that it had, if any.
+    fn bring_in(
+        &self,
+        workshop: &MutexGuard<'_, Workshop>,
+        plugin: Arc<Plugin>,
+        broker: Option<&Broker>,
+    ) -> Result<Arc<Plugin>, String> {
+        let (table, mut changed) = self.table().without(&plugin.name);
+        let (table, came) = table.with(&plugin)?;
+        changed.extend(came);
+        let begun = std::time::Instant::now();
+        let renewed = self.change_types(workshop, table, &changed, broker)?;
+        if broker.is_some() {
+            let (name, exchanges, took) = (&plugin.name, renewed.exchanges, begun.elapsed());
+            tracing::info!(plugin = name, exchanges, ?took, "plugin in force");
         }
         Ok(plugin)
     }
 
-    fn engine(&mut self, stack: usize, ticker: &Ticker) -> Result<Engine, String> {
-        if let Some(engine) = self.engines.get(&stack) {
-            return Ok(engine.clone());
+    fn loaded(
+        &self,
+        name: &str,
+        source: &Source,
+        loaded: Result<Arc<Plugin>, String>,
+    ) -> Result<(), String> {
+        let now = self.clock.now();
+        let mut state = self.state.lock();
+        let Some(entry) = state.entry(name) else {
+            return Err(format!("{name} has gone meanwhile"));
+        };
+        let ran = match entry.phase {
+            Phase::Loaded(_) => true,
+            Phase::Loading | Phase::Disabled | Phase::Refused { .. } => false,
+        };
+        match loaded {
+            Ok(plugin) => {
+                entry.replacements += u64::from(ran);
+                entry.rolled_back = None;
+                entry.source = source.clone();
+                entry.enter(Phase::Loaded(plugin), now);
+                Ok(())
+            }
+            Err(reason) if ran => {
+                tracing::error!(
+                    plugin = name,
+                    reason,
+                    "new version rolled back: the one before runs on"
+                );
+                entry.rolled_back = Some(RolledBack {
+                    reason: reason.clone(),
+                    at: now,
+                });
+                Err(reason)
+            }
+            Err(reason) => {
+                tracing::error!(plugin = name, reason, "plugin refused");
+                let text = reason.clone();
+                entry.enter(Phase::Refused { reason: text }, now);
+                Err(reason)
+            }
         }
-        let engine = new_engine(stack)
-            .map_err(|error| format!("no engine with a stack of {stack} bytes: {error}"))?;
-        ticker.add(&engine);
-        self.engines.insert(stack, engine.clone());
-        Ok(engine)
+    }
+
+    /// Its types become unavailable.
+    fn put_aside(
+        &self,
+        workshop: &MutexGuard<'_, Workshop>,
+        name: &str,
+        broker: Option<&Broker>,
+    ) -> Result<(), String> {
+        let (table, gone) = self.table().without(name);
+        let renewed = self.change_types(workshop, table, &gone, broker)?;
+        if broker.is_some() {
+            let exchanges = renewed.unavailable;
+            tracing::info!(plugin = name, exchanges, "plugin is out of force");
+        }
+        if let Some(entry) = self.state.lock().entry(name) {
+            entry.enter(Phase::Disabled, self.clock.now());
+        }
+        Ok(())
+    }
+
+    /// As if it had never been there, but for what its exchanges remember.
+    pub(super) fn forget(&self, name: &str, broker: Option<&Broker>) -> Result<(), String> {
+        let workshop = self.workshop.lock();
+        self.put_aside(&workshop, name, broker)?;
+        self.state.lock().entries.retain(|entry| entry.name != name);
+        Ok(())
+    }
+
+    /// The same for a file that was refused because a built-in plugin has its name.
+    pub(super) fn forget_namesake(&self, name: &str) {
+        let mut state = self.state.lock();
+        state.entries.retain(|entry| !is_namesake(entry, name));
+    }
+
+    /// What the next `put` goes by.
+    pub(super) fn set_enabled(&self, name: &str, enabled: bool) {
+        if let Some(entry) = self.state.lock().entry(name) {
+            entry.settings.enabled = enabled;
+        }
+    }
+
+    /// The new configuration, and which of the plugins that are there it changes.
+    pub(super) fn configure(
+        &self,
+        configured: BTreeMap<String, PluginSettings>,
+    ) -> Vec<(String, Source)> {
+        let mut state = self.state.lock();
+        let mut changed = Vec::new();
+        for entry in &mut state.entries {
+            let settings = configured.get(&entry.name).cloned().unwrap_or_default();
+            if entry.settings != settings {
+                entry.settings = settings;
+                changed.push((entry.name.clone(), entry.source.clone()));
+            }
+        }
+        state.configured = configured;
+        changed
+    }
+
+    /// Exchanges whose type is away look again at what they are to do meanwhile.
+    pub(super) fn look_again(&self, broker: &Broker) -> Result<(), String> {
+        let workshop = self.workshop.lock();
+        self.change_types(&workshop, self.table(), &HashSet::new(), Some(broker))
+            .map(|_| ())
+    }
+
+    fn change_types(
+        &self,
+        workshop: &MutexGuard<'_, Workshop>,
+        mut table: TypeTable,
+        changed: &HashSet<String>,
+        broker: Option<&Broker>,
+    ) -> Result<Renewed, String> {
+        table.away = self.away(workshop, &table);
+        let table = Arc::new(table);
+        let install = || *self.table.write() = Arc::clone(&table);
+        let comes = changed
+            .iter()
+            .any(|type_name| table.by_type.contains_key(type_name));
+        let loss = if comes { Loss::Refused } else { Loss::Accepted };
+        match broker {
+            Some(broker) => broker
+                .renew(table.as_ref(), changed, loss, install)
+                .map_err(|not_renewed| not_renewed.to_string()),
+            None => {
+                install();
+                Ok(Renewed::default())
+            }
+        }
+    }
+
+    fn away(&self, workshop: &Workshop, table: &TypeTable) -> BTreeMap<String, Unavailable> {
+        let state = self.state.lock();
+        let owners = workshop.owners().iter();
+        owners
+            .filter(|(type_name, _)| !table.by_type.contains_key(*type_name))
+            .map(|(type_name, owner)| (type_name.clone(), state.settings(owner).unavailable))
+            .filter(|(_, unavailable)| *unavailable != Unavailable::Fail)
+            .collect()
     }
 }
 
-/// Sorted, so that of two plugins with one type it is always the same one that is refused.
-fn components_in(directory: &Path) -> Vec<PathBuf> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) => {
-            // There need not be such a folder.
-            tracing::debug!(%error, folder = %directory.display(), "no plugin folder");
-            return Vec::new();
-        }
-    };
-    let mut paths: Vec<_> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "wasm")
-        })
-        .collect();
-    paths.sort();
-    paths
+/// A file that was refused because a built-in plugin has its name.
+fn is_namesake(entry: &Entry, name: &str) -> bool {
+    entry.name == name && !entry.source.is_builtin()
 }
 
-fn read_component(path: &Path) -> Result<Vec<u8>, String> {
-    let unreadable = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
-    let length = fs::metadata(path).map_err(unreadable)?.len();
-    if length > MAX_COMPONENT_BYTES {
-        return Err(format!(
-            "{} has {length} bytes; a plugin may have {MAX_COMPONENT_BYTES}",
-            path.display()
-        ));
+impl ExchangeTypes for PluginHost {
+    fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenRefusal> {
+        let table = Arc::clone(&self.table.read());
+        table.open(opening)
     }
-    fs::read(path).map_err(unreadable)
+
+    fn unavailable(&self, type_name: &str) -> Unavailable {
+        self.table.read().unavailable(type_name)
+    }
 }

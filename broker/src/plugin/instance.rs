@@ -1,6 +1,8 @@
 //! One exchange in a plugin: who may call it when, what happens when a call fails, and how it is
 //! built again. The calls themselves are in `live`.
 
+mod asked;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -8,18 +10,16 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::breaker::{Admission, Breaker};
-use super::declared::Declared;
 use super::fault::{CallFault, FaultKind};
-use super::lane::{Done, Job, Reply};
 use super::live::Live;
 use super::one_plugin::Plugin;
 use super::pace::Pace;
 use super::status::Counts;
 use crate::message::Message;
 use crate::names::Slot;
+use crate::vhost::Declared;
 use crate::vhost::exchange_type::{
-    Answer, BindRefusal, BindingTable, BindingView, Call, ExchangeInstance, Fault, Inputs, Moment,
-    OpenRefusal, Opening, Routing,
+    Answer, BindingTable, BindingView, Call, Fault, Inputs, Moment, OpenRefusal, Opening, Routing,
 };
 
 /// A worker waits no longer than this for another one's call: about fifty calls of a fast type.
@@ -67,6 +67,24 @@ enum Thread {
     Lane,
 }
 
+/// The bindings whose refusal is somebody's answer. Those of the others were accepted before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Watched {
+    None,
+    One(Slot),
+    All,
+}
+
+impl Watched {
+    fn is(self, slot: Slot) -> bool {
+        match self {
+            Watched::None => false,
+            Watched::One(watched) => watched == slot,
+            Watched::All => true,
+        }
+    }
+}
+
 enum Failure {
     /// It would take too long here.
     NotHere,
@@ -95,7 +113,7 @@ impl Instance {
             arguments: opening.arguments.to_vec(),
         };
         let failed = |fault: CallFault| {
-            plugin.tallies.faulted(fault.kind);
+            plugin.tallies().faulted(fault.kind);
             OpenRefusal::Failed(plugin.fault_text(&fault))
         };
         let (mut live, opened) = start(plugin, &owned, 0).map_err(failed)?;
@@ -116,7 +134,7 @@ impl Instance {
                 undeclared_logged: false,
             }),
             inputs: Declared::new(inputs),
-            counts: plugin.tallies.enrol(),
+            counts: plugin.tallies().enrol(plugin.clock.now()),
             slow: AtomicBool::new(false),
             live: AtomicBool::new(true),
             last_used: AtomicU64::new(plugin.loaded.ticker.ticks()),
@@ -223,7 +241,8 @@ impl Instance {
             if thread == Thread::Worker && seat.pace.rebuild_is_slow(table.len()) {
                 return Err(Failure::NotHere);
             }
-            self.rebuild(seat, table, None).map_err(Failure::Fault)?;
+            self.rebuild(seat, table, Watched::None)
+                .map_err(Failure::Fault)?;
         }
         let Seat {
             live: Some(live),
@@ -256,7 +275,10 @@ impl Instance {
             Ok(_) | Err(_) if timed => pace.called(took),
             Ok(_) | Err(_) => {}
         }
-        self.counts.called(took);
+        let asked_anew = call.moment == Moment::Publish;
+        self.counts
+            .called(took, asked_anew && self.inputs.can_be_remembered());
+        self.counts.uses(live.memory());
         let slow = pace.calls_are_slow();
         if slow != self.slow.load(Ordering::Relaxed) {
             self.slow.store(slow, Ordering::Relaxed);
@@ -265,13 +287,13 @@ impl Instance {
         answer.map_err(Failure::Fault)
     }
 
-    /// A new instance with everything that is in `table`, and what it said against the binding
-    /// in `watched`.
+    /// A new instance with everything that is in `table`, and what it said against a binding that
+    /// is watched.
     fn rebuild<'s>(
         &self,
         seat: &'s mut Seat,
         table: &dyn BindingTable,
-        watched: Option<Slot>,
+        watched: Watched,
     ) -> Result<(&'s mut Live, Option<String>), CallFault> {
         let begun = Instant::now();
         let bindings = table.len();
@@ -290,7 +312,9 @@ impl Instance {
             }
             match live.bind(binding) {
                 Ok(Ok(())) => {}
-                Ok(Err(text)) if watched == Some(binding.slot) => refusal = Some(text),
+                Ok(Err(text)) if watched.is(binding.slot) => {
+                    refusal = refusal.take().or(Some(text))
+                }
                 Ok(Err(text)) => self.log_lost_binding(binding, &text),
                 Err(failed) => fault = Some(failed),
             }
@@ -301,7 +325,7 @@ impl Instance {
         live.declare(self.inputs.get());
         let took = begun.elapsed();
         seat.pace.rebuilt(took.saturating_sub(opened), bindings);
-        self.plugin.tallies.rebuilt(took);
+        self.plugin.tallies().rebuilt(took);
         tracing::debug!(
             plugin = self.plugin.name,
             exchange = &*self.opening.exchange,
@@ -313,6 +337,7 @@ impl Instance {
             self.plugin.make_room(&me);
         }
         self.live.store(true, Ordering::Relaxed);
+        self.counts.uses(live.memory());
         Ok((seat.live.insert(live), refusal))
     }
 
@@ -338,7 +363,7 @@ impl Instance {
                 live
             }
             None => {
-                let (live, refusal) = self.rebuild(seat, table, Some(binding.slot))?;
+                let (live, refusal) = self.rebuild(seat, table, Watched::One(binding.slot))?;
                 if let Some(text) = refusal {
                     return Ok(Err(text));
                 }
@@ -347,8 +372,42 @@ impl Instance {
         };
         let inputs = live.inputs()?;
         self.publish(live, inputs);
+        self.counts.uses(live.memory());
         self.used();
         Ok(Ok(()))
+    }
+
+    /// As `bind` for every one in `table`, but the inputs are asked for only once.
+    fn bind_each(
+        &self,
+        seat: &mut Seat,
+        table: &dyn BindingTable,
+    ) -> Result<Result<(), String>, CallFault> {
+        let begun = Instant::now();
+        let bindings = table.len();
+        let limits = &self.plugin.loaded.limits;
+        let Some(live) = &mut seat.live else {
+            return Err(CallFault::bad_answer(
+                "it was gone before its bindings came",
+            ));
+        };
+        live.allow_for(
+            limits.memory_for(bindings),
+            limits.result_bytes_for(bindings),
+        );
+        let mut outcome = Ok(Ok(()));
+        table.for_each(&mut |binding| {
+            if matches!(outcome, Ok(Ok(()))) {
+                outcome = live.bind(binding);
+            }
+        });
+        if let Ok(Ok(())) = outcome {
+            let inputs = live.inputs()?;
+            self.publish(live, inputs);
+            seat.pace.rebuilt(begun.elapsed(), bindings);
+            self.counts.uses(live.memory());
+        }
+        outcome
     }
 
     fn publish(&self, live: &mut Live, inputs: Inputs) {
@@ -365,6 +424,7 @@ impl Instance {
 
     fn unseat(&self, seat: &mut Seat) {
         seat.live = None;
+        self.counts.uses(0);
         self.live.store(false, Ordering::Relaxed);
     }
 
@@ -383,10 +443,10 @@ impl Instance {
 
     fn succeeded(&self, seat: &mut Seat) {
         if seat.breaker.success() {
-            self.plugin
-                .tallies
-                .open_breakers
-                .fetch_sub(1, Ordering::Relaxed);
+            let plugin = &self.plugin;
+            plugin
+                .tallies()
+                .breaker_closed(&plugin.name, plugin.clock.now());
             tracing::info!(
                 plugin = self.plugin.name,
                 vhost = self.opening.vhost,
@@ -399,16 +459,10 @@ impl Instance {
     /// Drops the instance and counts. True when no further call may be made now.
     fn strike(&self, seat: &mut Seat, fault: &CallFault) -> bool {
         self.unseat(seat);
-        self.plugin.tallies.faulted(fault.kind);
+        self.plugin.tallies().faulted(fault.kind);
         let was_closed = seat.breaker.is_closed();
         let stop = seat.breaker.strike(self.plugin.clock.now());
         let opened = was_closed && !seat.breaker.is_closed();
-        if opened {
-            self.plugin
-                .tallies
-                .open_breakers
-                .fetch_add(1, Ordering::Relaxed);
-        }
         tracing::warn!(
             plugin = self.plugin.name,
             vhost = self.opening.vhost,
@@ -417,6 +471,13 @@ impl Instance {
             circuit_opened = opened,
             "plugin fault"
         );
+        if opened {
+            let plugin = &self.plugin;
+            let reason = format!("exchange '{}': {fault}", self.opening.exchange);
+            plugin
+                .tallies()
+                .breaker_opened(&plugin.name, &reason, plugin.clock.now());
+        }
         stop
     }
 
@@ -460,86 +521,10 @@ fn start(
     Ok((live, opened))
 }
 
-impl ExchangeInstance for Instance {
-    // Waits for the calls in front of it, each bounded by its deadline, and rebuilds here if it
-    // must: a bind has no lane to go to, and it is rare.
-    fn bind(&self, binding: BindingView<'_>, table: &dyn BindingTable) -> Result<(), BindRefusal> {
-        let mut seat = self.seat.lock();
-        if let Some(Fault(text)) = self.refused_by_breaker(&mut seat) {
-            return Err(BindRefusal::Failed(text));
-        }
-        let mut attempts = ATTEMPTS;
-        loop {
-            let fault = match self.bind_once(&mut seat, binding, table) {
-                Ok(answer) => {
-                    self.succeeded(&mut seat);
-                    return answer.map_err(BindRefusal::Refused);
-                }
-                Err(fault) => fault,
-            };
-            attempts -= 1;
-            if self.strike(&mut seat, &fault) || attempts == 0 {
-                return Err(BindRefusal::Failed(self.plugin.fault_text(&fault)));
-            }
-        }
-    }
-
-    fn unbind(&self, slot: Slot, _table: &dyn BindingTable) {
-        let mut seat = self.seat.lock();
-        // What is not live is rebuilt without the binding. Its published inputs stay: reads are
-        // held against them, so wider than needed is only slower.
-        let Some(live) = &mut seat.live else { return };
-        match live.unbind(slot).and_then(|()| live.inputs()) {
-            Ok(inputs) => self.publish(live, inputs),
-            Err(fault) => {
-                self.strike(&mut seat, &fault);
-            }
-        }
-    }
-
-    fn inputs(&self) -> Inputs {
-        self.inputs.get()
-    }
-
-    fn route(&self, call: Call<'_>, table: &dyn BindingTable) -> Routing {
-        if self.slow.load(Ordering::Relaxed) {
-            return Routing::Later;
-        }
-        match self.seat_soon() {
-            Some(mut seat) => self.decide(&mut seat, call, table, Thread::Worker),
-            None => Routing::Later,
-        }
-    }
-
-    fn route_later(
-        &self,
-        moment: Moment,
-        message: Arc<Message>,
-        table: Arc<dyn BindingTable>,
-        done: Done,
-    ) {
-        let reply = Reply::new(done);
-        // Never absent while somebody can call this.
-        if let Some(instance) = self.me.upgrade() {
-            self.plugin.lane.submit(Job {
-                instance,
-                moment,
-                message,
-                table,
-                reply,
-            });
-        }
-    }
-}
-
 impl Drop for Instance {
     fn drop(&mut self) {
-        self.plugin.tallies.retire(&self.counts);
-        if !self.seat.get_mut().breaker.is_closed() {
-            self.plugin
-                .tallies
-                .open_breakers
-                .fetch_sub(1, Ordering::Relaxed);
-        }
+        let open = !self.seat.get_mut().breaker.is_closed();
+        let now = self.plugin.clock.now();
+        self.plugin.tallies().retire(&self.counts, open, now);
     }
 }

@@ -101,6 +101,8 @@ fn work(jobs: &Receiver<Job>) {
         let call = AssertUnwindSafe(|| instance.decide_here(moment, &message, &*table));
         let result = catch_unwind(call)
             .unwrap_or_else(|_| Err(Fault("the plugin host panicked".to_owned())));
+        // Before the answer: who has it may count on nobody else holding the instance.
+        drop(instance);
         // One connection's panic must not end the lane of all others.
         if catch_unwind(AssertUnwindSafe(|| reply.give(result))).is_err() {
             tracing::error!("a plugin's answer could not be handed over: panic");

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::vhost::exchange_type::Unavailable;
+
 /// Enough for an index of hundreds of thousands of bindings in a compiled language, and for a
 /// Python or JavaScript runtime with its heap.
 pub const DEFAULT_MEMORY: u64 = 64 << 20;
@@ -45,6 +47,10 @@ pub const MAX_TABLE_ELEMENTS: usize = 200_000;
 
 /// A component of an interpreter is several core modules with adapters between them.
 pub const MAX_CORE_INSTANCES: usize = 256;
+
+/// `unavailable = "hold"` keeps so many messages an exchange: they are looked at again every two
+/// seconds, so that this is a load, too.
+pub const DEFAULT_HOLD: u64 = 10_000;
 
 /// A file in the plugin folder that is larger is no plugin: CPython with its library has 18 MB.
 pub const MAX_COMPONENT_BYTES: u64 = 256 << 20;
@@ -100,6 +106,8 @@ pub struct PluginSettings {
     pub stack: Option<usize>,
     pub max_instances: Option<usize>,
     pub grants: Vec<String>,
+    /// What publishes to its exchanges meet while it is away.
+    pub unavailable: Unavailable,
     pub config: serde_json::Value,
 }
 
@@ -114,6 +122,7 @@ impl Default for PluginSettings {
             stack: None,
             max_instances: None,
             grants: Vec::new(),
+            unavailable: Unavailable::Fail,
             config: serde_json::Value::Null,
         }
     }

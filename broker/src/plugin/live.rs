@@ -161,6 +161,11 @@ impl Live {
         })
     }
 
+    /// Linear memory in bytes.
+    pub fn memory(&self) -> usize {
+        self.store.data().memory.used
+    }
+
     /// A field that the last `decide` read though `inputs` did not name it.
     pub fn undeclared(&self) -> Option<Field> {
         self.store.data().reads.undeclared()

@@ -9,9 +9,12 @@ mod cache;
 mod check;
 mod component;
 mod deadline;
-mod declared;
+mod door;
 mod engine;
+mod entry;
 mod fault;
+mod folder;
+mod health;
 mod host;
 mod instance;
 mod lane;
@@ -26,13 +29,16 @@ mod plugin_log;
 mod reads;
 mod state;
 mod status;
+mod type_table;
 mod wasi;
+mod workshop;
 
 pub use builtin::BUILTIN;
+pub use door::{PluginError, Plugins};
 pub use fault::FaultKind;
 pub use host::PluginHost;
-pub use limits::{Limits, PluginOptions, PluginSettings};
-pub use status::{LoadReport, Outcome, PluginState, PluginStatus};
+pub use limits::{DEFAULT_HOLD, Limits, PluginOptions, PluginSettings};
+pub use status::{Histogram, LoadReport, Outcome, PluginState, PluginStatus, RolledBack};
 
 #[cfg(test)]
 mod tests;

@@ -11,8 +11,8 @@ use super::lane::Lane;
 use super::live_set::LiveSet;
 use super::plugin_log::PluginLog;
 use super::state::Surroundings;
-use super::status::{PluginState, PluginStatus, Tallies};
-use crate::clock::Clock;
+use super::status::{PluginStatus, Tallies};
+use crate::clock::{Clock, Millis};
 
 pub(super) struct Plugin {
     pub name: String,
@@ -20,10 +20,25 @@ pub(super) struct Plugin {
     pub description: Description,
     pub configuration: String,
     pub clock: Arc<dyn Clock>,
-    pub log: Arc<PluginLog>,
-    pub tallies: Tallies,
+    pub record: Record,
     pub lane: Lane,
     live_set: LiveSet,
+}
+
+/// What is known of a plugin over all its versions.
+#[derive(Clone)]
+pub(super) struct Record {
+    pub tallies: Arc<Tallies>,
+    pub log: Arc<PluginLog>,
+}
+
+impl Record {
+    pub fn new(plugin: &str, now: Millis) -> Record {
+        Record {
+            tallies: Arc::new(Tallies::new(now)),
+            log: Arc::new(PluginLog::new(plugin)),
+        }
+    }
 }
 
 impl Plugin {
@@ -32,7 +47,8 @@ impl Plugin {
         loaded: Loaded,
         description: Description,
         configuration: String,
-        surroundings: Surroundings,
+        clock: Arc<dyn Clock>,
+        record: Record,
     ) -> Plugin {
         Plugin {
             name: name.to_owned(),
@@ -40,17 +56,20 @@ impl Plugin {
             loaded,
             description,
             configuration,
-            clock: surroundings.clock,
-            log: surroundings.log,
-            tallies: Tallies::default(),
+            clock,
+            record,
             lane: Lane::new(name),
         }
+    }
+
+    pub fn tallies(&self) -> &Tallies {
+        &self.record.tallies
     }
 
     pub fn surroundings(&self, exchange: &Arc<str>) -> Surroundings {
         Surroundings {
             clock: Arc::clone(&self.clock),
-            log: Arc::clone(&self.log),
+            log: Arc::clone(&self.record.log),
             exchange: Arc::clone(exchange),
         }
     }
@@ -63,21 +82,22 @@ impl Plugin {
     pub fn make_room(&self, newcomer: &Arc<Instance>) {
         let evicted = self.live_set.admit(newcomer);
         if evicted > 0 {
-            self.tallies.evictions.fetch_add(evicted, Ordering::Relaxed);
+            self.tallies()
+                .evictions
+                .fetch_add(evicted, Ordering::Relaxed);
         }
     }
 
     pub fn status(&self) -> PluginStatus {
-        let mut status = PluginStatus::new(&self.name, PluginState::Running);
-        self.tallies.fill(&mut status);
-        if status.open_breakers > 0 {
-            status.state = PluginState::Degraded;
-        }
+        let (state, since) = self.tallies().state();
+        let mut status = PluginStatus::new(&self.name, state, since);
+        self.tallies().fill(&mut status);
         status.version = Some(self.loaded.version.clone());
         status.summary = self.description.summary.clone();
         status.types = self.description.types.clone();
+        status.limits = self.loaded.limits.clone();
         status.live_instances = self.live_set.live();
-        (status.log_lines, status.log_lines_dropped) = self.log.counts();
+        (status.log_lines, status.log_lines_dropped) = self.record.log.counts();
         status
     }
 }

@@ -130,7 +130,7 @@ impl host::Host for HostState {
 /// Counts all memories of one instance together.
 pub(super) struct MemoryLimiter {
     pub limit: usize,
-    used: usize,
+    pub used: usize,
 }
 
 impl ResourceLimiter for MemoryLimiter {

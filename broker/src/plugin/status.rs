@@ -1,12 +1,15 @@
 //! What is counted about a plugin, and how it is shown. Decides nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::fault::FaultKind;
+use super::health::{Condition, Health};
+use super::limits::Limits;
+use crate::clock::Millis;
 
 /// How a plugin came out of `PluginHost::load`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,49 +28,130 @@ pub struct LoadReport {
     pub outcome: Outcome,
 }
 
+/// Where a plugin stands. What it is now; since when is beside it in [`PluginStatus`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PluginState {
-    /// Being compiled.
+    /// Being compiled and opened. A new version of a running plugin is not: the old one runs.
     Loading,
     Running,
-    /// The breaker of at least one of its exchanges is open.
-    Degraded,
+    /// The breaker of at least one of its exchanges is open; `reason` is the last fault.
+    Degraded {
+        reason: String,
+    },
+    /// The breakers of all its exchanges are open.
+    Tripped {
+        reason: String,
+    },
+    /// By the configuration, or by whoever asked for it.
     Disabled,
     Refused {
         reason: String,
     },
 }
 
+impl PluginState {
+    /// As it stands in logs and metric labels.
+    pub fn name(&self) -> &'static str {
+        match self {
+            PluginState::Loading => "loading",
+            PluginState::Running => "running",
+            PluginState::Degraded { .. } => "degraded",
+            PluginState::Tripped { .. } => "tripped",
+            PluginState::Disabled => "disabled",
+            PluginState::Refused { .. } => "refused",
+        }
+    }
+
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            PluginState::Loading | PluginState::Running | PluginState::Disabled => None,
+            PluginState::Degraded { reason }
+            | PluginState::Tripped { reason }
+            | PluginState::Refused { reason } => Some(reason),
+        }
+    }
+}
+
+/// A new version that did not come into force; the one before runs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolledBack {
+    pub reason: String,
+    pub at: Millis,
+}
+
 #[derive(Clone, Debug)]
 pub struct PluginStatus {
     pub name: String,
+    /// Of the `warren:exchange` package that the component was built against.
     pub version: Option<String>,
     pub summary: String,
     pub types: Vec<String>,
+    pub builtin: bool,
     pub state: PluginState,
+    pub since: Millis,
+    /// The last attempt at another version, if it failed.
+    pub rolled_back: Option<RolledBack>,
+    /// How often another version has come into force since the broker was started.
+    pub replacements: u64,
+    /// What its configuration grants.
+    pub grants: Vec<String>,
+    pub limits: Limits,
     /// Of `route` and `due`.
     pub calls: u64,
+    /// Publishes that a remembered answer was found for.
+    pub memo_hits: u64,
+    /// Calls whose answer could have been a remembered one, by what the exchange's `inputs` say.
+    pub memo_misses: u64,
     pub faults: Vec<(FaultKind, u64)>,
     pub rebuilds: u64,
     pub longest_rebuild: Duration,
     /// Of all calls. Most of the fast ones are not timed but taken for the average.
     pub time: Duration,
     pub longest_call: Duration,
+    /// Calls by how long they took.
+    pub call_times: Histogram,
+    pub exchanges: usize,
     pub open_breakers: usize,
     pub live_instances: usize,
+    /// Linear memory of all live instances, in bytes.
+    pub memory: u64,
     pub evictions: u64,
     pub log_lines: u64,
     pub log_lines_dropped: u64,
 }
 
-/// Shared by all exchanges of one plugin.
-#[derive(Default)]
+/// Calls by duration. `counts[i]` are those that took up to `Histogram::bound(i)`, but longer than
+/// the bound before; the last one are all that took longer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    pub counts: [u64; Histogram::BUCKETS],
+}
+
+impl Histogram {
+    pub const BUCKETS: usize = 18;
+
+    /// None for the last bucket.
+    pub fn bound(bucket: usize) -> Option<Duration> {
+        (bucket + 1 < Histogram::BUCKETS).then(|| Duration::from_nanos(FIRST_BOUND << bucket))
+    }
+
+    fn bucket(nanos: u64) -> usize {
+        let over = nanos.saturating_sub(1) / FIRST_BOUND;
+        let bucket = (u64::BITS - over.leading_zeros()) as usize;
+        bucket.min(Histogram::BUCKETS - 1)
+    }
+}
+
+/// A quarter of a microsecond: a call of a small component.
+const FIRST_BOUND: u64 = 256;
+
+/// Shared by all exchanges of one plugin, and by all its versions.
 pub(super) struct Tallies {
     calls: Mutex<Calls>,
+    health: Mutex<Health>,
     faults: [AtomicU64; FaultKind::ALL.len()],
     rebuilds: AtomicU64,
     longest_rebuild: AtomicU64,
-    pub open_breakers: AtomicUsize,
     pub evictions: AtomicU64,
 }
 
@@ -83,16 +167,26 @@ struct Calls {
 #[derive(Clone, Copy, Default)]
 struct Sum {
     calls: u64,
+    hits: u64,
+    misses: u64,
     nanos: u64,
     longest: u64,
+    memory: u64,
+    times: Histogram,
 }
 
 impl Sum {
     fn add(&mut self, counts: &Counts) {
         let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
         self.calls += get(&counts.calls);
+        self.hits += get(&counts.hits);
+        self.misses += get(&counts.misses);
         self.nanos += get(&counts.nanos);
         self.longest = self.longest.max(get(&counts.longest));
+        self.memory += get(&counts.memory);
+        for (sum, count) in self.times.counts.iter_mut().zip(&counts.times) {
+            *sum += u64::from(count.load(Ordering::Relaxed));
+        }
     }
 }
 
@@ -100,13 +194,17 @@ impl Sum {
 #[derive(Default)]
 pub(super) struct Counts {
     calls: AtomicU64,
+    hits: AtomicU64,
+    misses: AtomicU64,
     nanos: AtomicU64,
     longest: AtomicU64,
+    memory: AtomicU64,
+    times: [AtomicU32; Histogram::BUCKETS],
 }
 
 impl Counts {
     /// Callers hold the exchange's seat: nobody else writes, so no addition needs to be atomic.
-    pub fn called(&self, took: Duration) {
+    pub fn called(&self, took: Duration, could_be_remembered: bool) {
         let nanos = nanos(took);
         let add = |count: &AtomicU64, more: u64| {
             count.store(
@@ -116,25 +214,80 @@ impl Counts {
         };
         add(&self.calls, 1);
         add(&self.nanos, nanos);
+        if could_be_remembered {
+            add(&self.misses, 1);
+        }
+        if let Some(count) = self.times.get(Histogram::bucket(nanos)) {
+            count.store(
+                count.load(Ordering::Relaxed).wrapping_add(1),
+                Ordering::Relaxed,
+            );
+        }
         if nanos > self.longest.load(Ordering::Relaxed) {
             self.longest.store(nanos, Ordering::Relaxed);
+        }
+    }
+
+    /// Several at once: connections count them for themselves first.
+    pub fn remembered(&self, hits: u64) {
+        self.hits.fetch_add(hits, Ordering::Relaxed);
+    }
+
+    /// The linear memory of its live instance; 0 without one.
+    pub fn uses(&self, memory: usize) {
+        let memory = memory as u64;
+        if self.memory.load(Ordering::Relaxed) != memory {
+            self.memory.store(memory, Ordering::Relaxed);
         }
     }
 }
 
 impl Tallies {
-    pub fn enrol(&self) -> Arc<Counts> {
+    pub fn new(now: Millis) -> Tallies {
+        Tallies {
+            calls: Mutex::default(),
+            health: Mutex::new(Health::new(now)),
+            faults: Default::default(),
+            rebuilds: AtomicU64::new(0),
+            longest_rebuild: AtomicU64::new(0),
+            evictions: AtomicU64::new(0),
+        }
+    }
+
+    pub fn enrol(&self, now: Millis) -> Arc<Counts> {
         let counts = Arc::new(Counts::default());
         self.calls.lock().of_exchanges.push(Arc::clone(&counts));
+        self.health.lock().exchange_came(now);
         counts
     }
 
-    pub fn retire(&self, counts: &Arc<Counts>) {
+    pub fn retire(&self, counts: &Arc<Counts>, its_breaker_is_open: bool, now: Millis) {
+        self.health.lock().exchange_went(its_breaker_is_open, now);
+        counts.uses(0);
         let mut calls = self.calls.lock();
         calls
             .of_exchanges
             .retain(|other| !Arc::ptr_eq(other, counts));
         calls.before.add(counts);
+    }
+
+    pub fn breaker_opened(&self, plugin: &str, reason: &str, now: Millis) {
+        match self.health.lock().breaker_opened(reason, now) {
+            Some(Condition::Tripped { reason }) => {
+                tracing::error!(plugin, reason, "plugin tripped: no exchange of it works");
+            }
+            Some(Condition::Degraded { reason }) => {
+                tracing::warn!(plugin, reason, "plugin degraded");
+            }
+            Some(Condition::Running) | None => {}
+        }
+    }
+
+    pub fn breaker_closed(&self, plugin: &str, now: Millis) {
+        match self.health.lock().breaker_closed(now) {
+            Some(Condition::Running) => tracing::info!(plugin, "plugin runs again"),
+            Some(Condition::Degraded { .. } | Condition::Tripped { .. }) | None => {}
+        }
     }
 
     fn sum(&self) -> Sum {
@@ -158,40 +311,69 @@ impl Tallies {
             .fetch_max(nanos(took), Ordering::Relaxed);
     }
 
+    /// How a plugin that is loaded is doing.
+    pub fn state(&self) -> (PluginState, Millis) {
+        let health = self.health.lock();
+        let (condition, since) = health.condition();
+        let state = match condition.clone() {
+            Condition::Running => PluginState::Running,
+            Condition::Degraded { reason } => PluginState::Degraded { reason },
+            Condition::Tripped { reason } => PluginState::Tripped { reason },
+        };
+        (state, since)
+    }
+
     /// Everything that `status` can tell by counting.
     pub fn fill(&self, status: &mut PluginStatus) {
         let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let sum = self.sum();
         status.calls = sum.calls;
+        status.memo_hits = sum.hits;
+        status.memo_misses = sum.misses;
         status.time = Duration::from_nanos(sum.nanos);
         status.longest_call = Duration::from_nanos(sum.longest);
+        status.call_times = sum.times;
+        status.memory = sum.memory;
         status.rebuilds = get(&self.rebuilds);
         status.longest_rebuild = Duration::from_nanos(get(&self.longest_rebuild));
         status.evictions = get(&self.evictions);
-        status.open_breakers = self.open_breakers.load(Ordering::Relaxed);
         status.faults = FaultKind::ALL
             .into_iter()
             .zip(self.faults.iter().map(get))
             .collect();
+        let health = self.health.lock();
+        status.open_breakers = health.open_breakers();
+        status.exchanges = health.exchanges();
     }
 }
 
 impl PluginStatus {
-    pub(super) fn new(name: &str, state: PluginState) -> PluginStatus {
+    pub(super) fn new(name: &str, state: PluginState, since: Millis) -> PluginStatus {
         PluginStatus {
             name: name.to_owned(),
             version: None,
             summary: String::new(),
             types: Vec::new(),
+            builtin: false,
             state,
+            since,
+            rolled_back: None,
+            replacements: 0,
+            grants: Vec::new(),
+            limits: Limits::default(),
             calls: 0,
+            memo_hits: 0,
+            memo_misses: 0,
             faults: Vec::new(),
             rebuilds: 0,
             longest_rebuild: Duration::ZERO,
             time: Duration::ZERO,
             longest_call: Duration::ZERO,
+            call_times: Histogram::default(),
+            exchanges: 0,
             open_breakers: 0,
             live_instances: 0,
+            memory: 0,
             evictions: 0,
             log_lines: 0,
             log_lines_dropped: 0,
@@ -201,4 +383,20 @@ impl PluginStatus {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_falls_into_the_bucket_whose_bound_it_does_not_exceed() {
+        let bounds = (0..Histogram::BUCKETS).filter_map(Histogram::bound);
+        for (bucket, bound) in bounds.enumerate() {
+            assert_eq!(Histogram::bucket(nanos(bound)), bucket);
+            assert_eq!(Histogram::bucket(nanos(bound) + 1), bucket + 1);
+        }
+        assert_eq!(Histogram::bucket(0), 0);
+        assert_eq!(Histogram::bucket(u64::MAX), Histogram::BUCKETS - 1);
+    }
 }

@@ -104,6 +104,19 @@ struct Terms {
     expires: Expiry,
 }
 
+impl Terms {
+    fn append(self, queue: QueueId, message: Arc<Message>, confirm: Option<Confirm>) -> Append {
+        Append {
+            queue,
+            seq: self.seq,
+            message,
+            persistent: self.persistent,
+            expires: self.expires,
+            confirm,
+        }
+    }
+}
+
 /// What came of offering one message to the consumer whose turn it is.
 enum Offered {
     Taken,
@@ -145,30 +158,22 @@ impl Queue {
         let persistent = publishing.persistent && self.attributes.outlives_run();
         let pressed = self.home.pressure.is_on();
         let stored = persistent || state.backlog.pages_transient(seq, pressed);
+        let terms = Terms {
+            seq,
+            redelivered: false,
+            persistent,
+            returns: 0,
+            expires,
+        };
         if stored {
-            let message = publishing.message();
             let confirm = if persistent { confirm() } else { None };
-            self.home.store.append(Append {
-                queue: self.id,
-                seq,
-                message,
-                persistent,
-                expires,
-                confirm,
-            });
+            self.keep(state, terms.append(self.id, publishing.message(), confirm));
         }
         let accepted = match persistent {
             true => Accepted::InStore,
             false => Accepted::InMemory,
         };
         if state.backlog.is_empty() {
-            let terms = Terms {
-                seq,
-                redelivered: false,
-                persistent,
-                returns: 0,
-                expires,
-            };
             while state.consumers.front().is_some() {
                 match state.offer_new(self.id, publishing, stored, terms, effects) {
                     Offered::Taken => {
@@ -180,16 +185,18 @@ impl Queue {
                 }
             }
         }
-        let body = Body::Here(publishing.message());
+        let message = publishing.message();
+        let size = message.size();
         state.backlog.push(Entry {
             seq,
-            body,
+            body: Body::Here(message),
             redelivered: false,
             stored,
             persistent,
             returns: 0,
             expires,
         });
+        effects.crowded |= state.is_crowded(size);
         self.shed(state, effects);
         // Also for what stands in front only since something was dropped.
         self.expire(state, effects);
@@ -199,7 +206,7 @@ impl Queue {
     /// The queue is full and does not make room.
     pub(super) fn turns_away(
         &self,
-        state: &QueueState,
+        state: &mut QueueState,
         publishing: &mut Publishing<'_>,
         effects: &mut Effects,
     ) -> bool {
@@ -338,7 +345,7 @@ impl Queue {
             state.unacked += 1;
             state.unacked_bytes += message.body().len() as u64;
         } else if entry.stored {
-            self.home.store.settle(self.id, &[entry.seq]);
+            self.acknowledge(&mut state, &mut vec![entry.seq], effects);
         }
         // What stands in front now may have a time of its own.
         self.expire(&mut state, effects);
@@ -548,6 +555,7 @@ impl QueueState {
                 member.delivered();
                 self.counted.out.deliver(no_ack, terms.redelivered);
                 self.consumers.served();
+                self.delivered = self.delivered.saturating_add(1);
                 if !no_ack {
                     self.unacked += 1;
                     self.unacked_bytes += size;

@@ -75,6 +75,11 @@ impl Lanes {
         self.lanes.iter().all(Backlogged::is_empty)
     }
 
+    #[inline]
+    pub fn pages(&mut self, seq: Seq) -> bool {
+        self.lane(seq).is_some_and(|lane| lane.pages())
+    }
+
     pub fn pages_transient(&mut self, seq: Seq, pressed: bool) -> bool {
         self.lane(seq)
             .is_some_and(|lane| lane.pages_transient(pressed))

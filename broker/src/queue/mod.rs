@@ -17,6 +17,7 @@ mod settle;
 mod state;
 mod stream;
 mod timeout;
+mod unwritten;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,7 +43,7 @@ use stream::{StreamState, Streaming};
 use crate::clock::Clock;
 use crate::names::{ConnectionId, QueueId, Seq};
 use crate::outbox::{ConsumerKey, Outbox};
-use crate::store::Store;
+use crate::store::{ConfirmBatch, Store};
 
 pub struct Queue {
     pub id: QueueId,
@@ -57,6 +58,10 @@ pub struct Queue {
 }
 
 /// What a queue is, behind its one lock.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "few queues are streams, and a pointer would be followed for every message"
+)]
 enum Inside {
     /// Messages are here until they are settled.
     Line(Mutex<QueueState>),
@@ -70,6 +75,10 @@ pub struct Home {
     pub pressure: Arc<Pressure>,
     pub clock: Arc<dyn Clock>,
     pub schedule: Arc<Schedule>,
+    /// Queues with messages that are not written yet, by the time of `uptime`.
+    pub unwritten: Arc<Schedule>,
+    /// Time that nobody sets.
+    pub uptime: Arc<dyn Clock>,
     pub office: Office,
     /// Number of this run: it makes sequence numbers differ from those of any earlier run.
     pub run: u64,
@@ -118,10 +127,13 @@ impl Attributes {
 #[must_use = "effects must be applied once no lock is held"]
 pub struct Effects {
     wakes: SmallVec<[Arc<Outbox>; 4]>,
+    confirms: ConfirmBatch,
     ready: Vec<Box<dyn FnOnce() + Send>>,
     /// Consumers that the queue has ended.
     cancelled: Vec<Consumer>,
     letters: Vec<DeadLetter>,
+    /// Publishers are faster than the consumers of some queue.
+    crowded: bool,
     taker: Option<Arc<dyn DeadLetters>>,
 }
 
@@ -137,6 +149,11 @@ impl Effects {
         self.wakes.push(Arc::clone(outbox));
     }
 
+    /// Whether the consumers of what was published should be given some time.
+    pub fn take_crowded(&mut self) -> bool {
+        std::mem::take(&mut self.crowded)
+    }
+
     /// Whoever takes dead letters further takes those that this has caused itself.
     pub fn take_letters(&mut self) -> Vec<DeadLetter> {
         self.taker = None;
@@ -144,6 +161,9 @@ impl Effects {
     }
 
     pub fn apply(&mut self) {
+        if !self.confirms.is_empty() {
+            self.confirms.resolve();
+        }
         for outbox in self.wakes.drain(..) {
             outbox.wake();
         }
@@ -233,6 +253,7 @@ impl Queue {
             Inside::Line(state) => state.lock(),
             Inside::Stream(_) => return 0,
         };
+        self.write_all(&mut state);
         let purged = state.backlog.clear();
         // Under the lock, so that a later publish stands behind the purge in the mailbox.
         if !purged.stored.is_empty() {
@@ -259,6 +280,8 @@ impl Queue {
             return Err(DeleteRefusal::NotEmpty);
         }
         self.deleted.store(true, Ordering::Release);
+        // What was promised to publishers is still kept.
+        self.write_all(&mut state);
         let messages = state.counts().ready;
         drop(state.backlog.clear());
         state.retries.clear();
@@ -288,11 +311,12 @@ impl Queue {
         self.home.store.forget_queue(self.id);
     }
 
-    /// At a clean stop: remembers which ready messages were delivered before.
+    /// At a clean stop: writes what waits, and remembers which ready messages were delivered before.
     pub fn note_redelivered(&self) {
         let seqs: Vec<Seq> = match &self.inside {
             Inside::Line(state) => {
-                let state = state.lock();
+                let mut state = state.lock();
+                self.write_all(&mut state);
                 let mut seqs = state.backlog.redelivered_in_store();
                 seqs.extend(state.retries.stored());
                 seqs

@@ -111,28 +111,40 @@ impl Queue {
         match how {
             Settle::Acked => {
                 state.counted.acked += settled.len() as u64;
-                self.settle_stored(settled.iter().map(|unacked| (&unacked.place, unacked.seq)));
+                let places = settled.iter().map(|unacked| (&unacked.place, unacked.seq));
+                self.settle_stored(&mut state, places, effects);
             }
             Settle::Rejected if !self.is_deleted() => {
                 let mut gone = Vec::new();
                 for unacked in settled {
                     let entry = Entry::from(Returned::from(unacked.clone()));
-                    self.discard(&state, entry, Reason::Rejected, &mut gone, effects);
+                    self.discard(&mut state, entry, Reason::Rejected, &mut gone, effects);
                 }
-                self.remove(gone);
+                self.remove(&mut state, gone);
             }
-            Settle::Rejected | Settle::Committed => {}
+            // The transaction comes behind in the store's mailbox.
+            Settle::Committed => self.write_all(&mut state),
+            Settle::Rejected => {}
         }
         self.drain(&mut state, effects);
     }
 
     /// Deliveries without acknowledgement that are in the socket now.
-    pub fn sent(&self, sent: &[Unsent]) {
-        self.settle_stored(sent.iter().map(|unsent| (&unsent.place, unsent.seq)));
+    pub fn sent(&self, sent: &[Unsent], effects: &mut Effects) {
+        let places = sent.iter().map(|unsent| (&unsent.place, unsent.seq));
+        match &self.inside {
+            Inside::Line(state) => self.settle_stored(&mut state.lock(), places, effects),
+            Inside::Stream(_) => {}
+        }
     }
 
-    fn settle_stored<'a>(&self, places: impl Iterator<Item = (&'a Place, Seq)>) {
-        let seqs: Vec<Seq> = places
+    fn settle_stored<'a>(
+        &self,
+        state: &mut QueueState,
+        places: impl Iterator<Item = (&'a Place, Seq)>,
+        effects: &mut Effects,
+    ) {
+        let mut seqs: Vec<Seq> = places
             .filter_map(|(place, seq)| match place {
                 Place::Store(_) => Some(seq),
                 Place::Memory(_) | Place::Stream => None,
@@ -141,7 +153,7 @@ impl Queue {
         if seqs.is_empty() || self.is_deleted() {
             return;
         }
-        self.home.store.settle(self.id, &seqs);
+        self.acknowledge(state, &mut seqs, effects);
     }
 
     /// Messages go back to where they were, and are redelivered from there.
@@ -192,7 +204,7 @@ impl Queue {
     /// Where deliveries are limited: what came back too often does not come back again.
     fn count_returns(
         &self,
-        state: &QueueState,
+        state: &mut QueueState,
         mut entries: Vec<Entry>,
         effects: &mut Effects,
     ) -> Vec<Entry> {
@@ -210,9 +222,10 @@ impl Queue {
                 kept.push(entry);
             }
         }
-        self.remove(gone);
+        self.remove(state, gone);
         let stored = kept.iter().filter(|entry| entry.stored);
         let counts = stored.map(|entry| (entry.seq, entry.returns)).collect();
+        self.write_all(state);
         self.home.store.count_returns(self.id, counts);
         kept
     }
@@ -271,6 +284,8 @@ impl Queue {
         let expires = self.expiry(state, publishing.time_to_live());
         let seq = state.take_seq(publishing.priority(self.attributes.max_priority));
         state.counted.published += 1;
+        // When the move is written, all before it are taken to be.
+        self.write_all(state);
         state.backlog.reserve(seq);
         Ok(Reserved {
             seq,

@@ -3,11 +3,24 @@
 use super::consumers::Consumers;
 use super::lanes::Lanes;
 use super::retry::Retries;
+use super::unwritten::Unwritten;
 use super::{Counts, Options};
 use crate::clock::Millis;
 use crate::names::{Seq, count_of, in_lane};
 use crate::store::Backlogs;
 use crate::tally::Messages;
+
+/// From so many waiting messages, or octets of them, on, publishers give consumers time. Well before
+/// a queue goes on to disk, and enough for consumers to be busy with for that time.
+const CROWDED: u64 = 2048;
+const CROWDED_BYTES: u64 = 2 * 1024 * 1024;
+
+/// They do so after each such part, counted with this much for every message.
+const CROWD_STEP: usize = 64 * 1024;
+const CROWD_EACH: usize = 64;
+
+/// Consumers that take fewer messages than this meanwhile wait for something else.
+const SLOW_CONSUMERS: u32 = 64;
 
 /// Low bits of a sequence number that count within one run: sixty billion messages.
 const RUN_SHIFT: u32 = 36;
@@ -19,6 +32,10 @@ pub(super) struct QueueState {
     pub unacked: u64,
     /// Of their bodies.
     pub unacked_bytes: u64,
+    pub unwritten: Unwritten,
+    /// Since publishers last gave consumers time.
+    crowd: usize,
+    pub delivered: u32,
     /// Neither ready nor in somebody's hands.
     pub retries: Retries,
     pub loading: Loading,
@@ -78,6 +95,9 @@ impl QueueState {
             consumers: Consumers::new(single_active_consumer),
             unacked: 0,
             unacked_bytes: 0,
+            unwritten: Unwritten::default(),
+            crowd: 0,
+            delivered: 0,
             retries: Retries::default(),
             loading: Loading::Idle,
             getters: Vec::new(),
@@ -94,6 +114,20 @@ impl QueueState {
         let count = self.next_count;
         self.next_count += 1;
         in_lane(priority, count)
+    }
+
+    /// A message of this size has joined the line. Whether its publisher should give the consumers
+    /// time: otherwise all that it publishes goes to the disk and comes back.
+    pub fn is_crowded(&mut self, size: usize) -> bool {
+        if self.backlog.len() < CROWDED && self.backlog.bytes() < CROWDED_BYTES {
+            return false;
+        }
+        self.crowd += size + CROWD_EACH;
+        if self.crowd < CROWD_STEP {
+            return false;
+        }
+        self.crowd = 0;
+        std::mem::take(&mut self.delivered) >= SLOW_CONSUMERS
     }
 
     pub fn counts(&self) -> Counts {

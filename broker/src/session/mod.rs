@@ -162,12 +162,13 @@ impl Session {
 
     /// Works off whole frames from the front of `buffer`; returns how many octets they took.
     pub fn feed(&mut self, buffer: &[u8], effects: &mut Effects) -> (usize, Next) {
-        let fed = self.work_off(buffer, effects);
+        let fed = self.feed_frames(buffer, effects);
+        self.memo.tell_hits();
         self.write_counted();
         fed
     }
 
-    fn work_off(&mut self, buffer: &[u8], effects: &mut Effects) -> (usize, Next) {
+    fn feed_frames(&mut self, buffer: &[u8], effects: &mut Effects) -> (usize, Next) {
         let mut used = 0;
         loop {
             let rest = buffer.get(used..).unwrap_or_default();
@@ -258,13 +259,13 @@ impl Session {
     }
 
     /// Settles deliveries without acknowledgement whose bytes are in the socket now.
-    pub fn sent(&mut self, sent: &[crate::outbox::Unsent]) {
+    pub fn sent(&mut self, sent: &[crate::outbox::Unsent], effects: &mut Effects) {
         for group in sent.chunk_by(|one, next| one.queue == next.queue) {
             let queue = group
                 .first()
                 .and_then(|first| self.queues.get(&first.queue));
             if let Some(queue) = queue {
-                queue.sent(group);
+                queue.sent(group, effects);
             }
         }
     }

@@ -64,7 +64,8 @@ impl Vhost {
             let name = &definition.name;
             tracing::error!(exchange = %name, ?refusal, "exchange is unavailable");
             let id = self.shared.last_exchange.fetch_add(1, Ordering::Relaxed) + 1;
-            self.add_exchange(Exchange::unavailable(id, definition));
+            let types = self.shared.types.as_ref();
+            self.add_exchange(Exchange::unavailable(id, &self.name, definition, types));
         }
     }
 

@@ -34,6 +34,8 @@ pub struct Parts {
     pub store: Store,
     pub pressure: Arc<Pressure>,
     pub schedule: Arc<Schedule>,
+    pub unwritten: Arc<Schedule>,
+    pub uptime: Arc<dyn Clock>,
     pub types: Arc<dyn ExchangeTypes>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
@@ -219,6 +221,13 @@ impl Broker {
         }
     }
 
+    /// The same for messages that are not written yet.
+    pub fn write_late(&self, id: QueueId) {
+        if let Some(queue) = self.queue_by_id(id) {
+            queue.write_late();
+        }
+    }
+
     pub fn written(&self, queue: QueueId, upto: Seq) {
         if let Some(queue) = self.queue_by_id(queue) {
             let mut effects = Effects::default();
@@ -244,6 +253,8 @@ impl Shared {
                 pressure: parts.pressure,
                 clock: Arc::clone(&parts.clock),
                 schedule: parts.schedule,
+                unwritten: parts.unwritten,
+                uptime: parts.uptime,
                 office: Office::default(),
                 run,
             }),

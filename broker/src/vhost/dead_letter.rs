@@ -91,6 +91,7 @@ impl Round {
             let step = underway
                 .route
                 .walk(&underway.vhost, underway.message.view(), &mut memo);
+            memo.tell_hits();
             drop(memo);
             match step {
                 Step::Later(waiting) => {

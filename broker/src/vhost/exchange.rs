@@ -1,18 +1,20 @@
 //! An exchange: its bindings, which are the truth, and the live instance that decides over them,
 //! which can be built again from them. Not the walk from exchange to exchange (see `router.rs`).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use parking_lot::RwLock;
 use smallvec::SmallVec;
 
+use super::Declared;
 use super::definition::ExchangeDefinition;
 use super::exchange_type::{
-    BindRefusal, BindingTable, BindingView, ExchangeInstance, ExchangeTypes, Inputs, OpenRefusal,
-    Opened, Opening,
+    BindRefusal, BindingTable, BindingView, ExchangeTypes, Inputs, OpenRefusal,
 };
+use super::live::{Instances, Live, Stage};
 use crate::amqp::table::{Table, Value};
 use crate::names::{Destination, Slot};
 use crate::queue::Queue;
@@ -28,8 +30,13 @@ pub struct Exchange {
     bindings: RwLock<Bindings>,
     generation: AtomicU64,
     deleted: AtomicBool,
+    /// For questions that no memo answers; changed while the vhost's change lock is held.
+    live: RwLock<Arc<Live>>,
+    /// What the answers of the outer and of the inner instance depend on: asked for every publish.
+    declared: [Declared; 2],
+    /// How many messages wait for the type to come back.
+    waiting: AtomicU64,
     counted: ExchangeCounts,
-    live: Live,
 }
 
 /// What an exchange has seen. Publishers add to it once a batch.
@@ -38,25 +45,6 @@ pub struct ExchangeCounts {
     pub published_in: Shared,
     /// Queues that it went to, added up.
     pub published_out: Shared,
-}
-
-/// Who decides.
-enum Live {
-    Available(Arc<dyn ExchangeInstance>),
-    /// The outer type may delegate to the inner one.
-    Nested {
-        outer: Arc<dyn ExchangeInstance>,
-        inner: Arc<dyn ExchangeInstance>,
-    },
-    /// No enabled plugin offers the type: a durable exchange of an earlier run.
-    Unavailable,
-}
-
-/// Which of an exchange's instances is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stage {
-    Outer,
-    Inner,
 }
 
 /// Where a binding leads, live.
@@ -108,44 +96,18 @@ impl Exchange {
         definition: ExchangeDefinition,
         types: &dyn ExchangeTypes,
     ) -> Result<Exchange, OpenRefusal> {
-        let opening = Opening {
-            vhost,
-            exchange: &definition.name,
-            type_name: &definition.type_name,
-            arguments: &definition.arguments.0,
-        };
-        let Opened {
-            instance,
-            inner_type,
-        } = types.open(&opening)?;
-        let live = match inner_type {
-            None => Live::Available(instance),
-            Some(inner_type) => {
-                let inner = types.open(&Opening {
-                    type_name: &inner_type,
-                    ..opening
-                });
-                let inner = inner.map_err(|refusal| match refusal {
-                    OpenRefusal::UnknownType => {
-                        OpenRefusal::Refused(format!("unknown exchange type '{inner_type}'"))
-                    }
-                    OpenRefusal::Refused(_) | OpenRefusal::Failed(_) => refusal,
-                })?;
-                if inner.inner_type.is_some() {
-                    let text = format!("exchange type '{inner_type}' cannot be delegated to");
-                    return Err(OpenRefusal::Refused(text));
-                }
-                Live::Nested {
-                    outer: instance,
-                    inner: inner.instance,
-                }
-            }
-        };
+        let live = Live::open(vhost, &definition, types)?;
         Ok(Exchange::with(id, definition, live))
     }
 
-    pub fn unavailable(id: u64, definition: ExchangeDefinition) -> Exchange {
-        Exchange::with(id, definition, Live::Unavailable)
+    pub fn unavailable(
+        id: u64,
+        vhost: &str,
+        definition: ExchangeDefinition,
+        types: &dyn ExchangeTypes,
+    ) -> Exchange {
+        let live = Live::away(vhost, &definition, types, None);
+        Exchange::with(id, definition, live)
     }
 
     fn with(id: u64, definition: ExchangeDefinition, live: Live) -> Exchange {
@@ -158,8 +120,10 @@ impl Exchange {
             bindings: RwLock::default(),
             generation: AtomicU64::new(0),
             deleted: AtomicBool::new(false),
+            declared: [Stage::Outer, Stage::Inner].map(|stage| Declared::new(inputs(&live, stage))),
+            live: RwLock::new(Arc::new(live)),
+            waiting: AtomicU64::new(0),
             counted: ExchangeCounts::default(),
-            live,
         }
     }
 
@@ -194,28 +158,71 @@ impl Exchange {
         self.deleted.load(Ordering::Acquire)
     }
 
+    /// Whether it is its own type that decides.
     pub fn is_available(&self) -> bool {
-        self.instance(Stage::Outer).is_some()
+        self.live.read().is_available()
     }
 
-    pub fn instance(&self, stage: Stage) -> Option<&Arc<dyn ExchangeInstance>> {
-        match (&self.live, stage) {
-            (Live::Available(outer) | Live::Nested { outer, .. }, Stage::Outer) => Some(outer),
-            (Live::Nested { inner, .. }, Stage::Inner) => Some(inner),
-            (Live::Available(_), Stage::Inner) | (Live::Unavailable, _) => None,
+    /// Whether it fails everything because its type is away.
+    pub fn is_failing(&self) -> bool {
+        self.live.read().is_failing()
+    }
+
+    pub fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live.read())
+    }
+
+    /// Whether a change to these types concerns it.
+    pub(super) fn depends_on(&self, changed: &HashSet<String>) -> bool {
+        let type_name = &self.definition.type_name;
+        self.live.read().depends_on(type_name, changed)
+    }
+
+    /// The new instances decide from now on; the old ones come back. Callers hold the vhost's
+    /// change lock, and `live` has all bindings.
+    pub(super) fn change_over(&self, live: Live) -> Arc<Live> {
+        let live = Arc::new(live);
+        let old = std::mem::replace(&mut *self.live.write(), Arc::clone(&live));
+        self.declare(&live);
+        old
+    }
+
+    /// What decisions of this stage depend on. Wider than the truth for a moment at most: who
+    /// remembers an answer compares with what the instance itself says.
+    pub fn inputs(&self, stage: Stage) -> Inputs {
+        let [outer, inner] = &self.declared;
+        match stage {
+            Stage::Outer => outer.get(),
+            Stage::Inner => inner.get(),
         }
     }
 
-    fn instances(&self) -> SmallVec<[&Arc<dyn ExchangeInstance>; 2]> {
-        [Stage::Outer, Stage::Inner]
-            .iter()
-            .filter_map(|stage| self.instance(*stage))
-            .collect()
+    /// Before the generation grows, so that who sees the new one sees the new inputs.
+    fn declare(&self, live: &Live) {
+        let [outer, inner] = &self.declared;
+        outer.set(inputs(live, Stage::Outer));
+        inner.set(inputs(live, Stage::Inner));
+        self.generation.fetch_add(1, Ordering::Release);
     }
 
-    pub fn inputs(&self, stage: Stage) -> Inputs {
-        self.instance(stage)
-            .map_or(Inputs::Anything, |instance| instance.inputs())
+    /// One more message waits for the type; false when there are `limit` already.
+    pub(super) fn wait(&self, limit: u64) -> bool {
+        let more = |waiting| (waiting < limit).then_some(waiting + 1);
+        self.waiting
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .is_ok()
+    }
+
+    /// A message that waited is asked about again. Those of an earlier run were not counted.
+    pub(super) fn wait_over(&self) {
+        let less = |waiting: u64| waiting.checked_sub(1);
+        let _ = self
+            .waiting
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Grows with every change to the bindings. Read before a decision is asked for: an answer
@@ -244,30 +251,32 @@ impl Exchange {
             routing_key: &binding.routing_key,
             arguments: &binding.arguments,
         };
-        let mut taken: SmallVec<[&Arc<dyn ExchangeInstance>; 2]> = SmallVec::new();
-        for instance in self.instances() {
+        let live = self.live();
+        let mut taken: Instances<'_> = SmallVec::new();
+        for instance in live.instances() {
             if let Err(refusal) = instance.bind(view, self) {
                 self.bindings.write().remove(&identity);
                 taken
                     .iter()
                     .for_each(|instance| instance.unbind(slot, self));
-                self.generation.fetch_add(1, Ordering::Release);
+                self.declare(&live);
                 self.bindings.write().free.push(slot);
                 return Err(refusal);
             }
             taken.push(instance);
         }
-        self.generation.fetch_add(1, Ordering::Release);
+        self.declare(&live);
         Ok(Bound::New(slot))
     }
 
     /// The removed binding, or none where there was none.
     pub fn unbind(&self, identity: &Identity) -> Option<Arc<Binding>> {
         let (slot, binding) = self.bindings.write().remove(identity)?;
-        self.instances()
+        let live = self.live();
+        live.instances()
             .iter()
             .for_each(|instance| instance.unbind(slot, self));
-        self.generation.fetch_add(1, Ordering::Release);
+        self.declare(&live);
         // Only now: an answer from before must not find another binding in this slot unnoticed.
         self.bindings.write().free.push(slot);
         Some(binding)
@@ -304,7 +313,7 @@ impl Exchange {
         if self.generation() != generation {
             return None;
         }
-        let mut seen: HashSet<&Destination> = HashSet::new();
+        let mut seen: hashbrown::HashSet<&Destination> = hashbrown::HashSet::new();
         let mut targets = Targets::new();
         for slot in slots {
             let Some(Some(binding)) = bindings.slots.get(*slot as usize) else {
@@ -316,6 +325,12 @@ impl Exchange {
         }
         Some(targets)
     }
+}
+
+/// Nothing to be remembered of what is not asked.
+fn inputs(live: &Live, stage: Stage) -> Inputs {
+    live.instance(stage)
+        .map_or(Inputs::Anything, |instance| instance.inputs())
 }
 
 fn own_alternate(definition: &ExchangeDefinition) -> Option<&str> {

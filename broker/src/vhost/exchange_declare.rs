@@ -60,10 +60,10 @@ impl Vhost {
     }
 
     /// RabbitMQ looks at the type before anything else, so an exchange whose type is disabled
-    /// cannot be declared again either.
+    /// cannot be declared again either, unless it keeps its messages or falls back meanwhile.
     fn check_type(&self, name: &str, type_name: &str) -> Result<(), Refusal> {
         if self.exchange(name).is_some_and(|exchange| {
-            exchange.definition.type_name == type_name && exchange.is_available()
+            exchange.definition.type_name == type_name && !exchange.is_failing()
         }) {
             return Ok(());
         }

@@ -14,6 +14,22 @@ use crate::names::Slot;
 pub trait ExchangeTypes: Send + Sync {
     /// Opens an instance for one exchange. Called at declare and at recovery.
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenRefusal>;
+
+    /// What publishes to an exchange of this type meet while no enabled plugin offers it.
+    fn unavailable(&self, type_name: &str) -> Unavailable;
+}
+
+/// What an exchange does with messages while its type is away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Unavailable {
+    /// Nack under confirms, otherwise 541.
+    #[default]
+    Fail,
+    /// Keep up to so many messages an exchange, durably, and route them when the type is back.
+    /// What is over that fails.
+    Hold { limit: u64 },
+    /// Let this type decide, with the same arguments and bindings.
+    Fallback(String),
 }
 
 pub struct Opening<'a> {
@@ -46,11 +62,18 @@ pub trait ExchangeInstance: Send + Sync {
     /// `binding` is already in `table`; the kernel takes it out again when this refuses.
     fn bind(&self, binding: BindingView<'_>, table: &dyn BindingTable) -> Result<(), BindRefusal>;
 
+    /// Binds everything in `table`, to an instance that was just opened. The first binding that is
+    /// refused is the answer.
+    fn bind_all(&self, table: &dyn BindingTable) -> Result<(), BindRefusal>;
+
     /// `slot` is already gone from `table`. Cannot be refused.
     fn unbind(&self, slot: Slot, table: &dyn BindingTable);
 
     /// What decisions depend on, as of the last open, bind or unbind. Cheap: answered from memory.
     fn inputs(&self) -> Inputs;
+
+    /// So many answers were found remembered. For the counters alone.
+    fn remembered(&self, hits: u64);
 
     /// Decides now, on the caller's thread, unless the instance is busy or known to be slow.
     fn route(&self, call: Call<'_>, table: &dyn BindingTable) -> Routing;

@@ -2,13 +2,15 @@
 //! One per connection, so that nobody waits for a lock. Not the walk over exchanges (`router.rs`).
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use super::exchange::{Stage, Targets};
+use super::exchange::{Exchange, Targets};
 use super::exchange_type::Inputs;
+use super::live::Stage;
 use crate::amqp::properties::Properties;
 use crate::message::MessageView;
 
@@ -23,6 +25,18 @@ pub struct Memo {
     hasher: RandomState,
     entries: HashTable<Entry>,
     key: SmallVec<[u8; 64]>,
+    /// Not yet told to anybody.
+    hits: SmallVec<[Hits; HIT_PLACES]>,
+}
+
+/// Exchanges that one batch is counted for without telling: counters that all connections share
+/// would be written to by all of them for every message.
+const HIT_PLACES: usize = 4;
+
+struct Hits {
+    exchange: Arc<Exchange>,
+    stage: Stage,
+    count: u64,
 }
 
 struct Entry {
@@ -100,6 +114,33 @@ impl Memo {
         (entry.generation == generation).then_some(&entry.remembered)
     }
 
+    /// What was recalled was of use.
+    pub(super) fn hit(&mut self, exchange: &Arc<Exchange>, stage: Stage) {
+        let mut places = self.hits.iter_mut();
+        let same = |hits: &&mut Hits| hits.exchange.id == exchange.id && hits.stage == stage;
+        if let Some(hits) = places.find(same) {
+            hits.count += 1;
+            return;
+        }
+        if self.hits.len() == HIT_PLACES {
+            self.tell_hits();
+        }
+        self.hits.push(Hits {
+            exchange: Arc::clone(exchange),
+            stage,
+            count: 1,
+        });
+    }
+
+    /// To be called at the end of a batch.
+    pub fn tell_hits(&mut self) {
+        for hits in self.hits.drain(..) {
+            if let Some(instance) = hits.exchange.live().instance(hits.stage) {
+                instance.remembered(hits.count);
+            }
+        }
+    }
+
     pub fn remember(&mut self, question: Question, generation: u64, remembered: Remembered) {
         if self.entries.len() >= MEMO_ENTRIES {
             self.entries.clear();
@@ -133,5 +174,11 @@ impl Memo {
                 });
             }
         }
+    }
+}
+
+impl Drop for Memo {
+    fn drop(&mut self) {
+        self.tell_hits();
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::timers::held_as;
 use super::{Route, Vhost};
 use crate::amqp::properties::Properties;
 use crate::clock::Millis;
@@ -122,13 +123,13 @@ impl Vhost {
                 }
             }
         }
-        for (exchange, until) in &route.holds {
+        for held in &route.holds {
             let message = MessageView {
-                exchange: &exchange.name,
+                exchange: &held_as(held),
                 ..message
             };
             self.shared.home.store.hold(Hold {
-                due: *until,
+                due: held.until,
                 vhost: Arc::clone(&self.name),
                 message: Arc::new(message.to_message()),
                 confirm: owed.give(),
@@ -200,12 +201,12 @@ impl Transaction {
                 Err(Accepted::Gone | Accepted::InMemory | Accepted::InStore) => {}
             }
         }
-        for (exchange, until) in &route.holds {
+        for held in &route.holds {
             let view = MessageView {
-                exchange: &exchange.name,
+                exchange: &held_as(held),
                 ..message.view()
             };
-            self.hold(&vhost.name, Arc::new(view.to_message()), *until);
+            self.hold(&vhost.name, Arc::new(view.to_message()), held.until);
             routed = true;
         }
         routed

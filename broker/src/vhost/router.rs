@@ -8,8 +8,11 @@ use hashbrown::HashSet;
 use smallvec::SmallVec;
 
 use super::Vhost;
-use super::exchange::{Exchange, Stage, Target, Targets};
-use super::exchange_type::{Answer, Call, Decision, ExchangeInstance, Fault, Moment, Routing};
+use super::exchange::{Exchange, Target, Targets};
+use super::exchange_type::{
+    Answer, Call, Decision, ExchangeInstance, Fault, Inputs, Moment, Routing,
+};
+use super::live::{Away, Live, Stage};
 use super::memo::{Memo, Question, Remembered};
 use crate::amqp::properties::{Properties, with_headers};
 use crate::amqp::table::{Value, elements};
@@ -21,12 +24,15 @@ use crate::queue::Queue;
 /// Bindings can change while an exchange is asked; after this many tries the answer stands as it is.
 const TRIES: usize = 4;
 
+/// A message that waits for its exchange's type is looked at again after this long.
+pub(super) const AWAY_RETRY_MS: Millis = 2_000;
+
 /// One message's walk. It can stop at an exchange whose plugin is slow and go on later.
 #[derive(Default)]
 pub struct Route {
     pub queues: Vec<Arc<Queue>>,
     /// Exchanges that keep the message, and until when.
-    pub holds: SmallVec<[(Arc<Exchange>, Millis); 1]>,
+    pub holds: SmallVec<[Holding; 1]>,
     /// Headers that exchanges have set on the way.
     pub set_headers: Vec<(String, Vec<u8>)>,
     /// Keys besides the message's own (CC, BCC).
@@ -38,6 +44,22 @@ pub struct Route {
     many: HashSet<QueueId>,
 }
 
+/// A message that an exchange keeps.
+#[derive(Clone)]
+pub struct Holding {
+    pub exchange: Arc<Exchange>,
+    pub until: Millis,
+    pub reason: HeldFor,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldFor {
+    /// Its instance said so.
+    Decision,
+    /// Nobody was there to ask.
+    Type,
+}
+
 /// A question that is still to be asked.
 struct Work {
     exchange: Arc<Exchange>,
@@ -45,6 +67,8 @@ struct Work {
     moment: Moment,
     /// 0 is the message's own key.
     key: usize,
+    /// For the inner instance: the generation under which the outer one delegated to it.
+    delegated: Option<u64>,
 }
 
 /// Where a walk has got to.
@@ -111,6 +135,7 @@ impl Route {
                     stage: Stage::Outer,
                     moment,
                     key,
+                    delegated: None,
                 });
             }
         }
@@ -199,7 +224,12 @@ impl Route {
                         .targets(slots(&answer.decision), now)
                         .unwrap_or_default()
                 });
-                self.take(vhost, (exchange, *stage, *key), answer, targets)
+                self.take(
+                    vhost,
+                    (exchange, *stage, *generation, *key),
+                    answer,
+                    targets,
+                )
             }
         }
     }
@@ -216,26 +246,30 @@ impl Route {
             stage,
             moment,
             key,
+            ..
         } = work;
         let (stage, moment, key) = (*stage, *moment, *key);
-        let Some(instance) = exchange.instance(stage) else {
-            let text = format!("exchange '{}' has no enabled type", exchange.name);
-            return Step::Fault(Fault(text));
-        };
         for attempt in 1..=TRIES {
-            // Before the inputs too: an answer must not be remembered by fewer of them than it
-            // depends on under a generation that is newer than they are.
+            // Before inputs and instance too: an answer must not be remembered by fewer inputs than
+            // it depends on, nor that of an old instance, under a generation that is newer.
             let generation = exchange.generation();
+            let inputs = exchange.inputs(stage);
             let question = match moment {
-                Moment::Publish => memo.question(exchange.id, stage, &instance.inputs(), &message),
+                Moment::Publish => memo.question(exchange.id, stage, &inputs, &message),
                 // What is asked at its due time is asked once.
                 Moment::Due => None,
             };
             if let Some(remembered) =
                 question.and_then(|question| memo.recall(question, generation))
             {
-                return self.take_remembered(vhost, exchange, key, remembered);
+                let step = self.take_remembered(vhost, (exchange, generation, key), remembered);
+                memo.hit(exchange, stage);
+                return step;
             }
+            let live = exchange.live();
+            let Some(instance) = live.instance(stage) else {
+                return self.unanswered(vhost, work, &live);
+            };
             let answer = match instance.route(Call { moment, message }, exchange.as_ref()) {
                 Routing::Now(answer) => answer,
                 Routing::Later => {
@@ -259,26 +293,68 @@ impl Route {
                 let targets = exchange
                     .targets(slots(&answer.decision), now)
                     .unwrap_or_default();
-                return self.take(vhost, (exchange, stage, key), answer, targets);
+                return self.take(vhost, (exchange, stage, now, key), answer, targets);
             };
-            if let Some(question) = question {
+            if let Some(question) = question
+                && still_depends_on(instance, &inputs)
+            {
                 remember(memo, question, generation, &answer, &targets);
             }
-            return self.take(vhost, (exchange, stage, key), answer, targets);
+            return self.take(vhost, (exchange, stage, generation, key), answer, targets);
         }
         Step::Done
+    }
+
+    /// There is no instance to ask.
+    fn unanswered(&mut self, vhost: &Vhost, work: &Work, live: &Live) -> Step {
+        let Work {
+            exchange,
+            key,
+            delegated,
+            ..
+        } = work;
+        if delegated.is_some_and(|generation| generation != exchange.generation()) {
+            // A new version of the outer type has come between the two questions.
+            self.work.push(Work {
+                exchange: Arc::clone(exchange),
+                stage: Stage::Outer,
+                moment: Moment::Publish,
+                key: *key,
+                delegated: None,
+            });
+            return Step::Done;
+        }
+        if let Live::Away(Away::Holding { limit }) = live {
+            if self.is_held(exchange) {
+                return Step::Done;
+            }
+            if exchange.wait(*limit) {
+                self.holds.push(Holding {
+                    exchange: Arc::clone(exchange),
+                    until: vhost.now().saturating_add(AWAY_RETRY_MS),
+                    reason: HeldFor::Type,
+                });
+                return Step::Done;
+            }
+        }
+        let text = format!("exchange '{}' has no enabled type", exchange.name);
+        Step::Fault(Fault(text))
+    }
+
+    fn is_held(&self, exchange: &Exchange) -> bool {
+        let mut holds = self.holds.iter();
+        holds.any(|held| held.exchange.id == exchange.id)
     }
 
     fn take_remembered(
         &mut self,
         vhost: &Vhost,
-        exchange: &Arc<Exchange>,
-        key: usize,
+        (exchange, generation, key): (&Arc<Exchange>, u64, usize),
         remembered: &Remembered,
     ) -> Step {
         match remembered {
             Remembered::To(targets) => self.go_to(vhost, exchange, key, targets),
-            Remembered::Delegate => self.ask_inner(exchange, key),
+            Remembered::Delegate => self.ask_inner(exchange, generation, key),
             Remembered::Reject(text) => return Step::Rejected(text.clone()),
         }
         Step::Done
@@ -287,7 +363,7 @@ impl Route {
     fn take(
         &mut self,
         vhost: &Vhost,
-        (exchange, stage, key): (&Arc<Exchange>, Stage, usize),
+        (exchange, stage, generation, key): (&Arc<Exchange>, Stage, u64, usize),
         answer: Answer,
         targets: Targets,
     ) -> Step {
@@ -297,8 +373,12 @@ impl Route {
                 // was published late in its millisecond would leave before its delay is over.
                 let due = until.saturating_add(1);
                 // Once, however many keys the message has.
-                if !self.holds.iter().any(|(held, _)| held.id == exchange.id) {
-                    self.holds.push((Arc::clone(exchange), due));
+                if !self.is_held(exchange) {
+                    self.holds.push(Holding {
+                        exchange: Arc::clone(exchange),
+                        until: due,
+                        reason: HeldFor::Decision,
+                    });
                 }
                 return Step::Done;
             }
@@ -306,7 +386,7 @@ impl Route {
             Decision::Delegate => match stage {
                 // The inner instance is asked anew even when the outer one was asked because the
                 // time had come.
-                Stage::Outer => self.ask_inner(exchange, key),
+                Stage::Outer => self.ask_inner(exchange, generation, key),
                 Stage::Inner => {
                     let text = format!("inner type of exchange '{}' delegates", exchange.name);
                     return Step::Fault(Fault(text));
@@ -318,12 +398,13 @@ impl Route {
         Step::Done
     }
 
-    fn ask_inner(&mut self, exchange: &Arc<Exchange>, key: usize) {
+    fn ask_inner(&mut self, exchange: &Arc<Exchange>, generation: u64, key: usize) {
         self.work.push(Work {
             exchange: Arc::clone(exchange),
             stage: Stage::Inner,
             moment: Moment::Publish,
             key,
+            delegated: Some(generation),
         });
     }
 
@@ -393,6 +474,11 @@ fn slots(decision: &Decision) -> &[crate::names::Slot] {
         Decision::To(slots) => slots,
         Decision::Hold { .. } | Decision::Delegate | Decision::Reject(_) => &[],
     }
+}
+
+/// A bind that came between question and answer may have made it depend on more.
+fn still_depends_on(instance: &Arc<dyn ExchangeInstance>, inputs: &Inputs) -> bool {
+    instance.inputs() == *inputs
 }
 
 fn remember(

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use super::exchange_type::{BindingTable, Fault, Moment};
+use super::router::{HeldFor, Holding};
 use super::{Broker, Memo, Route, Step, Transaction, Vhost, Waiting, carbon_copies};
-use crate::message::Message;
+use crate::message::{Message, MessageView};
 use crate::queue::Effects;
 use crate::store::Held;
 
@@ -15,6 +16,30 @@ const UNAVAILABLE_RETRY_MS: u64 = 10_000;
 
 /// A plugin that failed is asked again after this long.
 const FAULT_RETRY_MS: u64 = 1_000;
+
+/// In front of the exchange's name, where a message is kept because the exchange's type is away
+/// and not because its instance said so. No name that a client can send is as long as this.
+const WAITS_FOR_TYPE: &str = match std::str::from_utf8(&[0; 256]) {
+    Ok(text) => text,
+    Err(_) => panic!(),
+};
+
+/// The exchange under which the store keeps a held message.
+pub(super) fn held_as(held: &Holding) -> Arc<str> {
+    let name = &held.exchange.name;
+    match held.reason {
+        HeldFor::Decision => Arc::clone(name),
+        HeldFor::Type => Arc::from(format!("{WAITS_FOR_TYPE}{name}")),
+    }
+}
+
+fn named(message: &Message, exchange: &Arc<str>) -> Message {
+    MessageView {
+        exchange,
+        ..message.view()
+    }
+    .to_message()
+}
 
 impl Broker {
     pub fn release(&self, due: Vec<Held>) {
@@ -44,17 +69,32 @@ impl Vhost {
         message: &Arc<Message>,
         effects: &mut Effects,
     ) {
-        let exchange = self
-            .exchange(message.exchange())
-            .filter(|exchange| exchange.is_available());
-        let Some(exchange) = exchange else {
-            let name = message.exchange();
-            tracing::warn!(exchange = %name, "a held message waits for its exchange to come back");
+        let kept = message.exchange();
+        let (name, moment) = match kept.strip_prefix(WAITS_FOR_TYPE) {
+            Some(name) => (name, Moment::Publish),
+            None => (kept.as_ref(), Moment::Due),
+        };
+        let exchange = self.exchange(name);
+        let waited = moment == Moment::Publish;
+        let Some(exchange) = exchange.filter(|exchange| exchange.is_available() || waited) else {
+            tracing::warn!(
+                exchange = name,
+                "a held message waits for its exchange to come back"
+            );
             let again = self.now() + UNAVAILABLE_RETRY_MS;
             return transaction.hold(&self.name, Arc::clone(message), again);
         };
+        let own;
+        let message = match moment {
+            Moment::Due => message,
+            Moment::Publish => {
+                exchange.wait_over();
+                own = Arc::new(named(message, &exchange.name));
+                &own
+            }
+        };
         let mut route = Route::default();
-        route.start(&exchange, Moment::Due, carbon_copies(message.properties()));
+        route.start(&exchange, moment, carbon_copies(message.properties()));
         let mut step = route.walk(self, message.view(), memo);
         loop {
             match step {
@@ -73,7 +113,8 @@ impl Vhost {
                 Step::Fault(Fault(reason)) => {
                     tracing::error!(exchange = %exchange.name, reason, "held message: asked again");
                     let again = self.now() + FAULT_RETRY_MS;
-                    return transaction.hold(&self.name, Arc::clone(message), again);
+                    let kept = Arc::new(named(message, kept));
+                    return transaction.hold(&self.name, kept, again);
                 }
             }
         }

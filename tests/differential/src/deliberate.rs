@@ -44,7 +44,7 @@ impl Case<'_> {
     }
 }
 
-pub const DELIBERATE: [Deliberate; 17] = [
+pub const DELIBERATE: [Deliberate; 18] = [
     Deliberate {
         name: "last death",
         reason: "RabbitMQ 4 adds x-last-death-queue, -reason and -exchange, and so do we; 3.10 does not",
@@ -133,6 +133,13 @@ pub const DELIBERATE: [Deliberate; 17] = [
         rule: Rule::Parts(other_order),
     },
     Deliberate {
+        name: "channels of an ending connection",
+        reason: "RabbitMQ ends the channels of a connection one after the other: what the first gives \
+                 back may still be delivered to the second, and is lost there when it does not \
+                 acknowledge; ours end together",
+        rule: Rule::LeftOut,
+    },
+    Deliberate {
         name: "full quorum queues",
         reason: "a quorum queue of RabbitMQ refuses messages some time after it was full; ours is \
                  exact",
@@ -145,6 +152,18 @@ pub const DELIBERATE: [Deliberate; 17] = [
         rule: Rule::LeftOut,
     },
 ];
+
+/// Whether the entry of that name is about an order, in which a busy machine has a hand too.
+pub fn is_of_order(name: &str) -> bool {
+    let ordered = [
+        "get and channel prefetch",
+        "returns to quorum queues",
+        "expiry in priority queues",
+        "order of returns and dead letters",
+        SEVERAL_QUEUES,
+    ];
+    ordered.contains(&name)
+}
 
 fn without_last_death(event: &mut Event) {
     let Some((properties, _)) = &mut event.content else {

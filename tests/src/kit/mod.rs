@@ -13,6 +13,6 @@ pub use client::{
     Channel, Client, Deliveries, Refused, durable, headers, persistent, text, transient,
 };
 pub use http::{Http, Reply};
-pub use start::{NotStarted, Options, binary as warren};
+pub use start::{NotStarted, Options, binary};
 pub use wait::{DEADLINE, eventually, soon};
 pub use wire::{Frame, Wire};

@@ -3,12 +3,12 @@
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
-use warren_tests::kit::{Broker, warren};
+use warren_tests::kit::{Broker, binary};
 
 use super::start;
 
 fn ctl(broker: &Broker, words: &[&str]) -> Output {
-    let mut command = Command::new(warren());
+    let mut command = Command::new(binary());
     command.env("WARREN_CTL_ADDRESS", broker.listener("http"));
     command.arg("ctl").args(words);
     command.output().expect("warren ctl")
@@ -28,18 +28,46 @@ fn it_does_what_rabbitmqctl_does() {
     let (broker, http) = start();
     says(&broker, &["add_vhost", "shop"]);
     says(&broker, &["add_user", "ann", "secret"]);
-    says(&broker, &["set_user_tags", "ann", "management", "policymaker"]);
-    says(&broker, &["-p", "shop", "set_permissions", "ann", "^c", ".*", ""]);
-    says(&broker, &["-p", "shop", "set_permissions", "guest", ".*", ".*", ".*"]);
-    let policy = ["-p", "shop", "set_policy", "ttl", "^q", r#"{"message-ttl":5}"#, "--priority", "3"];
+    says(
+        &broker,
+        &["set_user_tags", "ann", "management", "policymaker"],
+    );
+    says(
+        &broker,
+        &["-p", "shop", "set_permissions", "ann", "^c", ".*", ""],
+    );
+    says(
+        &broker,
+        &["-p", "shop", "set_permissions", "guest", ".*", ".*", ".*"],
+    );
+    let policy = [
+        "-p",
+        "shop",
+        "set_policy",
+        "ttl",
+        "^q",
+        r#"{"message-ttl":5}"#,
+        "--priority",
+        "3",
+    ];
     says(&broker, &policy);
-    says(&broker, &["-p", "shop", "set_vhost_limits", r#"{"max-queues":9}"#]);
-    http.put("/queues/shop/q", &json!({"durable": true})).is(201);
+    says(
+        &broker,
+        &["-p", "shop", "set_vhost_limits", r#"{"max-queues":9}"#],
+    );
+    http.put("/queues/shop/q", &json!({"durable": true}))
+        .is(201);
     let listed = says(&broker, &["-q", "list_users"]);
-    assert_eq!(listed, "user\ttags\nann\t[management, policymaker]\nguest\t[administrator]\n");
+    assert_eq!(
+        listed,
+        "user\ttags\nann\t[management, policymaker]\nguest\t[administrator]\n"
+    );
     let listed = says(&broker, &["-s", "-p", "shop", "list_permissions"]);
     assert_eq!(listed, "ann\t^c\t.*\t\nguest\t.*\t.*\t.*\n");
-    let listed = says(&broker, &["-p", "shop", "list_queues", "name", "policy", "durable"]);
+    let listed = says(
+        &broker,
+        &["-p", "shop", "list_queues", "name", "policy", "durable"],
+    );
     let expected = "Listing queues for vhost shop ...\nname\tpolicy\tdurable\nq\tttl\ttrue\n";
     assert_eq!(listed, expected);
     let listed = says(&broker, &["--json", "-p", "shop", "list_bindings"]);
@@ -47,7 +75,10 @@ fn it_does_what_rabbitmqctl_does() {
     assert_eq!(rows[0]["source_kind"], "exchange");
     assert_eq!(rows[0]["destination_name"], "q");
     says(&broker, &["change_password", "ann", "other"]);
-    assert_eq!(says(&broker, &["authenticate_user", "ann", "other"]), "Success\n");
+    assert_eq!(
+        says(&broker, &["authenticate_user", "ann", "other"]),
+        "Success\n"
+    );
     assert!(says(&broker, &["status"]).contains("queues: 1"));
     says(&broker, &["-p", "shop", "delete_queue", "q"]);
     says(&broker, &["-p", "shop", "clear_vhost_limits"]);

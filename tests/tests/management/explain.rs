@@ -7,16 +7,23 @@ use super::start;
 #[test]
 fn every_binding_that_matches_and_every_queue_is_named_and_nothing_is_sent() {
     let (_broker, http) = start();
-    http.put("/exchanges/%2f/all", &json!({"type": "fanout"})).is(201);
-    http.put("/exchanges/%2f/rest", &json!({"type": "fanout"})).is(201);
+    http.put("/exchanges/%2f/all", &json!({"type": "fanout"}))
+        .is(201);
+    http.put("/exchanges/%2f/rest", &json!({"type": "fanout"}))
+        .is(201);
     let first = json!({"type": "topic", "arguments": {"alternate-exchange": "rest"}});
     http.put("/exchanges/%2f/first", &first).is(201);
     let short = json!({"durable": true, "arguments": {
         "x-max-length": 0, "x-overflow": "reject-publish", "x-message-ttl": 5000,
     }});
     http.put("/queues/%2f/short", &short).is(201);
-    http.put("/queues/%2f/lost", &json!({"durable": true})).is(201);
-    http.post("/bindings/%2f/e/first/e/all", &json!({"routing_key": "a.*"})).is(201);
+    http.put("/queues/%2f/lost", &json!({"durable": true}))
+        .is(201);
+    http.post(
+        "/bindings/%2f/e/first/e/all",
+        &json!({"routing_key": "a.*"}),
+    )
+    .is(201);
     http.post("/bindings/%2f/e/all/q/short", &json!({})).is(201);
     http.post("/bindings/%2f/e/rest/q/lost", &json!({})).is(201);
     let ask = |key: &str| {
@@ -25,7 +32,10 @@ fn every_binding_that_matches_and_every_queue_is_named_and_nothing_is_sent() {
         http.post("/warren/explain/%2f", &question).is(200).json()
     };
     let matching = ask("a.b");
-    assert_eq!(matching["exchanges"][0]["bindings"][0]["routing_key"], "a.*");
+    assert_eq!(
+        matching["exchanges"][0]["bindings"][0]["routing_key"],
+        "a.*"
+    );
     assert_eq!(matching["exchanges"][1]["exchange"], "all");
     let queue = &matching["queues"][0];
     assert_eq!(queue["name"], "short");
@@ -54,12 +64,24 @@ fn a_message_that_an_exchange_would_keep_is_held() {
 }
 
 #[test]
-fn plugins_are_listed_with_what_they_do() {
+fn plugins_are_listed_and_can_be_switched_off_and_on() {
     let (_broker, http) = start();
-    let plugins = http.json("/warren/plugins");
-    let topic = plugins.as_array().expect("a list").iter().find(|one| one["name"] == "topic");
-    let topic = topic.expect("topic");
+    let topic = http.json("/warren/plugins/topic");
     assert_eq!(topic["state"], "running");
     assert_eq!(topic["types"], json!(["topic"]));
     assert!(topic["calls"].is_u64());
+    http.post("/warren/plugins/topic/disable", &json!({}))
+        .is(204);
+    assert_eq!(http.json("/warren/plugins/topic")["state"], "disabled");
+    let exchange = json!({"type": "topic"});
+    let refused = http.put("/exchanges/%2f/t", &exchange).is(400).json();
+    assert_eq!(refused["reason"], "unknown exchange type 'topic'");
+    http.post("/warren/plugins/topic/enable", &json!({}))
+        .is(204);
+    http.put("/exchanges/%2f/t", &exchange).is(201);
+    http.post("/warren/plugins/missing/reload", &json!({}))
+        .is(404);
+    http.send("PUT", "/warren/plugins/broken", Some("no component"))
+        .is(400);
+    http.delete("/warren/plugins/topic").is(400);
 }

@@ -4,7 +4,7 @@ mod breaker;
 mod calls;
 mod committed;
 mod faults;
-mod fixture;
+pub mod fixture;
 mod lanes;
 mod loading;
 mod message_access;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use parking_lot::RwLock;
 
-use crate::vhost::exchange_type::Inputs;
+use super::exchange_type::Inputs;
 
 const NOTHING: u8 = 0;
 const ROUTING_KEY: u8 = 1;
@@ -14,7 +14,7 @@ const HEADERS: u8 = 3;
 
 /// Only a list of headers needs the lock: a lock that is only read is still a cache line that all
 /// workers write to.
-pub(super) struct Declared {
+pub struct Declared {
     form: AtomicU8,
     whole: RwLock<Inputs>,
 }
@@ -36,7 +36,11 @@ impl Declared {
         }
     }
 
-    /// Callers hold the exchange's seat: two at once would leave form and list of different calls.
+    pub fn can_be_remembered(&self) -> bool {
+        self.form.load(Ordering::Relaxed) != ANYTHING
+    }
+
+    /// Callers hold a lock (an exchange's seat, or the vhost's change lock): two at once would leave form and list of different calls.
     pub fn set(&self, inputs: Inputs) {
         let form = form(&inputs);
         *self.whole.write() = inputs;

@@ -1,0 +1,125 @@
+//! One plugin of a broker, loaded or not: where it comes from, what its operator set, where it
+//! stands. Changes nothing by itself (see `host`).
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::limits::{MAX_COMPONENT_BYTES, PluginSettings};
+use super::one_plugin::{Plugin, Record};
+use super::status::{LoadReport, Outcome, PluginState, PluginStatus, RolledBack};
+use crate::clock::Millis;
+
+pub(super) struct Entry {
+    pub name: String,
+    pub source: Source,
+    pub settings: PluginSettings,
+    pub phase: Phase,
+    /// When it came into this phase.
+    pub since: Millis,
+    pub record: Record,
+    pub rolled_back: Option<RolledBack>,
+    pub replacements: u64,
+}
+
+/// Where its component is.
+#[derive(Clone)]
+pub(super) enum Source {
+    Builtin(Arc<[u8]>),
+    File(PathBuf),
+}
+
+#[derive(Clone)]
+pub(super) enum Phase {
+    Loading,
+    Loaded(Arc<Plugin>),
+    Disabled,
+    Refused { reason: String },
+}
+
+impl Source {
+    pub fn read(&self) -> Result<Arc<[u8]>, String> {
+        let path = match self {
+            Source::Builtin(bytes) => return Ok(Arc::clone(bytes)),
+            Source::File(path) => path,
+        };
+        let unreadable =
+            |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
+        let length = fs::metadata(path).map_err(unreadable)?.len();
+        if length > MAX_COMPONENT_BYTES {
+            return Err(format!(
+                "{} has {length} bytes; a plugin may have {MAX_COMPONENT_BYTES}",
+                path.display()
+            ));
+        }
+        Ok(Arc::from(fs::read(path).map_err(unreadable)?))
+    }
+
+    pub fn is_builtin(&self) -> bool {
+        match self {
+            Source::Builtin(_) => true,
+            Source::File(_) => false,
+        }
+    }
+}
+
+impl Entry {
+    pub fn new(name: &str, source: Source, settings: PluginSettings, now: Millis) -> Entry {
+        Entry {
+            name: name.to_owned(),
+            source,
+            settings,
+            phase: Phase::Loading,
+            since: now,
+            record: Record::new(name, now),
+            rolled_back: None,
+            replacements: 0,
+        }
+    }
+
+    pub fn enter(&mut self, phase: Phase, now: Millis) {
+        self.phase = phase;
+        self.since = now;
+    }
+
+    pub fn report(&self) -> LoadReport {
+        let (version, types, outcome) = match &self.phase {
+            Phase::Loaded(plugin) => (
+                Some(plugin.loaded.version.clone()),
+                plugin.description.types.clone(),
+                Outcome::Loaded,
+            ),
+            Phase::Disabled => (None, Vec::new(), Outcome::Disabled),
+            Phase::Loading => (
+                None,
+                Vec::new(),
+                Outcome::Refused("it is still being loaded".to_owned()),
+            ),
+            Phase::Refused { reason } => (None, Vec::new(), Outcome::Refused(reason.clone())),
+        };
+        LoadReport {
+            name: self.name.clone(),
+            version,
+            types,
+            outcome,
+        }
+    }
+
+    pub fn status(&self) -> PluginStatus {
+        let absent = |state| PluginStatus::new(&self.name, state, self.since);
+        let mut status = match &self.phase {
+            Phase::Loaded(plugin) => plugin.status(),
+            Phase::Loading => absent(PluginState::Loading),
+            Phase::Disabled => absent(PluginState::Disabled),
+            Phase::Refused { reason } => absent(PluginState::Refused {
+                reason: reason.clone(),
+            }),
+        };
+        status.since = status.since.max(self.since);
+        status.builtin = self.source.is_builtin();
+        status.grants = self.settings.grants.clone();
+        status.rolled_back = self.rolled_back.clone();
+        status.replacements = self.replacements;
+        status
+    }
+}

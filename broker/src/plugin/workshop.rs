@@ -1,0 +1,115 @@
+//! Where bytes become plugins: engines, the cache of compiled components, and whose types are whose
+//! when their plugin is away. One caller at a time. Not which plugins there are (see `host`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wasmtime::Engine;
+
+use super::cache::Cache;
+use super::component::Loader;
+use super::engine::{Ticker, new_engine};
+use super::limits::{Limits, PluginSettings};
+use super::one_plugin::{Plugin, Record};
+use super::state::Surroundings;
+use crate::clock::Clock;
+
+pub(super) struct Workshop {
+    defaults: Limits,
+    clock: Arc<dyn Clock>,
+    cache: Option<Cache>,
+    ticker: Result<Arc<Ticker>, String>,
+    /// By stack size.
+    engines: BTreeMap<usize, Engine>,
+    /// Type to plugin, of all that were ever loaded from this folder: what an exchange does whose
+    /// plugin is away is its plugin's setting.
+    owners: BTreeMap<String, String>,
+}
+
+impl Workshop {
+    pub fn new(folder: &std::path::Path, defaults: Limits, clock: Arc<dyn Clock>) -> Workshop {
+        let cache = Cache::open(folder)
+            .inspect_err(|error| {
+                let folder = folder.display();
+                tracing::warn!(%error, %folder, "plugins are compiled anew at every start");
+            })
+            .ok();
+        let ticker = Ticker::start()
+            .map(Arc::new)
+            .map_err(|error| format!("the thread that ends plugin calls does not start: {error}"));
+        Workshop {
+            owners: cache.as_ref().map(Cache::owners).unwrap_or_default(),
+            defaults,
+            clock,
+            cache,
+            ticker,
+            engines: BTreeMap::new(),
+        }
+    }
+
+    /// An error is the reason for the refusal.
+    pub fn load(
+        &mut self,
+        name: &str,
+        settings: &PluginSettings,
+        bytes: &[u8],
+        record: &Record,
+    ) -> Result<Arc<Plugin>, String> {
+        let limits = settings.limits(&self.defaults);
+        let ticker = self.ticker.clone()?;
+        let engine = self.engine(limits.stack, &ticker)?;
+        let loader = Loader {
+            engine: &engine,
+            ticker: &ticker,
+            cache: self.cache.as_ref(),
+            limits,
+            grants: &settings.grants,
+            surroundings: Surroundings {
+                clock: Arc::clone(&self.clock),
+                log: Arc::clone(&record.log),
+                exchange: Arc::from(""),
+            },
+        };
+        let (loaded, description) = loader.load(bytes)?;
+        let configuration = settings.configuration();
+        let clock = Arc::clone(&self.clock);
+        let record = record.clone();
+        Ok(Arc::new(Plugin::new(
+            name,
+            loaded,
+            description,
+            configuration,
+            clock,
+            record,
+        )))
+    }
+
+    pub fn owners(&self) -> &BTreeMap<String, String> {
+        &self.owners
+    }
+
+    pub fn remember_owner(&mut self, plugin: &Plugin) {
+        let mut new = false;
+        for type_name in &plugin.description.types {
+            let owner = self.owners.insert(type_name.clone(), plugin.name.clone());
+            new |= owner.as_deref() != Some(plugin.name.as_str());
+        }
+        if new
+            && let Some(cache) = &self.cache
+            && let Err(error) = cache.keep_owners(&self.owners)
+        {
+            tracing::warn!(%error, "whose exchange types are whose cannot be kept");
+        }
+    }
+
+    fn engine(&mut self, stack: usize, ticker: &Ticker) -> Result<Engine, String> {
+        if let Some(engine) = self.engines.get(&stack) {
+            return Ok(engine.clone());
+        }
+        let engine = new_engine(stack)
+            .map_err(|error| format!("no engine with a stack of {stack} bytes: {error}"))?;
+        ticker.add(&engine);
+        self.engines.insert(stack, engine.clone());
+        Ok(engine)
+    }
+}

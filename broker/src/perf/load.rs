@@ -153,11 +153,13 @@ pub fn under_load(options: &Options) -> Result<Report> {
             .map(|publisher| scope.spawn(|| publisher.run(load).inspect_err(|_| load.fail())))
             .collect();
         let samples = watch(load, first);
-        let cpu = cpu_time()?.since(cpu);
         let resident = process::resident_memory(&options.pid).ok();
         load.enter(Phase::Drain);
         let confirm_latency = join(publishers);
         drain(load);
+        // With what was still on its way: a broker that falls behind would look cheap.
+        let cpu = cpu_time()?.since(cpu);
+        let cpu_messages = load.sample().whole_way_since(first);
         load.enter(Phase::Over);
         let latency = join(consumers)?;
         Ok(Report {
@@ -165,6 +167,7 @@ pub fn under_load(options: &Options) -> Result<Report> {
             confirm_latency: confirm_latency?,
             latency,
             cpu: (!options.pid.is_empty()).then_some(cpu),
+            cpu_messages,
             resident: resident.filter(|octets| *octets > 0),
             published: load.published.load(Ordering::Relaxed),
             confirmed: load.confirmed.load(Ordering::Relaxed),

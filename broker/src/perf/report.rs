@@ -31,6 +31,18 @@ impl Sample {
             == (other.published, other.confirmed, other.consumed)
     }
 
+    /// Messages that went the whole way since then, or as much of it as the load has.
+    pub fn whole_way_since(&self, first: Sample) -> u64 {
+        match (
+            self.published - first.published,
+            self.consumed - first.consumed,
+        ) {
+            (0, consumed) => consumed,
+            (published, 0) => published,
+            (published, consumed) => published.min(consumed),
+        }
+    }
+
     /// The line of one second: what moved since the sample before.
     pub fn progress(&self, before: &Sample, first: &Sample) -> String {
         let seconds = (self.at - before.at).as_secs_f64();
@@ -55,6 +67,8 @@ pub struct Report {
     pub confirm_latency: Histogram<u64>,
     pub latency: Histogram<u64>,
     pub cpu: Option<CpuTime>,
+    /// What that time was spent on.
+    pub cpu_messages: u64,
     /// Octets of the broker's processes at the end of the load.
     pub resident: Option<u64>,
     /// Totals, with what came after the load was over.
@@ -129,13 +143,7 @@ impl Report {
     /// Microseconds of CPU a message: user, system. A message is one that went the whole way, or
     /// as much of it as this load has.
     pub fn cpu_per_message(&self) -> Option<(f64, f64)> {
-        let (first, last) = (self.samples.first()?, self.samples.last()?);
-        let published = last.published - first.published;
-        let messages = match published {
-            0 => last.consumed - first.consumed,
-            published => published,
-        };
-        let each = |seconds: f64| seconds * 1e6 / messages.max(1) as f64;
+        let each = |seconds: f64| seconds * 1e6 / self.cpu_messages.max(1) as f64;
         self.cpu.map(|cpu| (each(cpu.user), each(cpu.system)))
     }
 
@@ -240,13 +248,16 @@ fn millis(micros: u64) -> String {
 mod tests {
     use super::*;
 
-    fn report() -> Report {
-        let sample = |millis, published, consumed| Sample {
+    fn sample(millis: u64, published: u64, consumed: u64) -> Sample {
+        Sample {
             at: Duration::from_millis(millis),
             published,
             confirmed: 0,
             consumed,
-        };
+        }
+    }
+
+    fn report() -> Report {
         let mut latency = new_histogram();
         for micros in 1..=1000 {
             latency.saturating_record(micros);
@@ -265,6 +276,7 @@ mod tests {
                 user: 0.003,
                 system: 0.0015,
             }),
+            cpu_messages: 600,
             resident: Some(3 << 20),
             published: 600,
             confirmed: 0,
@@ -282,6 +294,16 @@ mod tests {
         let mean = json["published"]["rate"].as_f64().expect("a number");
         assert!((mean - 600.0 / 3.1).abs() < 0.001, "{mean}");
         assert_eq!(json["consumed"]["median_rate"], 210.0);
+    }
+
+    #[test]
+    fn what_never_came_out_is_not_counted_with_the_cpu_time() {
+        let whole_way = |published, consumed| {
+            sample(2000, published, consumed).whole_way_since(sample(1000, 10, 5))
+        };
+        assert_eq!(whole_way(110, 55), 50);
+        assert_eq!(whole_way(110, 5), 100);
+        assert_eq!(whole_way(10, 55), 50);
     }
 
     #[test]

@@ -138,68 +138,15 @@ fn one(target: &Target, what: Many, size: u64, scale: &Scale) -> Result<Figures>
     };
     match what {
         Many::IdleConnections | Many::ActiveConnections => crowd(target, what, count, scale),
-        Many::Queues => declared(
-            "declared",
-            size,
-            &Options {
-                queues: count,
-                keys: size,
-                ..base
-            },
-        ),
-        Many::Bindings => declared(
-            "bound",
-            size,
-            &Options {
-                exchange: Some("topic".into()),
-                bindings: size,
-                ..base
-            },
-        ),
-        Many::Consumers => {
-            let connections = count.min(10);
-            declared(
-                "declared",
-                1,
-                &Options {
-                    consumers: connections,
-                    consumers_each: count / connections,
-                    ..base
-                },
-            )
+        Many::Queues
+        | Many::Bindings
+        | Many::Consumers
+        | Many::Publishers
+        | Many::Fanout
+        | Many::Large => {
+            let (how, created, options) = declaring(what, size, scale, base);
+            declared(how, created, &options)
         }
-        Many::Publishers => declared(
-            "declared",
-            1,
-            &Options {
-                publishers: count,
-                ..base
-            },
-        ),
-        Many::Fanout => declared(
-            "declared",
-            size,
-            &Options {
-                exchange: Some("fanout".into()),
-                queues: count,
-                consumers: 0,
-                confirms: 10,
-                messages: Some(((FANNED_OUT * scale.factor) as u64 / size).max(1)),
-                duration: None,
-                ..base
-            },
-        ),
-        Many::Large => declared(
-            "declared",
-            1,
-            &Options {
-                size: count,
-                confirms: 2,
-                ack: 1,
-                prefetch: 2,
-                ..base
-            },
-        ),
         Many::Waiting => waiting(Options {
             size: 100,
             persistent: true,
@@ -208,6 +155,59 @@ fn one(target: &Target, what: Many, size: u64, scale: &Scale) -> Result<Figures>
             duration: None,
             ..base
         }),
+    }
+}
+
+/// What a load is called that declares many of something, how many, and how it goes on then.
+fn declaring(what: Many, size: u64, scale: &Scale, base: Options) -> (&'static str, u64, Options) {
+    let count = size as usize;
+    let options = match what {
+        Many::Queues => Options {
+            queues: count,
+            keys: size,
+            ..base
+        },
+        Many::Bindings => Options {
+            exchange: Some("topic".into()),
+            bindings: size,
+            ..base
+        },
+        Many::Consumers => Options {
+            consumers: count.min(10),
+            consumers_each: count / count.clamp(1, 10),
+            ..base
+        },
+        Many::Publishers => Options {
+            publishers: count,
+            ..base
+        },
+        Many::Fanout => Options {
+            exchange: Some("fanout".into()),
+            queues: count,
+            consumers: 0,
+            confirms: 10,
+            messages: Some(((FANNED_OUT * scale.factor) as u64 / size).max(1)),
+            duration: None,
+            ..base
+        },
+        Many::Large => Options {
+            size: count,
+            confirms: 2,
+            ack: 1,
+            prefetch: 2,
+            ..base
+        },
+        Many::IdleConnections | Many::ActiveConnections | Many::Waiting => base,
+    };
+    match what {
+        Many::Queues | Many::Fanout => ("declared", size, options),
+        Many::Bindings => ("bound", size, options),
+        Many::Consumers
+        | Many::Publishers
+        | Many::Large
+        | Many::IdleConnections
+        | Many::ActiveConnections
+        | Many::Waiting => ("declared", 1, options),
     }
 }
 

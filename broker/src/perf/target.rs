@@ -9,7 +9,7 @@ use super::client::Client;
 use super::process;
 
 /// A broker that is not quiet by then is busy with others.
-const QUIET_LIMIT: Duration = Duration::from_secs(60);
+const QUIET_LIMIT: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Debug)]
 pub struct Target {

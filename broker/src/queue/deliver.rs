@@ -269,18 +269,16 @@ impl Queue {
         was_last
     }
 
-    /// Delivers what can be delivered. Asked after consume, after acknowledgements, after a socket
-    /// has drained.
-    pub fn deliver(&self, resumed: Option<ConsumerKey>, effects: &mut Effects) {
+    /// Delivers what can be delivered, once nothing holds these consumers back any more: their channel
+    /// has credit, their socket has drained.
+    pub fn deliver(&self, resumed: &[ConsumerKey], effects: &mut Effects) {
         let mut state = match &self.inside {
             Inside::Line(state) => state.lock(),
             Inside::Stream(stream) => {
                 return Streaming::of(self, stream).deliver(resumed, effects);
             }
         };
-        if let Some(key) = resumed {
-            state.consumers.resume(key);
-        }
+        state.consumers.resume_all(resumed);
         self.drain(&mut state, effects);
     }
 

@@ -63,6 +63,11 @@ impl Lanes {
         self.lanes.iter().map(Backlogged::len).sum()
     }
 
+    /// Places that moves have taken and not yet filled.
+    pub fn reserved(&self) -> u64 {
+        self.lanes.iter().map(Backlogged::reserved).sum()
+    }
+
     pub fn bytes(&self) -> u64 {
         self.bytes
     }

@@ -34,7 +34,7 @@ pub use listing::{ListedConsumer, QueueLook};
 pub use options::{DeadLetterTo, Options, Overflow, QueueType, Retry, RetryOf};
 pub use registry::QueueRegistry;
 pub use schedule::Schedule;
-pub use settle::{Back, Reserved, Returned, Settle};
+pub use settle::{Back, Left, Reserved, Returned, Settle};
 pub use state::Beginning;
 use state::QueueState;
 pub use stream::{Filter, Offset, Reading};
@@ -273,11 +273,11 @@ impl Queue {
             Inside::Stream(stream) => return Ok(Streaming::of(self, stream).delete()),
         };
         // Under the lock: what is published or consumed from now on finds the queue deleted.
-        if if_unused && state.consumers.len() > 0 {
-            return Err(DeleteRefusal::InUse);
-        }
         if if_empty && !state.backlog.is_empty() {
             return Err(DeleteRefusal::NotEmpty);
+        }
+        if if_unused && state.consumers.len() > 0 {
+            return Err(DeleteRefusal::InUse);
         }
         self.deleted.store(true, Ordering::Release);
         // What was promised to publishers is still kept.

@@ -5,7 +5,7 @@ use super::state::QueueState;
 use super::{Accepted, Effects, Inside, Publishing, Queue, Reason, Streaming};
 use crate::clock::Expiry;
 use crate::names::Seq;
-use crate::outbox::{Place, Unacked, Unsent};
+use crate::outbox::{ConsumerKey, Place, Unacked, Unsent};
 
 /// A message that a consumer gives back.
 pub struct Returned {
@@ -13,7 +13,7 @@ pub struct Returned {
     pub place: Place,
     pub size: u32,
     pub persistent: bool,
-    pub consumer: Option<crate::outbox::ConsumerKey>,
+    pub consumer: Option<ConsumerKey>,
     pub returns: u32,
     pub expires: Expiry,
 }
@@ -67,6 +67,14 @@ pub enum Back {
     Returned,
     /// Rejected, or their consumer went away.
     Failed,
+}
+
+/// What consumers that go leave behind.
+pub enum Left {
+    /// A queue that stays, and has what they had not acknowledged.
+    Others,
+    /// A queue that goes with its last consumer. These are not given back to it.
+    Last(Vec<Returned>),
 }
 
 /// How messages are settled.
@@ -170,6 +178,37 @@ impl Queue {
         self.drain(&mut state, effects);
         // Whoever consumes next does not wait for the disk then.
         self.load_returned(&mut state);
+    }
+
+    /// Channels have ended: their consumers go, and what they had comes back before anybody else is
+    /// served.
+    pub fn leave(
+        &self,
+        keys: &[ConsumerKey],
+        mut returned: Vec<Returned>,
+        effects: &mut Effects,
+    ) -> Left {
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(stream) => {
+                for key in keys {
+                    Streaming::of(self, stream).cancel(*key);
+                }
+                return Left::Others;
+            }
+        };
+        let ended = keys.iter().filter_map(|key| state.consumers.remove(*key));
+        if ended.count() > 0 && state.consumers.len() == 0 {
+            self.used(&mut state);
+            if self.attributes.auto_delete {
+                return Left::Last(returned);
+            }
+        }
+        returned.sort_by_key(|message| message.seq);
+        self.give_back(&mut state, returned, Back::Failed, effects);
+        self.drain(&mut state, effects);
+        self.load_returned(&mut state);
+        Left::Others
     }
 
     pub(super) fn give_back(
@@ -283,9 +322,9 @@ impl Queue {
         }
         let expires = self.expiry(state, publishing.time_to_live());
         let seq = state.take_seq(publishing.priority(self.attributes.max_priority));
-        state.counted.published += 1;
         // When the move is written, all before it are taken to be.
         self.write_all(state);
+        state.counted.published += 1;
         state.backlog.reserve(seq);
         Ok(Reserved {
             seq,

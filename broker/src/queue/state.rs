@@ -30,12 +30,12 @@ pub(super) struct QueueState {
     pub backlog: Lanes,
     pub consumers: Consumers,
     pub unacked: u64,
-    /// Of their bodies.
-    pub unacked_bytes: u64,
     pub unwritten: Unwritten,
     /// Since publishers last gave consumers time.
     crowd: usize,
     pub delivered: u32,
+    /// Of their bodies.
+    pub unacked_bytes: u64,
     /// Neither ready nor in somebody's hands.
     pub retries: Retries,
     pub loading: Loading,
@@ -94,10 +94,10 @@ impl QueueState {
             backlog,
             consumers: Consumers::new(single_active_consumer),
             unacked: 0,
-            unacked_bytes: 0,
             unwritten: Unwritten::default(),
             crowd: 0,
             delivered: 0,
+            unacked_bytes: 0,
             retries: Retries::default(),
             loading: Loading::Idle,
             getters: Vec::new(),
@@ -138,20 +138,19 @@ impl QueueState {
         }
     }
 
-    /// With one more message of this length the queue would be longer than it may be.
+    /// With one more message of this length the queue would be longer than it may be. What a move is
+    /// about to bring is as good as there.
     pub fn would_overflow(&self, length: u64) -> bool {
-        self.is_over(1, length)
+        let too_long = |max| self.backlog.len() + self.backlog.reserved() + 1 > max;
+        let too_large = |max| self.backlog.bytes() + length > max;
+        self.options.max_length.is_some_and(too_long)
+            || self.options.max_length_bytes.is_some_and(too_large)
     }
 
     #[inline]
     pub fn has_overflown(&self) -> bool {
-        self.is_over(0, 0)
-    }
-
-    #[inline]
-    fn is_over(&self, messages: u64, bytes: u64) -> bool {
-        let too_long = |max| self.backlog.len() + messages > max;
-        let too_large = |max| self.backlog.bytes() + bytes > max;
+        let too_long = |max| self.backlog.len() > max;
+        let too_large = |max| self.backlog.bytes() > max;
         self.options.max_length.is_some_and(too_long)
             || self.options.max_length_bytes.is_some_and(too_large)
     }

@@ -104,17 +104,21 @@ impl Session {
             let text = format!("prefetch_size!=0 ({size})");
             return Err(Refusal::connection(ReplyCode::NotImplemented, text));
         }
+        let prefetch: u32 = qos.prefetch_count.into();
+        let was_limited = self.outbox.channel_is_limited(number);
         if qos.global {
-            self.outbox.set_prefetch(number, qos.prefetch_count.into());
+            self.outbox.set_prefetch(number, prefetch);
         } else if let Some(channel) = self.channels.get_mut(&number) {
-            channel.prefetch = qos.prefetch_count.into();
-            channel.facts.set_prefetch(channel.prefetch);
+            channel.prefetch = prefetch;
+            channel.facts.set_prefetch(prefetch);
+            // A prefetch of each consumer takes the place of one of the channel, as in RabbitMQ.
+            self.outbox.set_prefetch(number, 0);
         }
         self.reply(
             number,
             AMQPClass::Basic(basic::AMQPMethod::QosOk(basic::QosOk {})),
         );
-        if qos.global {
+        if qos.global || was_limited {
             self.resume_channel(number, effects);
         }
         Ok(Flow::Done)

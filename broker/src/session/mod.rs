@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 pub use handshake::{Negotiated, blocked, unblocked};
 pub use wait::{Resumed, Then, Wait};
@@ -31,7 +32,7 @@ use crate::amqp::write;
 use crate::auth::Users;
 use crate::error::Refusal;
 use crate::names::{ConnectionId, QueueId};
-use crate::outbox::Outbox;
+use crate::outbox::{ConsumerKey, Outbox};
 use crate::queue::{Effects, Queue};
 use crate::tally::Traffic;
 use crate::vhost::{Broker, Memo, Presence, Vhost};
@@ -341,13 +342,21 @@ impl Session {
 /// the room there is.
 fn resume_from<'a>(
     first: usize,
-    consumers: impl Iterator<Item = &'a ChannelConsumer> + Clone,
+    consumers: impl Iterator<Item = &'a ChannelConsumer>,
     effects: &mut Effects,
 ) {
-    let count = consumers.clone().count();
-    let first = first.checked_rem(count).unwrap_or(0);
-    for consumer in consumers.cycle().skip(first).take(count) {
-        consumer.queue.deliver(Some(consumer.key), effects);
+    let mut consumers: SmallVec<[&ChannelConsumer; 8]> = consumers.collect();
+    consumers.sort_unstable_by_key(|consumer| (consumer.queue.id, consumer.key.serial));
+    let of_one_queue =
+        |one: &&ChannelConsumer, next: &&ChannelConsumer| one.queue.id == next.queue.id;
+    let queues = consumers.chunk_by(of_one_queue);
+    let queues: SmallVec<[&[&ChannelConsumer]; 8]> = queues.collect();
+    let first = first.checked_rem(queues.len()).unwrap_or(0);
+    for consumers in queues.iter().cycle().skip(first).take(queues.len()) {
+        let keys: SmallVec<[ConsumerKey; 8]> = consumers.iter().map(|one| one.key).collect();
+        if let Some(consumer) = consumers.first() {
+            consumer.queue.deliver(&keys, effects);
+        }
     }
 }
 

@@ -30,13 +30,13 @@ pub struct Exchange {
     bindings: RwLock<Bindings>,
     generation: AtomicU64,
     deleted: AtomicBool,
+    counted: ExchangeCounts,
     /// For questions that no memo answers; changed while the vhost's change lock is held.
     live: RwLock<Arc<Live>>,
     /// What the answers of the outer and of the inner instance depend on: asked for every publish.
     declared: [Declared; 2],
     /// How many messages wait for the type to come back.
     waiting: AtomicU64,
-    counted: ExchangeCounts,
 }
 
 /// What an exchange has seen. Publishers add to it once a batch.
@@ -120,10 +120,10 @@ impl Exchange {
             bindings: RwLock::default(),
             generation: AtomicU64::new(0),
             deleted: AtomicBool::new(false),
+            counted: ExchangeCounts::default(),
             declared: [Stage::Outer, Stage::Inner].map(|stage| Declared::new(inputs(&live, stage))),
             live: RwLock::new(Arc::new(live)),
             waiting: AtomicU64::new(0),
-            counted: ExchangeCounts::default(),
         }
     }
 

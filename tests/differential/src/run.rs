@@ -39,7 +39,7 @@ pub struct Report {
     pub parted: BTreeMap<&'static str, u64>,
     /// Sessions that differed at first and did not when they were given more time.
     pub late: u64,
-    /// Sessions that differed twice, by number, until they are played again with nothing beside them.
+    /// Sessions that differed twice, by number, until they are played again with little beside them.
     pub doubtful: Vec<u64>,
     /// Sessions in which RabbitMQ differs from itself.
     pub torn: Vec<(u64, u64)>,
@@ -65,8 +65,8 @@ impl Report {
 const AGAIN: usize = 6;
 const IN_A_ROW: usize = 2;
 
-/// How often RabbitMQ is played against itself over a difference.
-const SELVES: usize = 8;
+/// What is doubtful is played so few at a time that time is no matter.
+const ALONE: usize = 4;
 
 const PROGRESS: Duration = Duration::from_secs(30);
 
@@ -86,7 +86,8 @@ struct Run<'a> {
     audience: &'a dyn Audience,
 }
 
-/// Plays the plan. What differed is played again, and in the end once more with nothing beside it: a
+/// Plays the plan. What differed is played again, and in the end once more with little beside it, and RabbitMQ
+/// against itself beside that: a
 /// session is the same only when it compared the same.
 pub fn run(plan: &Plan, audience: &dyn Audience) -> Report {
     let run = Run {
@@ -119,10 +120,22 @@ pub fn run(plan: &Plan, audience: &dyn Audience) -> Report {
     let doubtful = std::mem::take(&mut report.doubtful);
     report.seeds = report.sessions.min(seeds);
     drop(report);
-    let mut duel = Duel::new(plan.left.clone(), plan.right.clone());
-    for number in doubtful {
-        run.alone(number, &mut duel);
-    }
+    let doubtful = Mutex::new(doubtful);
+    std::thread::scope(|scope| {
+        for _ in 0..ALONE.min(plan.jobs) {
+            scope.spawn(|| {
+                let mut duel = Duel::new(plan.left.clone(), plan.right.clone());
+                let mut selves = Duel::new(plan.left.clone(), plan.left.clone());
+                let next = || {
+                    let mut doubtful = doubtful.lock().unwrap_or_else(PoisonError::into_inner);
+                    doubtful.pop()
+                };
+                while let Some(number) = next() {
+                    run.alone(number, &mut duel, &mut selves);
+                }
+            });
+        }
+    });
     run.report
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner)
@@ -184,7 +197,7 @@ impl Run<'_> {
         }
     }
 
-    fn alone(&self, number: u64, duel: &mut Duel) {
+    fn alone(&self, number: u64, duel: &mut Duel, selves: &mut Duel) {
         let (seed, session, script) = self.made(number);
         let mut same = 0;
         let mut found = None;
@@ -197,22 +210,25 @@ impl Run<'_> {
                 }
                 Verdict::Different(difference) => {
                     same = 0;
+                    let step = difference.step;
                     found = Some(difference);
+                    match selves.play(&script, Pace::Slow) {
+                        Verdict::Different(own) if own.step == step => {
+                            self.locked().torn.push((seed, session));
+                            return;
+                        }
+                        Verdict::Different(_) | Verdict::Same | Verdict::Parted(_) => {}
+                    }
                 }
             }
             if same == IN_A_ROW {
+                self.locked().late += 1;
                 return;
             }
         }
-        let Some(difference) = found else { return };
-        let left = &self.plan.left;
-        let mut selves = Duel::new(left.clone(), left.clone());
-        let mut plays = 0..SELVES;
-        if plays.any(|_| matches!(selves.play(&script, Pace::Slow), Verdict::Different(_))) {
-            self.locked().torn.push((seed, session));
-            return;
+        if let Some(difference) = found {
+            self.keep(seed, session, script, difference, duel);
         }
-        self.keep(seed, session, script, difference, duel);
     }
 
     fn keep(

@@ -137,13 +137,10 @@ impl<'a> Streaming<'a> {
         self.state.readers.is_empty()
     }
 
-    pub fn deliver(mut self, resumed: Option<ConsumerKey>, effects: &mut Effects) {
-        match resumed {
-            Some(key) => {
-                self.state.resume(key);
-                self.serve(key, effects);
-            }
-            None => self.serve_all(effects),
+    pub fn deliver(mut self, resumed: &[ConsumerKey], effects: &mut Effects) {
+        for key in resumed {
+            self.state.resume(*key);
+            self.serve(*key, effects);
         }
     }
 

@@ -90,17 +90,41 @@ async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Resul
         gate: Arc::clone(&gate),
     }))?;
     broker.begin();
-    start_clocks(&broker, (schedule, Arc::clone(&clock)), (unwritten, uptime));
-    let plugins = Arc::new(Plugins::new(
-        Arc::clone(&host),
-        Arc::clone(&broker),
-        &config.plugins_dir,
-    ));
-    tokio::spawn(plugin_changes::follow(plugins, reread));
+    let called = Arc::clone(&broker);
+    let call = move |queue| called.call_queue(queue);
+    tokio::spawn(queue_clock::run(schedule, Arc::clone(&clock), call));
+    let called = Arc::clone(&broker);
+    let write = move |queue| called.write_late(queue);
+    tokio::spawn(queue_clock::run(unwritten, uptime, write));
+    let plugins = Arc::new(Plugins::new(host, Arc::clone(&broker), &config.plugins_dir));
+    tokio::spawn(plugin_changes::follow(Arc::clone(&plugins), reread));
     let users = Arc::new(users);
+    let mut listeners = serve_amqp(config, &broker, &users, &gate).await?;
+    tokio::spawn(alarms::watch(
+        Arc::clone(&gate),
+        pressure,
+        config.limits.clone(),
+        config.data_dir.clone(),
+    ));
+    let (sockets, at) = management::listen(config)?;
+    listeners.extend(at);
+    let this = node::ThisNode::new(config, clock, Arc::clone(&gate), listeners.clone());
+    management::start(&broker, (&users, &plugins), this, &gate, sockets)?;
+    ready(&listeners, &reports, started);
+    let code = wait_for_the_end(&gate).await?;
+    stop(&gate, &broker, &store).await?;
+    Ok(code)
+}
+
+async fn serve_amqp(
+    config: &Config,
+    broker: &Arc<Broker>,
+    users: &Arc<Users>,
+    gate: &Arc<Gate>,
+) -> anyhow::Result<Vec<Listener>> {
     let acceptor = Acceptor {
-        broker: Arc::clone(&broker),
-        users: Arc::clone(&users),
+        broker: Arc::clone(broker),
+        users: Arc::clone(users),
         limits: session::Limits {
             frame_max: config.amqp.frame_max,
             channel_max: config.amqp.channel_max,
@@ -110,58 +134,27 @@ async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Resul
         },
         handshake_timeout: config.amqp.handshake_timeout,
         max_connections: config.amqp.max_connections as usize,
-        gate: Arc::clone(&gate),
+        gate: Arc::clone(gate),
     };
-    let (addresses, mut listeners) = listen(config, &acceptor).await?;
-    tokio::spawn(alarms::watch(
-        Arc::clone(&gate),
-        pressure,
-        config.limits.clone(),
-        config.data_dir.clone(),
-    ));
-    let (sockets, at) = management::listen(config)?;
-    listeners.extend(at);
-    let this = node::ThisNode::new(config, clock, Arc::clone(&gate), host, listeners.clone());
-    management::start(&broker, &users, this, &gate, sockets)?;
-    ready(&addresses, &listeners, &reports, started);
-    let code = wait_for_the_end(&gate).await?;
-    stop(&gate, &broker, &store).await?;
-    Ok(code)
-}
-
-/// The addresses as they are printed and as they are listed.
-async fn listen(
-    config: &Config,
-    acceptor: &Acceptor,
-) -> anyhow::Result<(Vec<String>, Vec<Listener>)> {
-    let mut addresses = Vec::new();
     let mut listeners = Vec::new();
     for address in &config.amqp.listen {
         let listener = TcpListener::bind(address)
             .await
             .with_context(|| format!("cannot listen on {address}"))?;
-        addresses.push(listener.local_addr()?.to_string());
         listeners.push(node::listener(Protocol::Amqp, listener.local_addr()?));
         tokio::spawn(acceptor.clone().accept(listener));
     }
-    Ok((addresses, listeners))
+    Ok(listeners)
 }
 
-type Times = (Arc<Schedule>, Arc<dyn Clock>);
-
-fn start_clocks(broker: &Arc<Broker>, queues: Times, unwritten: Times) {
-    let called = Arc::clone(broker);
-    let call = move |queue| called.call_queue(queue);
-    tokio::spawn(queue_clock::run(queues.0, queues.1, call));
-    let called = Arc::clone(broker);
-    let write = move |queue| called.write_late(queue);
-    tokio::spawn(queue_clock::run(unwritten.0, unwritten.1, write));
-}
-
-fn ready(addresses: &[String], listeners: &[Listener], reports: &[LoadReport], started: Instant) {
+fn ready(listeners: &[Listener], reports: &[LoadReport], started: Instant) {
+    let mut addresses = Vec::new();
     for listener in listeners {
         let (protocol, address) = (listener.protocol.name(), listener.address);
         tracing::info!(protocol, %address, "listening");
+        if listener.protocol == Protocol::Amqp {
+            addresses.push(address.to_string());
+        }
     }
     let loaded = reports
         .iter()

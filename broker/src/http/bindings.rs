@@ -22,16 +22,17 @@ const NOTHING: &str = "~";
 
 /// Names a binding among those between the same two.
 fn properties_key(routing_key: &str, arguments: &[u8]) -> String {
-    if arguments.is_empty() {
-        return match routing_key {
-            "" => NOTHING.to_owned(),
-            key => key.replace('%', "%25").replace('~', "%7E"),
-        };
+    // As in the query of a form, as RabbitMQ quotes it.
+    let key = encoded(routing_key).replace("%20", "+");
+    match (key.as_str(), arguments) {
+        ("", []) => NOTHING.to_owned(),
+        (_, []) => key,
+        (_, arguments) => {
+            let digest = Sha256::digest(arguments);
+            let hash = digest.get(..4).unwrap_or_default();
+            format!("{key}~{}", URL_SAFE_NO_PAD.encode(hash))
+        }
     }
-    let digest = Sha256::digest(arguments);
-    let hash = digest.get(..4).unwrap_or_default();
-    let key = routing_key.replace('%', "%25").replace('~', "%7E");
-    format!("{key}~{}", URL_SAFE_NO_PAD.encode(hash))
 }
 
 fn destination_kind(destination: &Destination) -> (&'static str, &str) {
@@ -91,10 +92,9 @@ pub(super) fn of_vhost(vhost: &Vhost) -> Vec<ListedBinding> {
     for exchange in vhost.exchanges() {
         let mut found = exchange.bindings();
         found.sort_by(|a, b| {
-            let key = |binding: &ListedBinding| {
-                (binding.destination.clone(), binding.routing_key.clone())
-            };
-            key(a).cmp(&key(b))
+            let (_, of_a) = destination_kind(&a.destination);
+            let (_, of_b) = destination_kind(&b.destination);
+            (of_a, &a.routing_key).cmp(&(of_b, &b.routing_key))
         });
         bindings.extend(found);
     }
@@ -226,11 +226,8 @@ pub(super) fn bind(call: &Call) -> Handled {
     let routing_key = request.text("routing_key")?.unwrap_or_default();
     let arguments = fields::encode(&request.table("arguments")?)?;
     check(call, &vhost, &source, routing_key, &destination)?;
-    let location = format!(
-        "{}/{}",
-        call.part(3),
-        encoded(&properties_key(routing_key, &arguments))
-    );
+    let key = properties_key(routing_key, &arguments);
+    let location = format!("{}/{key}", call.part(3));
     let saved = vhost.bind(&BindingRequest {
         source,
         destination,
@@ -261,7 +258,7 @@ mod tests {
     fn a_binding_is_named_by_key_and_arguments() {
         assert_eq!(properties_key("", &[]), "~");
         assert_eq!(properties_key("a.b", &[]), "a.b");
-        assert_eq!(properties_key("a~%", &[]), "a%7E%25");
+        assert_eq!(properties_key("a~*# ", &[]), "a%7E%2A%23+");
         let named = properties_key("a", b"\x01xt\x01");
         assert!(named.starts_with("a~") && named.len() == 8, "{named}");
         assert_ne!(named, properties_key("a", b"\x01xt\x00"));

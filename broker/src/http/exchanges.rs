@@ -125,8 +125,7 @@ pub(super) fn put(call: &Call) -> Handled {
     let vhost = call.vhost()?;
     let name = call.part(1).to_owned();
     let request = call.fields()?;
-    request.require(&["type"])?;
-    let type_name = request.text("type")?.unwrap_or_default().to_owned();
+    let type_name = request.text("type")?.unwrap_or("direct").to_owned();
     call.check_access(&vhost.name, Access::Configure, &name)?;
     let arguments = request.table("arguments")?;
     if let Some(Value::String(alternate)) = arguments.get("alternate-exchange") {

@@ -131,7 +131,7 @@ impl Walk {
         let live = exchange.live();
         let routed = match live.instance(stage) {
             Some(instance) => routed(exchange, instance, message).await,
-            None => Err(Fault("no enabled plugin offers this type".to_owned())),
+            None => Err(Fault("no running plugin offers this type".to_owned())),
         };
         let next = self.take(exchange, stage, routed, &mut step);
         self.steps.push(Value::Object(step));

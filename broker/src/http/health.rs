@@ -51,10 +51,9 @@ pub(super) fn certificates(call: &Call) -> Handled {
     let units = ["days", "weeks", "months", "years"];
     match within {
         Some(_) if units.contains(&call.part(1)) => ok(),
-        Some(_) => failed(
-            json!({}),
-            "Time unit not recognised. Use days, weeks, months, years.",
-        ),
+        Some(_) => Err(Failure::bad(
+            "Time unit not recognised. Supported units: days, weeks, months, years.",
+        )),
         None => Err(Failure::bad("not_an_integer")),
     }
 }

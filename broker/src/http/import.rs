@@ -286,10 +286,11 @@ impl Import {
                 .entry("x-queue-type")
                 .or_insert_with(|| Value::from(queue_type));
         }
+        let name = text(row, "name")?;
         let request = QueueRequest {
-            name: text(row, "name")?,
+            name,
             // Names that another broker has made up are taken over.
-            server_named: true,
+            server_named: name.starts_with("amq."),
             durable: row.flag("durable")?,
             exclusive: false,
             auto_delete: row.flag("auto_delete")?,

@@ -242,7 +242,7 @@ impl Management {
     }
 
     fn plugin_page(&self, page: &mut Page) {
-        let plugins = self.node.plugins();
+        let plugins = self.plugins.list();
         for (name, kind, help, pick) in OF_PLUGINS {
             page.family(name, kind, help);
             for plugin in &plugins {

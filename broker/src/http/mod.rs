@@ -47,6 +47,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::auth::Users;
+use crate::plugin::Plugins;
 use crate::vhost::{Broker, Saved};
 use answer::{Answer, Failure};
 use call::{Call, Outcome};
@@ -70,6 +71,7 @@ const POLICY: &str = "default-src 'self'; object-src 'none'; frame-ancestors 'no
 pub struct Management {
     broker: Arc<Broker>,
     users: Arc<Users>,
+    plugins: Arc<Plugins>,
     node: Arc<dyn Node>,
     samples: Samples,
     attempts: Attempts,
@@ -84,10 +86,16 @@ pub enum Service {
 }
 
 impl Management {
-    pub fn new(broker: Arc<Broker>, users: Arc<Users>, node: Arc<dyn Node>) -> Arc<Management> {
+    pub fn new(
+        broker: Arc<Broker>,
+        users: Arc<Users>,
+        plugins: Arc<Plugins>,
+        node: Arc<dyn Node>,
+    ) -> Arc<Management> {
         Arc::new(Management {
             broker,
             users,
+            plugins,
             node,
             samples: Samples::default(),
             attempts: Attempts::default(),

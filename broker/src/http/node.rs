@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::clock::Millis;
-use crate::plugin::PluginStatus;
 
 pub trait Node: Send + Sync {
     /// As in `rabbit@host`.
@@ -15,9 +14,6 @@ pub trait Node: Send + Sync {
     fn alarms(&self) -> Alarms;
     fn resources(&self) -> Resources;
     fn listeners(&self) -> Vec<Listener>;
-    fn plugins(&self) -> Vec<PluginStatus>;
-    /// Exchange types that can be declared, each with its plugin's name.
-    fn exchange_types(&self) -> Vec<(String, String)>;
     fn data_dir(&self) -> PathBuf;
     fn is_stopping(&self) -> bool;
     fn salt(&self) -> [u8; 4];

@@ -65,7 +65,7 @@ fn row(call: &Call) -> Value {
     let node = &house.node;
     let resources = node.resources();
     let alarms = node.alarms();
-    let plugins = node.plugins();
+    let plugins = house.plugins.list();
     let mechanism = |name: &str, description: &str| json!({"name": name, "description": description, "enabled": true});
     let names: Vec<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
     let mut map = itself(call);

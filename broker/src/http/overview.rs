@@ -144,7 +144,7 @@ impl Management {
     }
 
     pub(super) fn exchange_types(&self) -> Value {
-        let types = self.node.exchange_types();
+        let types = self.plugins.types();
         let types = types.iter().map(|(name, plugin)| {
             json!({
                 "name": name,

@@ -31,6 +31,7 @@ pub(super) fn topic_row(row: &TopicPermissionRow) -> Value {
 fn rows(call: &Call, wanted: impl Fn(&PermissionRow) -> bool) -> Handled {
     let mut permissions = call.house.users.permissions();
     permissions.retain(wanted);
+    permissions.sort_by(|a, b| (&a.vhost, &a.user).cmp(&(&b.vhost, &b.user)));
     all(call, permissions.iter().map(row).collect())
 }
 

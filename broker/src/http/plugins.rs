@@ -1,12 +1,18 @@
-//! Plugins as they are: what each is, does and has done wrong.
+//! Plugins: what each is, does and has done wrong; and the door through which they come, go and
+//! change.
+
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::call::{Call, Handled};
-use super::listing::listed;
-use crate::plugin::PluginStatus;
+use super::answer::{Answer, Failure};
+use super::call::{Call, Handled, Outcome};
+use super::listing::{listed, one};
+use crate::plugin::{PluginError, PluginStatus, Plugins};
 
 fn row(plugin: &PluginStatus) -> Value {
+    let rolled_back = plugin.rolled_back.as_ref();
+    let rolled_back = rolled_back.map(|back| json!({"reason": back.reason, "at": back.at}));
     let faults = plugin.faults.iter();
     let faults = faults.map(|(kind, count)| (format!("{kind:?}").to_lowercase(), json!(count)));
     json!({
@@ -14,8 +20,15 @@ fn row(plugin: &PluginStatus) -> Value {
         "version": plugin.version,
         "summary": plugin.summary,
         "types": plugin.types,
+        "builtin": plugin.builtin,
         "state": plugin.state.name(),
         "reason": plugin.state.reason(),
+        "since": plugin.since,
+        "rolled_back": rolled_back,
+        "replacements": plugin.replacements,
+        "grants": plugin.grants,
+        "memo_hits": plugin.memo_hits,
+        "memo_misses": plugin.memo_misses,
         "calls": plugin.calls,
         "seconds": plugin.time.as_secs_f64(),
         "longest_call_seconds": plugin.longest_call.as_secs_f64(),
@@ -31,5 +44,57 @@ fn row(plugin: &PluginStatus) -> Value {
 }
 
 pub(super) fn list(call: &Call) -> Handled {
-    listed(call, call.house.node.plugins(), |plugin| &plugin.name, row)
+    listed(call, call.house.plugins.list(), |plugin| &plugin.name, row)
+}
+
+pub(super) fn show(call: &Call) -> Handled {
+    let found = call.house.plugins.get(call.part(0));
+    one(call, row(&found.ok_or(Failure::NotFound)?))
+}
+
+/// Components are compiled on the way, which may take seconds.
+fn change(
+    call: &Call,
+    change: impl FnOnce(&Plugins, &str) -> Result<(), PluginError> + Send + 'static,
+) -> Handled {
+    let plugins = Arc::clone(&call.house.plugins);
+    let name = call.part(0).to_owned();
+    let work = async move {
+        let done = tokio::task::spawn_blocking(move || change(&plugins, &name)).await;
+        let done = done.map_err(|_| Failure::bad("the plugin could not be changed"))?;
+        done.map_err(|error| Failure::bad(error.to_string()))?;
+        Ok(Answer::no_content())
+    };
+    Ok(Outcome::Later(Box::pin(work)))
+}
+
+fn check(call: &Call) -> Result<(), Failure> {
+    let found = call.house.plugins.get(call.part(0));
+    found.map(drop).ok_or(Failure::NotFound)
+}
+
+pub(super) fn enable(call: &Call) -> Handled {
+    check(call)?;
+    change(call, Plugins::enable)
+}
+
+pub(super) fn disable(call: &Call) -> Handled {
+    check(call)?;
+    change(call, Plugins::disable)
+}
+
+pub(super) fn reload(call: &Call) -> Handled {
+    check(call)?;
+    change(call, Plugins::reload)
+}
+
+/// The body is the component.
+pub(super) fn put(call: &Call) -> Handled {
+    let component = call.request.body.clone();
+    change(call, move |plugins, name| plugins.replace(name, &component))
+}
+
+pub(super) fn remove(call: &Call) -> Handled {
+    check(call)?;
+    change(call, Plugins::remove)
 }

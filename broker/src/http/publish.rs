@@ -56,7 +56,12 @@ pub(super) fn publish(call: &Call) -> Handled {
     };
     let exchange = match name {
         "" => None,
-        name => Some(vhost.exchange(name).ok_or(Failure::NotFound)?),
+        name => Some(vhost.exchange(name).ok_or_else(|| {
+            let vhost = &vhost.name;
+            Failure::bad(format!(
+                "404 NOT_FOUND - no exchange '{name}' in vhost '{vhost}'"
+            ))
+        })?),
     };
     let request = call.fields()?;
     request.require(&["properties", "routing_key", "payload", "payload_encoding"])?;

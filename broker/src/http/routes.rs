@@ -290,6 +290,13 @@ static ROUTES: &[Route] = &[
     at("topic-permissions/{vhost}/{user}/{exchange}", Administrator)
         .delete(permissions::delete_topics),
     at("warren/plugins", Monitoring).get(plugins::list),
+    at("warren/plugins/{plugin}", MonitoringOrAdministrator)
+        .get(plugins::show)
+        .put(plugins::put)
+        .delete(plugins::remove),
+    at("warren/plugins/{plugin}/enable", Administrator).post(plugins::enable),
+    at("warren/plugins/{plugin}/disable", Administrator).post(plugins::disable),
+    at("warren/plugins/{plugin}/reload", Administrator).post(plugins::reload),
     at("warren/explain/{vhost}", Vhost).post(explain::explain),
     at("aliveness-test/{vhost}", Vhost).get(health::aliveness),
     at("healthchecks/node", Monitoring).get(health::node),

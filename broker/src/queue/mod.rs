@@ -58,6 +58,10 @@ pub struct Queue {
 }
 
 /// What a queue is, behind its one lock.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "few queues are streams, and a pointer would be followed for every message"
+)]
 enum Inside {
     /// Messages are here until they are settled.
     Line(Mutex<QueueState>),

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::http::node::{Listener, Protocol};
 use crate::http::{Management, Service};
 use crate::net::Gate;
+use crate::plugin::Plugins;
 use crate::vhost::Broker;
 
 type Socket = (Service, TcpListener);
@@ -52,7 +53,7 @@ pub(super) fn listen(config: &Config) -> anyhow::Result<(Vec<Socket>, Vec<Listen
 /// It ends with the broker.
 pub(super) fn start(
     broker: &Arc<Broker>,
-    users: &Arc<Users>,
+    (users, plugins): (&Arc<Users>, &Arc<Plugins>),
     node: ThisNode,
     gate: &Arc<Gate>,
     sockets: Vec<Socket>,
@@ -60,7 +61,8 @@ pub(super) fn start(
     if sockets.is_empty() {
         return Ok(());
     }
-    let management = Management::new(Arc::clone(broker), Arc::clone(users), Arc::new(node));
+    let (broker, users) = (Arc::clone(broker), Arc::clone(users));
+    let management = Management::new(broker, users, Arc::clone(plugins), Arc::new(node));
     let (stop, stopped) = oneshot::channel();
     let gate = Arc::clone(gate);
     tokio::spawn(async move {

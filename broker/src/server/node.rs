@@ -9,14 +9,12 @@ use crate::clock::{Clock, Entropy as _, Millis, SystemEntropy};
 use crate::config::Config;
 use crate::http::node::{Alarms, Listener, Node, NodeLimits, Protocol, Resources};
 use crate::net::{Alarm, Gate};
-use crate::plugin::{PluginHost, PluginStatus};
 
 pub(super) struct ThisNode {
     name: String,
     started_at: Millis,
     clock: Arc<dyn Clock>,
     gate: Arc<Gate>,
-    host: Arc<PluginHost>,
     listeners: Vec<Listener>,
     config: Config,
 }
@@ -26,7 +24,6 @@ impl ThisNode {
         config: &Config,
         clock: Arc<dyn Clock>,
         gate: Arc<Gate>,
-        host: Arc<PluginHost>,
         listeners: Vec<Listener>,
     ) -> ThisNode {
         ThisNode {
@@ -34,7 +31,6 @@ impl ThisNode {
             started_at: clock.now(),
             clock,
             gate,
-            host,
             listeners,
             config: config.clone(),
         }
@@ -105,14 +101,6 @@ impl Node for ThisNode {
 
     fn listeners(&self) -> Vec<Listener> {
         self.listeners.clone()
-    }
-
-    fn plugins(&self) -> Vec<PluginStatus> {
-        self.host.plugins()
-    }
-
-    fn exchange_types(&self) -> Vec<(String, String)> {
-        self.host.types()
     }
 
     fn data_dir(&self) -> PathBuf {

@@ -260,6 +260,12 @@ DIFFERENT = {
     "GET /definitions": "RabbitMQ keeps its cluster's id among the global parameters",
     "PUT /vhost-limits/walk/unheard-of": "the text ends with Erlang's or JSON's form of the value",
 }
+# Statuses that differ, and why.
+OTHER_STATUS = {
+    "GET /nodes/nowhere": "RabbitMQ 3.10 crashes over it",
+    "GET /queues/walk/missing/bindings": "RabbitMQ shows the default binding of a queue that is not there",
+    "POST /queues/walk/q/get": "RabbitMQ 3.10 crashes over an unknown ackmode",
+}
 
 
 def ask(address, node, method, path, body):
@@ -317,6 +323,9 @@ def differences(left, right, at=""):
 
 def is_name(at):
     """Objects whose keys are names that somebody has given."""
+    # Of what has not happened yet some say nothing.
+    if at.endswith((".message_stats", ".socket_opts")):
+        return True
     return at.endswith((".cluster_state", ".arguments", ".headers", ".definition", ".value", ".limits"))
 
 
@@ -330,6 +339,8 @@ def parsed(body):
 def compared(step, left, right):
     (left_status, left_body), (right_status, right_body) = left, right
     if left_status != right_status:
+        if step in OTHER_STATUS and {left_status, right_status} & {500, 404}:
+            return
         yield f"status {left_status} and {right_status}: {left_body[:200]} {right_body[:200]}"
         return
     left_value, right_value = parsed(left_body), parsed(right_body)
@@ -358,7 +369,8 @@ def main():
         for difference in found:
             print("      ", difference)
     print(f"{len(steps)} requests, {wrong} different")
-    print("listed differences:", len(ONLY_IN_RABBITMQ), "keys,", len(DIFFERENT), "answers")
+    print("listed differences:", len(ONLY_IN_RABBITMQ), "keys,", len(DIFFERENT), "answers,",
+          len(OTHER_STATUS), "statuses")
     sys.exit(bool(wrong))
 
 

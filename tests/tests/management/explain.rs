@@ -64,16 +64,24 @@ fn a_message_that_an_exchange_would_keep_is_held() {
 }
 
 #[test]
-fn plugins_are_listed_with_what_they_do() {
+fn plugins_are_listed_and_can_be_switched_off_and_on() {
     let (_broker, http) = start();
-    let plugins = http.json("/warren/plugins");
-    let topic = plugins
-        .as_array()
-        .expect("a list")
-        .iter()
-        .find(|one| one["name"] == "topic");
-    let topic = topic.expect("topic");
+    let topic = http.json("/warren/plugins/topic");
     assert_eq!(topic["state"], "running");
     assert_eq!(topic["types"], json!(["topic"]));
     assert!(topic["calls"].is_u64());
+    http.post("/warren/plugins/topic/disable", &json!({}))
+        .is(204);
+    assert_eq!(http.json("/warren/plugins/topic")["state"], "disabled");
+    let exchange = json!({"type": "topic"});
+    let refused = http.put("/exchanges/%2f/t", &exchange).is(400).json();
+    assert_eq!(refused["reason"], "unknown exchange type 'topic'");
+    http.post("/warren/plugins/topic/enable", &json!({}))
+        .is(204);
+    http.put("/exchanges/%2f/t", &exchange).is(201);
+    http.post("/warren/plugins/missing/reload", &json!({}))
+        .is(404);
+    http.send("PUT", "/warren/plugins/broken", Some("no component"))
+        .is(400);
+    http.delete("/warren/plugins/topic").is(400);
 }

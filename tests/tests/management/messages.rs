@@ -109,8 +109,9 @@ fn an_exchange_decides_where_it_goes() {
     let with = |kind: &str| publish("x", "string", json!({"headers": {"kind": kind}}));
     assert_eq!(http.post(path, &with("a")).is(200).json()["routed"], true);
     assert_eq!(http.post(path, &with("b")).is(200).json()["routed"], false);
-    http.post("/exchanges/%2f/nothing/publish", &with("a"))
-        .is(404);
+    let missing = http.post("/exchanges/%2f/nothing/publish", &with("a"));
+    let reason = "404 NOT_FOUND - no exchange 'nothing' in vhost '/'";
+    assert_eq!(missing.is(400).json()["reason"], reason);
     let stats = http.json("/exchanges/%2f/amq.headers");
     assert_eq!(stats["message_stats"]["publish_in"], 2);
     assert_eq!(stats["message_stats"]["publish_out"], 1);

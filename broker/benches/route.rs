@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use warren::clock::{SystemClock, SystemEntropy};
+use warren::clock::{SystemClock, SystemEntropy, Uptime};
 use warren::message::MessageView;
 use warren::names::{ConnectionId, Destination};
 use warren::plugin::{BUILTIN, Limits, Outcome, PluginHost, PluginOptions};
@@ -77,6 +77,8 @@ fn open(folder: &Path) -> (Arc<PluginHost>, Arc<Vhost>) {
     let (store, recovered) = Store::open(options, clock.clone()).expect("a store");
     let parts = Parts {
         schedule: Arc::default(),
+        unwritten: Arc::default(),
+        uptime: Arc::new(Uptime::default()),
         store,
         pressure: Arc::default(),
         types: host.clone(),

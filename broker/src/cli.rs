@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Problem, Sources};
-use crate::perf;
+use crate::{ctl, perf};
 
 /// What the user asked for.
 #[derive(Debug)]
 pub enum Command {
     Serve(Serve),
     Plugin(Plugin),
-    Perf(perf::Options),
+    Perf(Box<perf::Command>),
+    Ctl(ctl::Options),
 }
 
 #[derive(Parser, Debug)]
@@ -38,7 +39,9 @@ enum Subcommands {
     #[command(subcommand)]
     Plugin(Plugin),
     /// Put a broker under load and measure it
-    Perf(perf::Options),
+    Perf(Box<perf::Command>),
+    /// Look after a running broker, with rabbitmqctl's verbs
+    Ctl(ctl::Options),
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -169,6 +172,7 @@ impl From<CommandLine> for Command {
             Some(Subcommands::Serve(serve)) => Command::Serve(serve),
             Some(Subcommands::Plugin(plugin)) => Command::Plugin(plugin),
             Some(Subcommands::Perf(options)) => Command::Perf(options),
+            Some(Subcommands::Ctl(options)) => Command::Ctl(options),
         }
     }
 }
@@ -187,7 +191,7 @@ mod tests {
     fn config(line: &str) -> Config {
         match command(line) {
             Command::Serve(serve) => serve.load([]).expect(line),
-            Command::Plugin(_) | Command::Perf(_) => panic!("{line}"),
+            Command::Plugin(_) | Command::Perf(_) | Command::Ctl(_) => panic!("{line}"),
         }
     }
 

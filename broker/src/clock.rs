@@ -39,6 +39,21 @@ impl Clock for SystemClock {
     }
 }
 
+/// Time since this was made, which nobody can set.
+pub struct Uptime(std::time::Instant);
+
+impl Default for Uptime {
+    fn default() -> Uptime {
+        Uptime(std::time::Instant::now())
+    }
+}
+
+impl Clock for Uptime {
+    fn now(&self) -> Millis {
+        self.0.elapsed().as_millis() as Millis
+    }
+}
+
 /// Randomness as a parameter, for the same reason.
 pub trait Entropy: Send + Sync {
     fn bytes(&self) -> [u8; 16];

@@ -52,6 +52,11 @@ impl Confirms {
         }
     }
 
+    /// Publishes that are not resolved.
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+
     fn advance(&mut self) {
         while let Some(fate) = self.open.front() {
             let acked = match fate {

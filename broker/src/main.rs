@@ -6,6 +6,10 @@ use tracing_subscriber::EnvFilter;
 use warren::cli::{self, Command};
 use warren::server;
 
+/// Messages are allocated on one thread and freed on another, which the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let outcome = match cli::parse() {
         Command::Serve(serve) => {
@@ -22,6 +26,7 @@ fn main() -> ExitCode {
             }
         }
         Command::Plugin(command) => warren::plugin_command::run(&command),
+        Command::Ctl(options) => warren::ctl::run(&options),
         Command::Perf(options) => warren::perf::run(&options).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {

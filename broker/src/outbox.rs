@@ -2,6 +2,7 @@
 //! was delivered but not acknowledged. A leaf lock: taken last, never held across anything.
 //! Not the socket (see `net/`) and not the queue that the deliveries come from (see `queue/`).
 
+mod recent;
 mod unacked;
 
 use std::collections::VecDeque;
@@ -15,6 +16,8 @@ use crate::clock::Expiry;
 use crate::confirms::Confirms;
 use crate::message::{Message, MessageView};
 use crate::names::{QueueId, Seq};
+use crate::tally::Deliveries;
+use recent::Recent;
 
 /// Deliveries stop above this many waiting bytes: what does not stay in the cache is paid twice.
 pub const OUTBOX_BYTES: usize = 128 * 1024;
@@ -39,6 +42,7 @@ struct State {
     confirming: Vec<u16>,
     /// Unacknowledged by agreement: settled when the bytes up to the position are in the socket.
     unsent: VecDeque<Unsent>,
+    recent: Recent,
     /// A consumer was told "not now": ask its queue again when the socket has drained.
     refused: bool,
     woken: bool,
@@ -56,6 +60,17 @@ struct ChannelOut {
     prefetch: u32,
     prefetch_used: u32,
     confirms: Option<Confirms>,
+    deliveries: Deliveries,
+}
+
+/// A channel as its outbox knows it, for whoever lists it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChannelLook {
+    pub unacked: usize,
+    pub unconfirmed: usize,
+    /// Of basic.qos global=true.
+    pub prefetch: u32,
+    pub deliveries: Deliveries,
 }
 
 /// Where an unacknowledged message is, should it come back.
@@ -66,6 +81,16 @@ pub enum Place {
     Store(Weak<Message>),
     /// In a stream, where it stays whatever becomes of this delivery.
     Stream,
+}
+
+impl Place {
+    /// A message that is still in memory, though its place does not hold it there.
+    fn passing(&self) -> Option<Arc<Message>> {
+        match self {
+            Place::Store(message) => message.upgrade(),
+            Place::Memory(_) | Place::Stream => None,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -155,6 +180,7 @@ impl Outbox {
                 channels: Vec::new(),
                 confirming: Vec::new(),
                 unsent: VecDeque::new(),
+                recent: Recent::default(),
                 refused: false,
                 woken: false,
                 waker: None,
@@ -222,6 +248,7 @@ impl Outbox {
         let mut state = self.state.lock();
         state.closed = true;
         state.bytes = Vec::new();
+        state.recent.clear();
         state.unsent.drain(..).collect()
     }
 
@@ -246,6 +273,8 @@ impl Outbox {
         }
         channel.last_tag += 1;
         let tag = channel.last_tag;
+        let deliveries = &mut channel.deliveries;
+        deliveries.deliver(delivery.no_ack, delivery.redelivered);
         let message = delivery.message;
         write::deliver(
             &mut state.bytes,
@@ -260,6 +289,10 @@ impl Outbox {
             message.body,
         );
         let position = state.taken + state.bytes.len() as u64;
+        if !delivery.no_ack {
+            let passing = delivery.place.as_ref().and_then(Place::passing);
+            state.recent.keep(passing);
+        }
         state.unsent.extend(channel.keep(tag, delivery, position));
         Delivered::Yes {
             wake: state.needs_wake(),
@@ -270,6 +303,7 @@ impl Outbox {
     pub fn get_ok(&self, got: Delivery<'_>, remaining: u32) {
         let Delivery {
             channel,
+            no_ack,
             redelivered,
             message,
             queue,
@@ -287,6 +321,7 @@ impl Outbox {
             return;
         };
         out.last_tag += 1;
+        out.deliveries.get(no_ack, redelivered);
         write::get_ok(
             &mut state.bytes,
             state.frame_max,
@@ -300,6 +335,7 @@ impl Outbox {
             message.body,
         );
         if let Some(place) = place {
+            state.recent.keep(place.passing());
             let size = message.body.len() as u32;
             let tag = out.last_tag;
             let consumer = None;
@@ -382,6 +418,7 @@ impl Outbox {
         for publish in publishes {
             confirms.resolve(*publish, ok);
         }
+        out.deliveries.confirmed += if ok { publishes.len() as u64 } else { 0 };
         if confirms.has_news() && !state.confirming.contains(&channel) {
             state.confirming.push(channel);
         }
@@ -426,12 +463,13 @@ impl Outbox {
         state.bytes.is_empty() && state.confirming.is_empty()
     }
 
-    /// An idle connection gives its buffer back.
+    /// An idle connection gives back what it can do without.
     pub fn shrink(&self) {
         let mut state = self.state.lock();
         if state.bytes.is_empty() {
             state.bytes = Vec::new();
         }
+        state.recent.clear();
     }
 
     /// The peer lets our answers pile up.

@@ -3,6 +3,8 @@
 
 mod alarms;
 mod events;
+mod management;
+mod node;
 mod plugin_changes;
 mod queue_clock;
 mod seed;
@@ -16,8 +18,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth::{Remembered, Users};
-use crate::clock::{Clock, SystemClock, SystemEntropy};
+use crate::clock::{Clock, SystemClock, SystemEntropy, Uptime};
 use crate::config::{Config, ConfigError};
+use crate::http::node::{Listener, Protocol};
 use crate::net::{Acceptor, Gate};
 use crate::plugin::{BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOptions, Plugins};
 use crate::queue::{Pressure, Schedule};
@@ -66,10 +69,14 @@ async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Resul
     report(&reports);
     let pressure = Arc::new(Pressure::default());
     let schedule = Arc::new(Schedule::default());
+    let unwritten = Arc::new(Schedule::default());
+    let uptime: Arc<dyn Clock> = Arc::new(Uptime::default());
     let parts = Parts {
         store: store.clone(),
         pressure: Arc::clone(&pressure),
         schedule: Arc::clone(&schedule),
+        unwritten: Arc::clone(&unwritten),
+        uptime: Arc::clone(&uptime),
         types: Arc::clone(&host) as Arc<dyn crate::vhost::exchange_type::ExchangeTypes>,
         clock: Arc::clone(&clock),
         entropy: Arc::new(SystemEntropy),
@@ -83,12 +90,17 @@ async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Resul
         gate: Arc::clone(&gate),
     }))?;
     broker.begin();
-    tokio::spawn(queue_clock::run(schedule, Arc::clone(&broker), clock));
-    let plugins = Arc::new(Plugins::new(host, Arc::clone(&broker), &config.plugins_dir));
+    start_clocks(&broker, (schedule, Arc::clone(&clock)), (unwritten, uptime));
+    let plugins = Arc::new(Plugins::new(
+        Arc::clone(&host),
+        Arc::clone(&broker),
+        &config.plugins_dir,
+    ));
     tokio::spawn(plugin_changes::follow(plugins, reread));
+    let users = Arc::new(users);
     let acceptor = Acceptor {
         broker: Arc::clone(&broker),
-        users: Arc::new(users),
+        users: Arc::clone(&users),
         limits: session::Limits {
             frame_max: config.amqp.frame_max,
             channel_max: config.amqp.channel_max,
@@ -100,27 +112,57 @@ async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Resul
         max_connections: config.amqp.max_connections as usize,
         gate: Arc::clone(&gate),
     };
-    let mut addresses = Vec::new();
-    for address in &config.amqp.listen {
-        let listener = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("cannot listen on {address}"))?;
-        addresses.push(listener.local_addr()?.to_string());
-        tokio::spawn(acceptor.clone().accept(listener));
-    }
+    let (addresses, mut listeners) = listen(config, &acceptor).await?;
     tokio::spawn(alarms::watch(
         Arc::clone(&gate),
         pressure,
         config.limits.clone(),
         config.data_dir.clone(),
     ));
-    ready(&addresses, &reports, started);
+    let (sockets, at) = management::listen(config)?;
+    listeners.extend(at);
+    let this = node::ThisNode::new(config, clock, Arc::clone(&gate), host, listeners.clone());
+    management::start(&broker, &users, this, &gate, sockets)?;
+    ready(&addresses, &listeners, &reports, started);
     let code = wait_for_the_end(&gate).await?;
     stop(&gate, &broker, &store).await?;
     Ok(code)
 }
 
-fn ready(addresses: &[String], reports: &[LoadReport], started: Instant) {
+/// The addresses as they are printed and as they are listed.
+async fn listen(
+    config: &Config,
+    acceptor: &Acceptor,
+) -> anyhow::Result<(Vec<String>, Vec<Listener>)> {
+    let mut addresses = Vec::new();
+    let mut listeners = Vec::new();
+    for address in &config.amqp.listen {
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen on {address}"))?;
+        addresses.push(listener.local_addr()?.to_string());
+        listeners.push(node::listener(Protocol::Amqp, listener.local_addr()?));
+        tokio::spawn(acceptor.clone().accept(listener));
+    }
+    Ok((addresses, listeners))
+}
+
+type Times = (Arc<Schedule>, Arc<dyn Clock>);
+
+fn start_clocks(broker: &Arc<Broker>, queues: Times, unwritten: Times) {
+    let called = Arc::clone(broker);
+    let call = move |queue| called.call_queue(queue);
+    tokio::spawn(queue_clock::run(queues.0, queues.1, call));
+    let called = Arc::clone(broker);
+    let write = move |queue| called.write_late(queue);
+    tokio::spawn(queue_clock::run(unwritten.0, unwritten.1, write));
+}
+
+fn ready(addresses: &[String], listeners: &[Listener], reports: &[LoadReport], started: Instant) {
+    for listener in listeners {
+        let (protocol, address) = (listener.protocol.name(), listener.address);
+        tracing::info!(protocol, %address, "listening");
+    }
     let loaded = reports
         .iter()
         .filter(|report| report.outcome == Outcome::Loaded);
@@ -174,6 +216,13 @@ async fn stop(gate: &Gate, broker: &Broker, store: &Store) -> anyhow::Result<()>
         );
     }
     broker.note_redelivered();
+    let stats = store.stats();
+    tracing::info!(
+        by_sync = stats.confirmed_by_sync,
+        by_acknowledgement = stats.confirmed_by_ack,
+        syncs = stats.syncs,
+        "confirmed since the start"
+    );
     let store = store.clone();
     tokio::task::spawn_blocking(move || store.close()).await??;
     Ok(())

@@ -14,7 +14,7 @@ use warren::amqp::{
 use warren::auth::{
     PasswordHash, PermissionRow, Remembered, Row, TopicPermissionRow, UserLimits, UserRow, Users,
 };
-use warren::clock::{SystemClock, SystemEntropy};
+use warren::clock::{SystemClock, SystemEntropy, Uptime};
 use warren::names::{QueueId, Seq};
 use warren::queue::Effects;
 use warren::session::{Limits, Session};
@@ -147,6 +147,8 @@ fn open_with(folder: &Folder, password: &str) -> House {
     let remembered = Remembered::take(&mut recovered.definitions).expect("rows");
     let parts = Parts {
         schedule: Arc::default(),
+        unwritten: Arc::default(),
+        uptime: Arc::new(Uptime::default()),
         store: store.clone(),
         pressure: Arc::default(),
         types: Arc::new(Everything),

@@ -117,6 +117,14 @@ impl Users {
         self.accounts.read().has_tag(user, tag)
     }
 
+    pub fn tags(&self, user: &str) -> Vec<String> {
+        self.user(user).map_or_else(Vec::new, |user| user.tags)
+    }
+
+    pub fn user(&self, name: &str) -> Option<UserRow> {
+        self.accounts.read().users.get(name).cloned()
+    }
+
     pub fn limits(&self, user: &str) -> UserLimits {
         self.accounts.read().limits(user)
     }

@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use md5::Md5;
 use sha2::{Digest, Sha256, Sha512};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,7 @@ pub struct PasswordHash {
 enum Algorithm {
     Sha256,
     Sha512,
+    Md5,
 }
 
 impl PasswordHash {
@@ -28,13 +30,36 @@ impl PasswordHash {
         }
     }
 
-    /// The algorithm is told by the hash's length: SHA-256 or SHA-512.
+    /// Where its algorithm is named, it must be that one. RabbitMQ's names and LavinMQ's.
+    pub fn decode_as(encoded: &str, algorithm: Option<&str>) -> Option<PasswordHash> {
+        let decoded = PasswordHash::decode(encoded)?;
+        let named = match algorithm {
+            None => return Some(decoded),
+            Some("rabbit_password_hashing_sha256" | "SHA256") => Algorithm::Sha256,
+            Some("rabbit_password_hashing_sha512" | "SHA512") => Algorithm::Sha512,
+            Some("rabbit_password_hashing_md5" | "MD5") => Algorithm::Md5,
+            Some(_) => return None,
+        };
+        (decoded.algorithm == named).then_some(decoded)
+    }
+
+    /// RabbitMQ's name.
+    pub fn algorithm_name(&self) -> &'static str {
+        match self.algorithm {
+            Algorithm::Sha256 => "rabbit_password_hashing_sha256",
+            Algorithm::Sha512 => "rabbit_password_hashing_sha512",
+            Algorithm::Md5 => "rabbit_password_hashing_md5",
+        }
+    }
+
+    /// The algorithm is told by the hash's length: SHA-256, SHA-512, or the MD5 of old exports.
     pub fn decode(encoded: &str) -> Option<PasswordHash> {
         let bytes = STANDARD.decode(encoded).ok()?;
         let (salt, hash) = bytes.split_first_chunk::<4>()?;
         let algorithm = match hash.len() {
             32 => Algorithm::Sha256,
             64 => Algorithm::Sha512,
+            16 => Algorithm::Md5,
             _ => return None,
         };
         Some(PasswordHash {
@@ -70,6 +95,11 @@ impl Algorithm {
                 .finalize()
                 .to_vec(),
             Algorithm::Sha512 => Sha512::new()
+                .chain_update(salt)
+                .chain_update(password)
+                .finalize()
+                .to_vec(),
+            Algorithm::Md5 => Md5::new()
                 .chain_update(salt)
                 .chain_update(password)
                 .finalize()

@@ -36,6 +36,9 @@ const REFUSED_SILENCE: Duration = Duration::from_secs(3);
 /// How often to look after a connection without heartbeats.
 const IDLE_TICK: Duration = Duration::from_secs(60);
 
+/// How long a publisher that is faster than the consumers lets them go ahead.
+const REST: Duration = Duration::from_millis(1);
+
 type Waiting = Pin<Box<dyn Future<Output = Resumed> + Send>>;
 
 pub(super) struct Driver {
@@ -54,6 +57,8 @@ pub(super) struct Driver {
     /// The peer must take its answers first.
     full: bool,
     effects: Effects,
+    /// Nothing is read before this is over.
+    rest: Option<Pin<Box<Sleep>>>,
     timer: Pin<Box<Sleep>>,
     handshake_until: Instant,
     last_read: Instant,
@@ -106,6 +111,7 @@ impl Driver {
             waiting: None,
             full: false,
             effects: Effects::default(),
+            rest: None,
             timer: Box::pin(tokio::time::sleep_until(handshake_until)),
             handshake_until,
             last_read: now,
@@ -177,6 +183,11 @@ impl Driver {
         {
             return Poll::Ready(Event::Resumed(resumed));
         }
+        if let Some(rest) = &mut self.rest
+            && rest.as_mut().poll(context).is_ready()
+        {
+            self.rest = None;
+        }
         if self.reads()
             && let Poll::Ready(event) = self.poll_read(context)
         {
@@ -212,7 +223,8 @@ impl Driver {
 
     /// Whether more may come in now. What is not read pushes back through TCP.
     fn reads(&self) -> bool {
-        if self.waiting.is_some() || self.full || matches!(self.end, End::Flush(_)) {
+        let busy = self.waiting.is_some() || self.full || self.rest.is_some();
+        if busy || matches!(self.end, End::Flush(_)) {
             return false;
         }
         // What a refused client sends is never worked off: it would pile up.
@@ -233,6 +245,8 @@ impl Driver {
     }
 
     fn read(&mut self, count: usize) {
+        self.session.traffic.received.add(count as u64);
+        self.session.traffic.reads.add(1);
         self.last_read = Instant::now();
         if count == self.read_size {
             self.read_size = (self.read_size * 2).min(READ_MAX);
@@ -256,6 +270,9 @@ impl Driver {
             }
         }
         self.effects.apply();
+        if self.effects.take_crowded() {
+            self.rest = Some(Box::pin(tokio::time::sleep(REST)));
+        }
     }
 
     fn take(&mut self, next: Next) {
@@ -299,6 +316,8 @@ impl Driver {
 
     fn wrote(&mut self, count: usize) {
         self.last_write = Instant::now();
+        self.session.traffic.sent.add(count as u64);
+        self.session.traffic.writes.add(1);
         self.written += count;
         let remaining = self.output.len().saturating_sub(self.written);
         if remaining == 0 {
@@ -307,7 +326,8 @@ impl Driver {
         }
         let flushed = self.session.outbox.flushed(remaining);
         if !flushed.sent.is_empty() {
-            self.session.sent(&flushed.sent);
+            self.session.sent(&flushed.sent, &mut self.effects);
+            self.effects.apply();
         }
         if flushed.refused {
             self.session.resume_consumers(&mut self.effects);

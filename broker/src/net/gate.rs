@@ -118,6 +118,10 @@ impl Gate {
         changed
     }
 
+    pub fn is_raised(&self, alarm: Alarm) -> bool {
+        self.alarms.load(Ordering::Acquire) & alarm.bit() != 0
+    }
+
     /// The reason that RabbitMQ gives in connection.blocked, while any alarm is raised.
     pub fn blocked(&self) -> Option<&'static str> {
         match self.alarms.load(Ordering::Acquire) {

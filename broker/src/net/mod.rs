@@ -57,12 +57,15 @@ impl Acceptor {
             tracing::debug!(%peer, %error, "no TCP_NODELAY");
         }
         let limits = self.limits.clone();
-        let session = Session::new(
+        let local = stream.local_addr();
+        let mut session = Session::new(
             Arc::clone(&self.broker),
             Arc::clone(&self.users),
             limits,
             peer,
         );
+        // Not told: the socket is gone again, and nobody will see it.
+        session.arrived_at(local.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))));
         let gate = Arc::clone(&self.gate);
         gate.enter(session.id, &session.outbox);
         let store = self.broker.store().clone();

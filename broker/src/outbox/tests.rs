@@ -198,3 +198,33 @@ fn the_owner_is_woken_once_for_all_that_comes_between_two_writes() {
     take(&outbox);
     assert!(wake(3));
 }
+
+#[test]
+fn what_was_delivered_last_stays_in_memory_and_what_came_before_does_not() {
+    let outbox = outbox();
+    let messages: Vec<_> = (0..8).map(|_| Arc::new(message(16 * 1024))).collect();
+    let weak: Vec<_> = messages.iter().map(Arc::downgrade).collect();
+    for (seq, message) in messages.into_iter().enumerate() {
+        outbox.deliver(Delivery {
+            channel: 1,
+            consumer_tag: "c",
+            consumer: None,
+            no_ack: false,
+            redelivered: false,
+            message: message.view(),
+            queue: QUEUE,
+            seq: seq as Seq,
+            place: Some(Place::Store(Arc::downgrade(&message))),
+            persistent: true,
+            returns: 0,
+            expires: Expiry::NEVER,
+        });
+        take(&outbox);
+    }
+    let here = weak.iter().map(|message| message.upgrade().is_some());
+    // Three, not four: a message counts with more than its body.
+    let expected = [false, false, false, false, false, true, true, true];
+    assert_eq!(here.collect::<Vec<_>>(), expected);
+    outbox.shrink();
+    assert!(weak.iter().all(|message| message.upgrade().is_none()));
+}

@@ -3,10 +3,30 @@
 
 use std::sync::Weak;
 
-use super::{NO_QUEUE, Outbox, Place, Unacked};
+use super::{ChannelLook, NO_QUEUE, Outbox, Place, Unacked};
+use crate::confirms::Confirms;
 use crate::names::{QueueId, Seq};
 
 impl Outbox {
+    /// What waits for the socket.
+    pub fn waiting_bytes(&self) -> usize {
+        self.state.lock().bytes.len()
+    }
+
+    /// None when the channel is gone, or another one has its number.
+    pub fn look_at(&self, channel: u16, incarnation: u64) -> Option<ChannelLook> {
+        let state = self.state.lock();
+        let slot = state.channels.get(usize::from(channel));
+        let out = slot.and_then(Option::as_ref);
+        let out = out.filter(|out| out.incarnation == incarnation)?;
+        Some(ChannelLook {
+            unacked: out.unacked.len(),
+            unconfirmed: out.confirms.as_ref().map_or(0, Confirms::open),
+            prefetch: out.prefetch,
+            deliveries: out.deliveries,
+        })
+    }
+
     /// Takes what an acknowledgement names; `None` when the tag is unknown.
     /// Tag 0 with `multiple` means everything.
     pub fn take_unacked(&self, channel: u16, tag: u64, multiple: bool) -> Option<Vec<Unacked>> {

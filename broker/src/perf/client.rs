@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use amq_protocol::uri::{AMQPScheme, AMQPUri};
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::amqp::frame::{Cut, Frame, FrameKind, PROTOCOL_HEADER, cut};
+use crate::amqp::frame::{Cut, FRAME_END, Frame, FrameKind, PROTOCOL_HEADER, cut};
 use crate::amqp::method::{self, Method};
-use crate::amqp::{AMQPClass, AMQPValue, FieldTable, channel, connection, short_string, write};
+use crate::amqp::{
+    AMQPClass, AMQPValue, FieldTable, basic, channel, connection, short_string, write,
+};
 
 pub const CHANNEL: u16 = 1;
 
@@ -21,13 +23,22 @@ const READ_SIZE: usize = 256 << 10;
 const FRAME_MAX: u32 = 131_072;
 
 /// How long a broker may take to answer a call.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// And how long when a million bindings stand before it.
+const PIPELINE_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// How long a broker may go on sending after we said goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// How often a thread that waits for frames looks whether the load is over.
 pub const POLL: Duration = Duration::from_millis(100);
+
+/// Methods without an answer are written this many octets at a time.
+const PIPELINE_OCTETS: usize = 64 << 10;
+
+/// The frame of connection.close-ok.
+const CLOSE_OK: [u8; 12] = [1, 0, 0, 0, 0, 0, 4, 0, 10, 0, 51, FRAME_END];
 
 pub struct Client {
     pub stream: TcpStream,
@@ -55,9 +66,11 @@ impl Inbox {
 
     /// Reads once; false when nothing came within the stream's time-out.
     pub fn fill(&mut self, stream: &mut TcpStream) -> Result<bool> {
-        self.buffer.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
         let free = self.buffer.get_mut(self.end..).unwrap_or_default();
         match stream.read(free) {
             Ok(0) => bail!("the broker closed the connection"),
@@ -70,6 +83,15 @@ impl Inbox {
                 _ => Err(error.into()),
             },
         }
+    }
+
+    pub fn unread(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// So many octets are worked off.
+    pub fn take(&mut self, length: usize) {
+        self.start = self.end.min(self.start + length);
     }
 
     /// The next whole frame.
@@ -161,6 +183,32 @@ impl Client {
         self.answer()
     }
 
+    /// Sends methods that are not answered, and waits until the broker has worked them off.
+    pub fn pipeline(&mut self, methods: impl Iterator<Item = AMQPClass>) -> Result<()> {
+        let mut out = Vec::new();
+        for method in methods {
+            write::method(&mut out, CHANNEL, method);
+            if out.len() > PIPELINE_OCTETS {
+                self.stream.write_all(&out)?;
+                out.clear();
+            }
+        }
+        self.stream.write_all(&out)?;
+        self.stream.set_read_timeout(Some(PIPELINE_TIMEOUT))?;
+        self.barrier()?;
+        self.stream.set_read_timeout(Some(CALL_TIMEOUT))?;
+        Ok(())
+    }
+
+    /// An answer to something that changes nothing: all before it is done.
+    pub fn barrier(&mut self) -> Result<()> {
+        let qos = basic::AMQPMethod::Qos(basic::Qos {
+            prefetch_count: 0,
+            global: false,
+        });
+        self.call(CHANNEL, AMQPClass::Basic(qos)).map(|_| ())
+    }
+
     fn answer(&mut self) -> Result<AMQPClass> {
         loop {
             if let Some(frame) = self.inbox.frame()? {
@@ -191,7 +239,11 @@ impl Client {
             // What is still on its way is of no interest; an unread socket would be reset.
             let end = Instant::now() + GOODBYE;
             while Instant::now() < end && matches!(self.inbox.fill(&mut self.stream), Ok(true)) {
-                self.inbox.start = self.inbox.end;
+                let unread = self.inbox.unread();
+                if unread.ends_with(&CLOSE_OK) {
+                    return;
+                }
+                self.inbox.take(unread.len().saturating_sub(CLOSE_OK.len()));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! One load from declare to delete: starts the connections, samples their counters, decides when
+//! One load: starts the connections, samples their counters, decides when
 //! it is over.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use hdrhistogram::Histogram;
 
-use super::client::{CHANNEL, Client};
+use super::client::Client;
 use super::consumer::Consumer;
-use super::cpu::CpuTime;
 use super::options::Options;
+use super::process::{self, CpuTime};
 use super::publisher::Publisher;
 use super::report::{Report, Sample, new_histogram};
-use crate::amqp::{AMQPClass, FieldTable, exchange, queue, short_string};
+use super::topology;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -44,6 +44,8 @@ pub struct Load<'a> {
     started: Instant,
     phase: AtomicU8,
     pub consuming: AtomicU64,
+    /// Publishers that have sent all and know that the broker has it.
+    pub finished: AtomicU64,
     pub published: AtomicU64,
     pub confirmed: AtomicU64,
     pub nacked: AtomicU64,
@@ -52,6 +54,22 @@ pub struct Load<'a> {
 }
 
 impl Load<'_> {
+    fn new(options: &Options) -> Load<'_> {
+        Load {
+            options,
+            run: rand::random(),
+            started: Instant::now(),
+            phase: AtomicU8::new(Phase::Load as u8),
+            consuming: AtomicU64::new(0),
+            finished: AtomicU64::new(0),
+            published: AtomicU64::new(0),
+            confirmed: AtomicU64::new(0),
+            nacked: AtomicU64::new(0),
+            returned: AtomicU64::new(0),
+            consumed: AtomicU64::new(0),
+        }
+    }
+
     pub fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Acquire) {
             0 => Phase::Load,
@@ -90,39 +108,32 @@ const STALL: Duration = Duration::from_secs(5);
 
 const TICK: Duration = Duration::from_millis(20);
 
+/// Declares, runs, deletes.
 pub fn run(options: &Options) -> Result<Report> {
     let mut control = Client::connect(&options.uri)?;
-    declare(&mut control, options)?;
+    topology::declare(&mut control, options)?;
     let report = under_load(options)?;
     if !options.keep {
-        delete(&mut control, options)?;
+        topology::delete(&mut control, options)?;
     }
     control.close();
     Ok(report)
 }
 
-fn under_load(options: &Options) -> Result<Report> {
-    let load = Load {
-        options,
-        run: rand::random(),
-        started: Instant::now(),
-        phase: AtomicU8::new(Phase::Load as u8),
-        consuming: AtomicU64::new(0),
-        published: AtomicU64::new(0),
-        confirmed: AtomicU64::new(0),
-        nacked: AtomicU64::new(0),
-        returned: AtomicU64::new(0),
-        consumed: AtomicU64::new(0),
-    };
+/// A load on what is declared.
+pub fn under_load(options: &Options) -> Result<Report> {
+    let load = Load::new(options);
     let consumers = (0..options.consumers)
-        .map(|_| Consumer::connect(options))
+        .map(|place| Consumer::connect(options, place))
         .collect::<Result<Vec<_>>>()?;
     let publishers = (0..options.publishers)
-        .map(|_| Publisher::connect(options, load.run))
+        .map(|place| Publisher::connect(options, place, load.run))
         .collect::<Result<Vec<_>>>()?;
     thread::scope(|scope| {
         let load = &load;
-        let mut cpu = CpuTime::of(&options.pid)?;
+        // The threads end only when the load is over, and the scope with them.
+        let cpu_time = || CpuTime::of(&options.pid).inspect_err(|_| load.fail());
+        let mut cpu = cpu_time()?;
         let mut first = load.sample();
         let consumers: Vec<_> = consumers
             .into_iter()
@@ -134,18 +145,21 @@ fn under_load(options: &Options) -> Result<Report> {
             thread::sleep(TICK);
         }
         if options.publishers > 0 {
-            cpu = CpuTime::of(&options.pid)?;
+            cpu = cpu_time()?;
             first = load.sample();
         }
         let publishers: Vec<_> = publishers
             .into_iter()
             .map(|publisher| scope.spawn(|| publisher.run(load).inspect_err(|_| load.fail())))
             .collect();
-        let samples = watch(load, first, &publishers);
-        let cpu = CpuTime::of(&options.pid)?.since(cpu);
+        let samples = watch(load, first);
+        let resident = process::resident_memory(&options.pid).ok();
         load.enter(Phase::Drain);
         let confirm_latency = join(publishers);
         drain(load);
+        // With what was still on its way: a broker that falls behind would look cheap.
+        let cpu = cpu_time()?.since(cpu);
+        let cpu_messages = load.sample().whole_way_since(first);
         load.enter(Phase::Over);
         let latency = join(consumers)?;
         Ok(Report {
@@ -153,6 +167,8 @@ fn under_load(options: &Options) -> Result<Report> {
             confirm_latency: confirm_latency?,
             latency,
             cpu: (!options.pid.is_empty()).then_some(cpu),
+            cpu_messages,
+            resident: resident.filter(|octets| *octets > 0),
             published: load.published.load(Ordering::Relaxed),
             confirmed: load.confirmed.load(Ordering::Relaxed),
             nacked: load.nacked.load(Ordering::Relaxed),
@@ -165,8 +181,9 @@ fn under_load(options: &Options) -> Result<Report> {
 type Measured<'scope> = ScopedJoinHandle<'scope, Result<Histogram<u64>>>;
 
 /// Samples once a second until the load has done what was asked; the last sample is its end.
-fn watch(load: &Load<'_>, first: Sample, publishers: &[Measured<'_>]) -> Vec<Sample> {
+fn watch(load: &Load<'_>, first: Sample) -> Vec<Sample> {
     let limit = load.options.time_limit();
+    let publishers = load.options.publishers as u64;
     let mut samples = vec![first];
     let mut next = first.at + Duration::from_secs(1);
     let mut moved = first;
@@ -176,7 +193,7 @@ fn watch(load: &Load<'_>, first: Sample, publishers: &[Measured<'_>]) -> Vec<Sam
         if !sample.counts_like(&moved) {
             moved = sample;
         }
-        let published = publishers.iter().all(ScopedJoinHandle::is_finished);
+        let published = load.finished.load(Ordering::Acquire) == publishers;
         let done = match load.options.expected() {
             Some(expected) if load.options.consumers > 0 => {
                 sample.consumed >= expected || (published && sample.at > moved.at + STALL)
@@ -191,6 +208,9 @@ fn watch(load: &Load<'_>, first: Sample, publishers: &[Measured<'_>]) -> Vec<Sam
         }
         if sample.at >= next {
             next += Duration::from_secs(1);
+            if let (true, Some(before)) = (load.options.progress, samples.last()) {
+                eprintln!("{}", sample.progress(before, &first));
+            }
             samples.push(sample);
         }
     }
@@ -205,7 +225,7 @@ fn drain(load: &Load<'_>) {
     let mut since = Instant::now();
     while load.phase() == Phase::Drain && since.elapsed() < STALL {
         let now = load.sample();
-        if now.consumed >= now.published {
+        if now.consumed >= now.published * load.options.copies() {
             return;
         }
         if !now.counts_like(&before) {
@@ -225,68 +245,4 @@ fn join(threads: Vec<Measured<'_>>) -> Result<Histogram<u64>> {
         all.add(one)?;
     }
     Ok(all)
-}
-
-fn declare(control: &mut Client, options: &Options) -> Result<()> {
-    let declare = queue::Declare {
-        queue: short_string(&options.queue),
-        passive: false,
-        durable: options.durable,
-        exclusive: false,
-        auto_delete: false,
-        nowait: false,
-        arguments: FieldTable::default(),
-    };
-    control.call(
-        CHANNEL,
-        AMQPClass::Queue(queue::AMQPMethod::Declare(declare)),
-    )?;
-    let Some(kind) = &options.exchange else {
-        return Ok(());
-    };
-    let declare = exchange::Declare {
-        exchange: short_string(&options.exchange_name()),
-        kind: short_string(kind),
-        passive: false,
-        durable: options.durable,
-        auto_delete: false,
-        internal: false,
-        nowait: false,
-        arguments: FieldTable::default(),
-    };
-    control.call(
-        CHANNEL,
-        AMQPClass::Exchange(exchange::AMQPMethod::Declare(declare)),
-    )?;
-    let bind = queue::Bind {
-        queue: short_string(&options.queue),
-        exchange: short_string(&options.exchange_name()),
-        routing_key: short_string(options.routing_key()),
-        nowait: false,
-        arguments: FieldTable::default(),
-    };
-    control.call(CHANNEL, AMQPClass::Queue(queue::AMQPMethod::Bind(bind)))?;
-    Ok(())
-}
-
-fn delete(control: &mut Client, options: &Options) -> Result<()> {
-    let delete = queue::Delete {
-        queue: short_string(&options.queue),
-        if_unused: false,
-        if_empty: false,
-        nowait: false,
-    };
-    control.call(CHANNEL, AMQPClass::Queue(queue::AMQPMethod::Delete(delete)))?;
-    if options.exchange.is_some() {
-        let delete = exchange::Delete {
-            exchange: short_string(&options.exchange_name()),
-            if_unused: false,
-            nowait: false,
-        };
-        control.call(
-            CHANNEL,
-            AMQPClass::Exchange(exchange::AMQPMethod::Delete(delete)),
-        )?;
-    }
-    Ok(())
 }

@@ -2,25 +2,28 @@
 //! 0-9-1. A client with blocking sockets and threads, lean enough that the broker is the
 //! bottleneck; no part of the broker runs here.
 
+mod batch;
+mod chart;
+mod churn;
 mod client;
+mod command;
 mod consumer;
-mod cpu;
+mod crowd;
+mod deliveries;
+mod latency;
 mod load;
 mod options;
+mod presets;
+mod process;
 mod publisher;
 mod report;
+mod rounds;
+mod scale;
+mod socket;
+mod statistics;
+mod table;
+mod target;
+mod topology;
 mod window;
 
-pub use options::Options;
-
-/// Runs the load and prints what was measured.
-pub fn run(options: &Options) -> anyhow::Result<()> {
-    options.check()?;
-    let report = load::run(options)?;
-    if options.json {
-        println!("{}", report.to_json());
-    } else {
-        print!("{}", report.to_table());
-    }
-    Ok(())
-}
+pub use command::{Command, run};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::cpu::CpuTime;
+use super::process::CpuTime;
 
 /// Microseconds, from one to an hour, three digits exact.
 pub fn new_histogram() -> Histogram<u64> {
@@ -30,6 +30,35 @@ impl Sample {
         (self.published, self.confirmed, self.consumed)
             == (other.published, other.confirmed, other.consumed)
     }
+
+    /// Messages that went the whole way since then, or as much of it as the load has.
+    pub fn whole_way_since(&self, first: Sample) -> u64 {
+        match (
+            self.published - first.published,
+            self.consumed - first.consumed,
+        ) {
+            (0, consumed) => consumed,
+            (published, 0) => published,
+            (published, consumed) => published.min(consumed),
+        }
+    }
+
+    /// The line of one second: what moved since the sample before.
+    pub fn progress(&self, before: &Sample, first: &Sample) -> String {
+        let seconds = (self.at - before.at).as_secs_f64();
+        let mut line = format!("{:>5.0} s", (self.at - first.at).as_secs_f64());
+        for (name, now, then) in [
+            ("published", self.published, before.published),
+            ("confirmed", self.confirmed, before.confirmed),
+            ("consumed", self.consumed, before.consumed),
+        ] {
+            if now > 0 {
+                let rate = (now - then) as f64 / seconds;
+                let _ = write!(line, "  {name} {rate:.0}/s");
+            }
+        }
+        line
+    }
 }
 
 pub struct Report {
@@ -38,6 +67,10 @@ pub struct Report {
     pub confirm_latency: Histogram<u64>,
     pub latency: Histogram<u64>,
     pub cpu: Option<CpuTime>,
+    /// What that time was spent on.
+    pub cpu_messages: u64,
+    /// Octets of the broker's processes at the end of the load.
+    pub resident: Option<u64>,
     /// Totals, with what came after the load was over.
     pub published: u64,
     pub confirmed: u64,
@@ -55,6 +88,15 @@ struct Rate {
 }
 
 impl Report {
+    /// Messages a second: consumed, or published when this load consumes nothing.
+    pub fn headline(&self) -> f64 {
+        let [published, _, consumed] = self.rates();
+        match self.consumed {
+            0 => published.mean,
+            _ => consumed.mean,
+        }
+    }
+
     fn rates(&self) -> [Rate; 3] {
         [
             self.rate("published", self.published, |sample| sample.published),
@@ -100,14 +142,8 @@ impl Report {
 
     /// Microseconds of CPU a message: user, system. A message is one that went the whole way, or
     /// as much of it as this load has.
-    fn cpu_per_message(&self) -> Option<(f64, f64)> {
-        let (first, last) = (self.samples.first()?, self.samples.last()?);
-        let published = last.published - first.published;
-        let messages = match published {
-            0 => last.consumed - first.consumed,
-            published => published,
-        };
-        let each = |seconds: f64| seconds * 1e6 / messages.max(1) as f64;
+    pub fn cpu_per_message(&self) -> Option<(f64, f64)> {
+        let each = |seconds: f64| seconds * 1e6 / self.cpu_messages.max(1) as f64;
         self.cpu.map(|cpu| (each(cpu.user), each(cpu.system)))
     }
 
@@ -138,11 +174,7 @@ impl Report {
             ("confirms", &self.confirm_latency),
         ];
         for (name, latency) in latencies.into_iter().filter(|(_, of)| !of.is_empty()) {
-            let _ = write!(out, "{name:<12}");
-            for (label, micros) in percentiles(latency) {
-                let _ = write!(out, "  {label} {}", millis(micros));
-            }
-            out.push('\n');
+            let _ = writeln!(out, "{name:<14}{}", percentile_text(latency));
         }
         if let Some((user, system)) = self.cpu_per_message() {
             let _ = writeln!(
@@ -151,6 +183,9 @@ impl Report {
                 user + system
             );
         }
+        if let Some(resident) = self.resident {
+            let _ = writeln!(out, "broker RSS    {} MiB at the end", resident >> 20);
+        }
         let _ = writeln!(out, "load        {:.1} s", self.seconds());
         out
     }
@@ -158,6 +193,7 @@ impl Report {
     pub fn to_json(&self) -> Value {
         let mut out = json!({
             "seconds": self.seconds(),
+            "resident_bytes": self.resident,
             "nacked": self.nacked,
             "returned": self.returned,
             "latency_us": latency_json(&self.latency),
@@ -188,7 +224,13 @@ fn percentiles(latency: &Histogram<u64>) -> [(&'static str, u64); 4] {
     ]
 }
 
-fn latency_json(latency: &Histogram<u64>) -> Value {
+pub fn percentile_text(latency: &Histogram<u64>) -> String {
+    percentiles(latency)
+        .map(|(label, micros)| format!("{label} {}", millis(micros)))
+        .join("  ")
+}
+
+pub fn latency_json(latency: &Histogram<u64>) -> Value {
     if latency.is_empty() {
         return Value::Null;
     }
@@ -206,13 +248,16 @@ fn millis(micros: u64) -> String {
 mod tests {
     use super::*;
 
-    fn report() -> Report {
-        let sample = |millis, published, consumed| Sample {
+    fn sample(millis: u64, published: u64, consumed: u64) -> Sample {
+        Sample {
             at: Duration::from_millis(millis),
             published,
             confirmed: 0,
             consumed,
-        };
+        }
+    }
+
+    fn report() -> Report {
         let mut latency = new_histogram();
         for micros in 1..=1000 {
             latency.saturating_record(micros);
@@ -231,6 +276,8 @@ mod tests {
                 user: 0.003,
                 system: 0.0015,
             }),
+            cpu_messages: 600,
+            resident: Some(3 << 20),
             published: 600,
             confirmed: 0,
             nacked: 0,
@@ -247,6 +294,16 @@ mod tests {
         let mean = json["published"]["rate"].as_f64().expect("a number");
         assert!((mean - 600.0 / 3.1).abs() < 0.001, "{mean}");
         assert_eq!(json["consumed"]["median_rate"], 210.0);
+    }
+
+    #[test]
+    fn what_never_came_out_is_not_counted_with_the_cpu_time() {
+        let whole_way = |published, consumed| {
+            sample(2000, published, consumed).whole_way_since(sample(1000, 10, 5))
+        };
+        assert_eq!(whole_way(110, 55), 50);
+        assert_eq!(whole_way(110, 5), 100);
+        assert_eq!(whole_way(10, 55), 50);
     }
 
     #[test]

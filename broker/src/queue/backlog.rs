@@ -388,6 +388,10 @@ impl Backlogged {
         self.reserved.insert(seq);
     }
 
+    pub fn reserved(&self) -> u64 {
+        self.reserved.len() as u64
+    }
+
     /// A move has been written.
     pub fn reveal(&mut self, entry: Entry) {
         self.reserved.remove(&entry.seq);

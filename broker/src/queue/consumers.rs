@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::Reading;
+use smallvec::SmallVec;
+
 use super::timeout::Holding;
+use super::{ListedConsumer, Reading};
 use crate::clock::Millis;
 use crate::names::Seq;
 use crate::outbox::{ConsumerKey, Outbox};
@@ -28,6 +30,8 @@ pub struct Consumer {
     pub timeout: Option<Millis>,
     /// Of a stream.
     pub reading: Reading,
+    /// As it came: encoded AMQP field table without the length in front. For listing.
+    pub arguments: Arc<[u8]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,7 @@ pub(super) struct Consumers {
     rings: Vec<Ring>,
     turns: Turns,
     last_serial: u64,
+    parks: u64,
     count: u32,
     exclusive: bool,
 }
@@ -70,6 +75,8 @@ pub(super) struct Member {
     pub holding: Holding,
     unacked: u32,
     in_ring: bool,
+    /// When it was parked last, among all that ever were.
+    parked: u64,
 }
 
 impl Member {
@@ -118,6 +125,7 @@ impl Consumers {
             holding: Holding::default(),
             unacked: 0,
             in_ring: false,
+            parked: 0,
         });
         match self.slots.get_mut(slot as usize) {
             Some(empty) => *empty = member,
@@ -141,18 +149,31 @@ impl Consumers {
         self.rings.retain(|ring| !ring.slots.is_empty());
         self.count -= 1;
         self.exclusive = false;
-        let next = match &mut self.turns {
-            Turns::Everybody => None,
-            Turns::First(order) => {
-                order.retain(|slot| *slot != key.slot);
-                order.front().copied()
-            }
-        };
-        let next = next.and_then(|slot| self.slots.get(slot as usize)?.as_ref());
-        if let Some(next) = next.map(|member| member.key) {
+        if let Some(next) = self.successor(key.slot) {
             self.resume(next);
         }
         Some(member.consumer)
+    }
+
+    /// Who is active after this one has gone: while another is, that one stays; else the first that
+    /// came, of those with the highest priority.
+    fn successor(&mut self, gone: u32) -> Option<ConsumerKey> {
+        let Turns::First(order) = &mut self.turns else {
+            return None;
+        };
+        let was_active = order.front() == Some(&gone);
+        order.retain(|slot| *slot != gone);
+        let slots = &self.slots;
+        let member = |slot: &u32| slots.get(*slot as usize).and_then(Option::as_ref);
+        if was_active {
+            let priority = |slot: &u32| member(slot).map(|member| member.consumer.priority);
+            let highest = order.iter().filter_map(priority).max();
+            let next = order.iter().position(|slot| priority(slot) == highest);
+            if let Some(next) = next.and_then(|index| order.remove(index)) {
+                order.push_front(next);
+            }
+        }
+        order.front().and_then(member).map(|member| member.key)
     }
 
     pub fn take_all(&mut self) -> Vec<Consumer> {
@@ -165,6 +186,19 @@ impl Consumers {
             .flatten()
             .map(|member| member.consumer)
             .collect()
+    }
+
+    pub fn listed(&self) -> Vec<ListedConsumer> {
+        let is_active = |member: &Member| match &self.turns {
+            Turns::Everybody => true,
+            Turns::First(order) => order.front() == Some(&member.key.slot),
+        };
+        let members = self.members();
+        let listed = members.map(|member| ListedConsumer {
+            consumer: member.consumer.clone(),
+            active: is_active(member),
+        });
+        listed.collect()
     }
 
     pub fn members(&self) -> impl Iterator<Item = &Member> {
@@ -238,6 +272,8 @@ impl Consumers {
         };
         if let Some(member) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) {
             member.in_ring = false;
+            self.parks += 1;
+            member.parked = self.parks;
         }
     }
 
@@ -247,6 +283,15 @@ impl Consumers {
             member.unacked = member.unacked.saturating_sub(1);
         }
         self.resume(key);
+    }
+
+    /// What kept all of these from taking more is gone: they come back as they were parked.
+    pub fn resume_all(&mut self, keys: &[ConsumerKey]) {
+        let mut keys: SmallVec<[ConsumerKey; 8]> = SmallVec::from_slice(keys);
+        keys.sort_by_cached_key(|key| self.get_mut(*key).map(|member| member.parked));
+        for key in keys {
+            self.resume(key);
+        }
     }
 
     /// Something that kept the consumer from taking more is gone.
@@ -283,6 +328,7 @@ mod tests {
             priority: 0,
             timeout: None,
             reading: Reading::default(),
+            arguments: Arc::default(),
         }
     }
 
@@ -320,6 +366,23 @@ mod tests {
         assert_eq!(serve(&mut consumers), Some(keys[1]));
         consumers.remove(keys[2]);
         assert_eq!(serve(&mut consumers), Some(keys[1]));
+    }
+
+    #[test]
+    fn a_single_active_consumer_is_followed_by_the_one_with_the_highest_priority() {
+        let mut consumers = Consumers::new(true);
+        let keys = [0, 0, 7, 7].map(|priority| {
+            let consumer = Consumer {
+                priority,
+                ..consumer(0)
+            };
+            consumers.add(consumer).expect("taken")
+        });
+        assert_eq!(serve(&mut consumers), Some(keys[0]));
+        consumers.remove(keys[1]);
+        assert_eq!(serve(&mut consumers), Some(keys[0]));
+        consumers.remove(keys[0]);
+        assert_eq!(serve(&mut consumers), Some(keys[2]));
     }
 
     fn exclusive() -> Consumer {
@@ -377,6 +440,19 @@ mod tests {
         assert_eq!(serve(&mut consumers), Some(second));
         assert_eq!(serve(&mut consumers), Some(first));
         assert_eq!(serve(&mut consumers), Some(second));
+    }
+
+    #[test]
+    fn parked_consumers_come_back_in_the_order_in_which_they_were_parked() {
+        let mut consumers = Consumers::default();
+        let keys = [0, 0, 0].map(|prefetch| consumers.add(consumer(prefetch)).expect("taken"));
+        assert_eq!(serve(&mut consumers), Some(keys[0]));
+        for _ in &keys {
+            consumers.park();
+        }
+        consumers.resume_all(&keys);
+        let served = [(); 3].map(|()| serve(&mut consumers));
+        assert_eq!(served, [keys[1], keys[2], keys[0]].map(Some));
     }
 
     #[test]

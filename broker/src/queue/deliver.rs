@@ -104,6 +104,19 @@ struct Terms {
     expires: Expiry,
 }
 
+impl Terms {
+    fn append(self, queue: QueueId, message: Arc<Message>, confirm: Option<Confirm>) -> Append {
+        Append {
+            queue,
+            seq: self.seq,
+            message,
+            persistent: self.persistent,
+            expires: self.expires,
+            confirm,
+        }
+    }
+}
+
 /// What came of offering one message to the consumer whose turn it is.
 enum Offered {
     Taken,
@@ -138,36 +151,29 @@ impl Queue {
         if self.turns_away(state, publishing, effects) {
             return Accepted::Rejected;
         }
+        state.counted.published += 1;
         state.now = self.timed(state);
         let expires = self.expiry(state, publishing.time_to_live());
         let seq = state.take_seq(publishing.priority(self.attributes.max_priority));
         let persistent = publishing.persistent && self.attributes.outlives_run();
         let pressed = self.home.pressure.is_on();
         let stored = persistent || state.backlog.pages_transient(seq, pressed);
+        let terms = Terms {
+            seq,
+            redelivered: false,
+            persistent,
+            returns: 0,
+            expires,
+        };
         if stored {
-            let message = publishing.message();
             let confirm = if persistent { confirm() } else { None };
-            self.home.store.append(Append {
-                queue: self.id,
-                seq,
-                message,
-                persistent,
-                expires,
-                confirm,
-            });
+            self.keep(state, terms.append(self.id, publishing.message(), confirm));
         }
         let accepted = match persistent {
             true => Accepted::InStore,
             false => Accepted::InMemory,
         };
         if state.backlog.is_empty() {
-            let terms = Terms {
-                seq,
-                redelivered: false,
-                persistent,
-                returns: 0,
-                expires,
-            };
             while state.consumers.front().is_some() {
                 match state.offer_new(self.id, publishing, stored, terms, effects) {
                     Offered::Taken => {
@@ -179,16 +185,18 @@ impl Queue {
                 }
             }
         }
-        let body = Body::Here(publishing.message());
+        let message = publishing.message();
+        let size = message.size();
         state.backlog.push(Entry {
             seq,
-            body,
+            body: Body::Here(message),
             redelivered: false,
             stored,
             persistent,
             returns: 0,
             expires,
         });
+        effects.crowded |= state.is_crowded(size);
         self.shed(state, effects);
         // Also for what stands in front only since something was dropped.
         self.expire(state, effects);
@@ -198,7 +206,7 @@ impl Queue {
     /// The queue is full and does not make room.
     pub(super) fn turns_away(
         &self,
-        state: &QueueState,
+        state: &mut QueueState,
         publishing: &mut Publishing<'_>,
         effects: &mut Effects,
     ) -> bool {
@@ -261,18 +269,16 @@ impl Queue {
         was_last
     }
 
-    /// Delivers what can be delivered. Asked after consume, after acknowledgements, after a socket
-    /// has drained.
-    pub fn deliver(&self, resumed: Option<ConsumerKey>, effects: &mut Effects) {
+    /// Delivers what can be delivered, once nothing holds these consumers back any more: their channel
+    /// has credit, their socket has drained.
+    pub fn deliver(&self, resumed: &[ConsumerKey], effects: &mut Effects) {
         let mut state = match &self.inside {
             Inside::Line(state) => state.lock(),
             Inside::Stream(stream) => {
                 return Streaming::of(self, stream).deliver(resumed, effects);
             }
         };
-        if let Some(key) = resumed {
-            state.consumers.resume(key);
-        }
+        state.consumers.resume_all(resumed);
         self.drain(&mut state, effects);
     }
 
@@ -298,7 +304,7 @@ impl Queue {
             Expired::Behind => return Got::Empty,
         }
         match state.backlog.front() {
-            Front::Empty => return Got::Empty,
+            Front::Empty => return state.nothing_to_get(),
             Front::Here => {}
             Front::Bodies(_) | Front::Page => {
                 self.load(&mut state);
@@ -332,10 +338,12 @@ impl Queue {
             expires: entry.expires,
         };
         outbox.get_ok(got, remaining);
+        state.counted.out.get(no_ack, entry.redelivered);
         if !no_ack {
             state.unacked += 1;
+            state.unacked_bytes += message.body().len() as u64;
         } else if entry.stored {
-            self.home.store.settle(self.id, &[entry.seq]);
+            self.acknowledge(&mut state, &mut vec![entry.seq], effects);
         }
         // What stands in front now may have a time of its own.
         self.expire(&mut state, effects);
@@ -441,6 +449,11 @@ impl Queue {
 }
 
 impl QueueState {
+    fn nothing_to_get(&mut self) -> Got {
+        self.counted.get_empty += 1;
+        Got::Empty
+    }
+
     /// Offers a message that was just published and is not in the backlog.
     fn offer_new(
         &mut self,
@@ -509,6 +522,7 @@ impl QueueState {
         effects: &mut Effects,
     ) -> Offered {
         let now = self.now;
+        let size = message.body.len() as u64;
         let Some(member) = self.consumers.front() else {
             return Offered::Refused;
         };
@@ -537,8 +551,13 @@ impl QueueState {
                     member.holding.got(terms.seq, now);
                 }
                 member.delivered();
+                self.counted.out.deliver(no_ack, terms.redelivered);
                 self.consumers.served();
-                self.unacked += u64::from(!no_ack);
+                self.delivered = self.delivered.saturating_add(1);
+                if !no_ack {
+                    self.unacked += 1;
+                    self.unacked_bytes += size;
+                }
                 Offered::Taken
             }
             Delivered::Full | Delivered::NoCredit | Delivered::Gone => {

@@ -63,6 +63,11 @@ impl Lanes {
         self.lanes.iter().map(Backlogged::len).sum()
     }
 
+    /// Places that moves have taken and not yet filled.
+    pub fn reserved(&self) -> u64 {
+        self.lanes.iter().map(Backlogged::reserved).sum()
+    }
+
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -73,6 +78,11 @@ impl Lanes {
             return only.is_empty();
         }
         self.lanes.iter().all(Backlogged::is_empty)
+    }
+
+    #[inline]
+    pub fn pages(&mut self, seq: Seq) -> bool {
+        self.lane(seq).is_some_and(|lane| lane.pages())
     }
 
     pub fn pages_transient(&mut self, seq: Seq, pressed: bool) -> bool {

@@ -179,7 +179,7 @@ impl Queue {
                 return Expired::Behind;
             }
             if left == 0 {
-                self.remove(gone);
+                self.remove(state, gone);
                 self.call_at(state, now);
                 return Expired::Some;
             }
@@ -188,7 +188,7 @@ impl Queue {
                 self.discard(state, entry, Reason::Expired, &mut gone, effects);
             }
         };
-        self.remove(gone);
+        self.remove(state, gone);
         if let Some(next) = next {
             self.call_at(state, next);
         }
@@ -227,18 +227,22 @@ impl Queue {
                 None => break,
             }
         }
-        self.remove(gone);
+        self.remove(state, gone);
     }
 
     /// A message leaves without having been acknowledged. `gone`: what the store is to forget.
     pub(super) fn discard(
         &self,
-        state: &QueueState,
+        state: &mut QueueState,
         entry: Entry,
         reason: Reason,
         gone: &mut Vec<Seq>,
         effects: &mut Effects,
     ) {
+        if entry.stored {
+            // The move that takes it away must find it in the store.
+            self.write_all(state);
+        }
         match self.letter(state, entry, reason) {
             Ok(letter) => effects.dead_letter(&self.home.office, letter),
             Err(entry) if entry.stored => gone.push(entry.seq),
@@ -264,8 +268,9 @@ impl Queue {
         Ok(sender.letter(entry, reason))
     }
 
-    pub(super) fn remove(&self, gone: Vec<Seq>) {
+    pub(super) fn remove(&self, state: &mut QueueState, gone: Vec<Seq>) {
         if !gone.is_empty() {
+            self.write_all(state);
             self.home.store.remove(self.id, &gone);
         }
     }

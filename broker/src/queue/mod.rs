@@ -8,6 +8,7 @@ mod dead_letter;
 mod deliver;
 mod lanes;
 mod limits;
+mod listing;
 mod options;
 mod registry;
 mod retry;
@@ -16,6 +17,7 @@ mod settle;
 mod state;
 mod stream;
 mod timeout;
+mod unwritten;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,10 +30,11 @@ pub use consumers::{ConsumeRefusal, Consumer};
 pub use dead_letter::{DeadLetter, DeadLetters, Office, Reason};
 pub use deliver::{Accepted, Got, Publishing};
 pub use limits::Called;
+pub use listing::{ListedConsumer, QueueLook};
 pub use options::{DeadLetterTo, Options, Overflow, QueueType, Retry, RetryOf};
 pub use registry::QueueRegistry;
 pub use schedule::Schedule;
-pub use settle::{Back, Reserved, Returned, Settle};
+pub use settle::{Back, Left, Reserved, Returned, Settle};
 pub use state::Beginning;
 use state::QueueState;
 pub use stream::{Filter, Offset, Reading};
@@ -40,7 +43,7 @@ use stream::{StreamState, Streaming};
 use crate::clock::Clock;
 use crate::names::{ConnectionId, QueueId, Seq};
 use crate::outbox::{ConsumerKey, Outbox};
-use crate::store::Store;
+use crate::store::{ConfirmBatch, Store};
 
 pub struct Queue {
     pub id: QueueId,
@@ -68,6 +71,10 @@ pub struct Home {
     pub pressure: Arc<Pressure>,
     pub clock: Arc<dyn Clock>,
     pub schedule: Arc<Schedule>,
+    /// Queues with messages that are not written yet, by the time of `uptime`.
+    pub unwritten: Arc<Schedule>,
+    /// Time that nobody sets.
+    pub uptime: Arc<dyn Clock>,
     pub office: Office,
     /// Number of this run: it makes sequence numbers differ from those of any earlier run.
     pub run: u64,
@@ -116,10 +123,13 @@ impl Attributes {
 #[must_use = "effects must be applied once no lock is held"]
 pub struct Effects {
     wakes: SmallVec<[Arc<Outbox>; 4]>,
+    confirms: ConfirmBatch,
     ready: Vec<Box<dyn FnOnce() + Send>>,
     /// Consumers that the queue has ended.
     cancelled: Vec<Consumer>,
     letters: Vec<DeadLetter>,
+    /// Publishers are faster than the consumers of some queue.
+    crowded: bool,
     taker: Option<Arc<dyn DeadLetters>>,
 }
 
@@ -135,6 +145,11 @@ impl Effects {
         self.wakes.push(Arc::clone(outbox));
     }
 
+    /// Whether the consumers of what was published should be given some time.
+    pub fn take_crowded(&mut self) -> bool {
+        std::mem::take(&mut self.crowded)
+    }
+
     /// Whoever takes dead letters further takes those that this has caused itself.
     pub fn take_letters(&mut self) -> Vec<DeadLetter> {
         self.taker = None;
@@ -142,6 +157,9 @@ impl Effects {
     }
 
     pub fn apply(&mut self) {
+        if !self.confirms.is_empty() {
+            self.confirms.resolve();
+        }
         for outbox in self.wakes.drain(..) {
             outbox.wake();
         }
@@ -231,6 +249,7 @@ impl Queue {
             Inside::Line(state) => state.lock(),
             Inside::Stream(_) => return 0,
         };
+        self.write_all(&mut state);
         let purged = state.backlog.clear();
         // Under the lock, so that a later publish stands behind the purge in the mailbox.
         if !purged.stored.is_empty() {
@@ -250,13 +269,15 @@ impl Queue {
             Inside::Stream(stream) => return Ok(Streaming::of(self, stream).delete()),
         };
         // Under the lock: what is published or consumed from now on finds the queue deleted.
-        if if_unused && state.consumers.len() > 0 {
-            return Err(DeleteRefusal::InUse);
-        }
         if if_empty && !state.backlog.is_empty() {
             return Err(DeleteRefusal::NotEmpty);
         }
+        if if_unused && state.consumers.len() > 0 {
+            return Err(DeleteRefusal::InUse);
+        }
         self.deleted.store(true, Ordering::Release);
+        // What was promised to publishers is still kept.
+        self.write_all(&mut state);
         let messages = state.counts().ready;
         drop(state.backlog.clear());
         state.retries.clear();
@@ -286,11 +307,12 @@ impl Queue {
         self.home.store.forget_queue(self.id);
     }
 
-    /// At a clean stop: remembers which ready messages were delivered before.
+    /// At a clean stop: writes what waits, and remembers which ready messages were delivered before.
     pub fn note_redelivered(&self) {
         let seqs: Vec<Seq> = match &self.inside {
             Inside::Line(state) => {
-                let state = state.lock();
+                let mut state = state.lock();
+                self.write_all(&mut state);
                 let mut seqs = state.backlog.redelivered_in_store();
                 seqs.extend(state.retries.stored());
                 seqs

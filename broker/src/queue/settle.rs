@@ -5,7 +5,7 @@ use super::state::QueueState;
 use super::{Accepted, Effects, Inside, Publishing, Queue, Reason, Streaming};
 use crate::clock::Expiry;
 use crate::names::Seq;
-use crate::outbox::{Place, Unacked, Unsent};
+use crate::outbox::{ConsumerKey, Place, Unacked, Unsent};
 
 /// A message that a consumer gives back.
 pub struct Returned {
@@ -13,7 +13,7 @@ pub struct Returned {
     pub place: Place,
     pub size: u32,
     pub persistent: bool,
-    pub consumer: Option<crate::outbox::ConsumerKey>,
+    pub consumer: Option<ConsumerKey>,
     pub returns: u32,
     pub expires: Expiry,
 }
@@ -69,6 +69,14 @@ pub enum Back {
     Failed,
 }
 
+/// What consumers that go leave behind.
+pub enum Left {
+    /// A queue that stays, and has what they had not acknowledged.
+    Others,
+    /// A queue that goes with its last consumer. These are not given back to it.
+    Last(Vec<Returned>),
+}
+
 /// How messages are settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settle {
@@ -98,6 +106,8 @@ impl Queue {
         };
         state.unacked = state.unacked.saturating_sub(settled.len() as u64);
         for unacked in settled {
+            let size = u64::from(unacked.size);
+            state.unacked_bytes = state.unacked_bytes.saturating_sub(size);
             let Some(key) = unacked.consumer else {
                 continue;
             };
@@ -108,28 +118,41 @@ impl Queue {
         }
         match how {
             Settle::Acked => {
-                self.settle_stored(settled.iter().map(|unacked| (&unacked.place, unacked.seq)));
+                state.counted.acked += settled.len() as u64;
+                let places = settled.iter().map(|unacked| (&unacked.place, unacked.seq));
+                self.settle_stored(&mut state, places, effects);
             }
             Settle::Rejected if !self.is_deleted() => {
                 let mut gone = Vec::new();
                 for unacked in settled {
                     let entry = Entry::from(Returned::from(unacked.clone()));
-                    self.discard(&state, entry, Reason::Rejected, &mut gone, effects);
+                    self.discard(&mut state, entry, Reason::Rejected, &mut gone, effects);
                 }
-                self.remove(gone);
+                self.remove(&mut state, gone);
             }
-            Settle::Rejected | Settle::Committed => {}
+            // The transaction comes behind in the store's mailbox.
+            Settle::Committed => self.write_all(&mut state),
+            Settle::Rejected => {}
         }
         self.drain(&mut state, effects);
     }
 
     /// Deliveries without acknowledgement that are in the socket now.
-    pub fn sent(&self, sent: &[Unsent]) {
-        self.settle_stored(sent.iter().map(|unsent| (&unsent.place, unsent.seq)));
+    pub fn sent(&self, sent: &[Unsent], effects: &mut Effects) {
+        let places = sent.iter().map(|unsent| (&unsent.place, unsent.seq));
+        match &self.inside {
+            Inside::Line(state) => self.settle_stored(&mut state.lock(), places, effects),
+            Inside::Stream(_) => {}
+        }
     }
 
-    fn settle_stored<'a>(&self, places: impl Iterator<Item = (&'a Place, Seq)>) {
-        let seqs: Vec<Seq> = places
+    fn settle_stored<'a>(
+        &self,
+        state: &mut QueueState,
+        places: impl Iterator<Item = (&'a Place, Seq)>,
+        effects: &mut Effects,
+    ) {
+        let mut seqs: Vec<Seq> = places
             .filter_map(|(place, seq)| match place {
                 Place::Store(_) => Some(seq),
                 Place::Memory(_) | Place::Stream => None,
@@ -138,7 +161,7 @@ impl Queue {
         if seqs.is_empty() || self.is_deleted() {
             return;
         }
-        self.home.store.settle(self.id, &seqs);
+        self.acknowledge(state, &mut seqs, effects);
     }
 
     /// Messages go back to where they were, and are redelivered from there.
@@ -157,6 +180,37 @@ impl Queue {
         self.load_returned(&mut state);
     }
 
+    /// Channels have ended: their consumers go, and what they had comes back before anybody else is
+    /// served.
+    pub fn leave(
+        &self,
+        keys: &[ConsumerKey],
+        mut returned: Vec<Returned>,
+        effects: &mut Effects,
+    ) -> Left {
+        let mut state = match &self.inside {
+            Inside::Line(state) => state.lock(),
+            Inside::Stream(stream) => {
+                for key in keys {
+                    Streaming::of(self, stream).cancel(*key);
+                }
+                return Left::Others;
+            }
+        };
+        let ended = keys.iter().filter_map(|key| state.consumers.remove(*key));
+        if ended.count() > 0 && state.consumers.len() == 0 {
+            self.used(&mut state);
+            if self.attributes.auto_delete {
+                return Left::Last(returned);
+            }
+        }
+        returned.sort_by_key(|message| message.seq);
+        self.give_back(&mut state, returned, Back::Failed, effects);
+        self.drain(&mut state, effects);
+        self.load_returned(&mut state);
+        Left::Others
+    }
+
     pub(super) fn give_back(
         &self,
         state: &mut QueueState,
@@ -167,6 +221,8 @@ impl Queue {
         state.unacked = state.unacked.saturating_sub(returned.len() as u64);
         let mut entries = Vec::with_capacity(returned.len());
         for message in returned {
+            let size = u64::from(message.size);
+            state.unacked_bytes = state.unacked_bytes.saturating_sub(size);
             if let Some(key) = message.consumer {
                 if state.counts_returns {
                     state.consumers.settled(key, message.seq);
@@ -187,7 +243,7 @@ impl Queue {
     /// Where deliveries are limited: what came back too often does not come back again.
     fn count_returns(
         &self,
-        state: &QueueState,
+        state: &mut QueueState,
         mut entries: Vec<Entry>,
         effects: &mut Effects,
     ) -> Vec<Entry> {
@@ -205,9 +261,10 @@ impl Queue {
                 kept.push(entry);
             }
         }
-        self.remove(gone);
+        self.remove(state, gone);
         let stored = kept.iter().filter(|entry| entry.stored);
         let counts = stored.map(|entry| (entry.seq, entry.returns)).collect();
+        self.write_all(state);
         self.home.store.count_returns(self.id, counts);
         kept
     }
@@ -265,6 +322,9 @@ impl Queue {
         }
         let expires = self.expiry(state, publishing.time_to_live());
         let seq = state.take_seq(publishing.priority(self.attributes.max_priority));
+        // When the move is written, all before it are taken to be.
+        self.write_all(state);
+        state.counted.published += 1;
         state.backlog.reserve(seq);
         Ok(Reserved {
             seq,

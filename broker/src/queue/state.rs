@@ -3,10 +3,24 @@
 use super::consumers::Consumers;
 use super::lanes::Lanes;
 use super::retry::Retries;
+use super::unwritten::Unwritten;
 use super::{Counts, Options};
 use crate::clock::Millis;
 use crate::names::{Seq, count_of, in_lane};
 use crate::store::Backlogs;
+use crate::tally::Messages;
+
+/// From so many waiting messages, or octets of them, on, publishers give consumers time. Well before
+/// a queue goes on to disk, and enough for consumers to be busy with for that time.
+const CROWDED: u64 = 2048;
+const CROWDED_BYTES: u64 = 2 * 1024 * 1024;
+
+/// They do so after each such part, counted with this much for every message.
+const CROWD_STEP: usize = 64 * 1024;
+const CROWD_EACH: usize = 64;
+
+/// Consumers that take fewer messages than this meanwhile wait for something else.
+const SLOW_CONSUMERS: u32 = 64;
 
 /// Low bits of a sequence number that count within one run: sixty billion messages.
 const RUN_SHIFT: u32 = 36;
@@ -16,6 +30,12 @@ pub(super) struct QueueState {
     pub backlog: Lanes,
     pub consumers: Consumers,
     pub unacked: u64,
+    pub unwritten: Unwritten,
+    /// Since publishers last gave consumers time.
+    crowd: usize,
+    pub delivered: u32,
+    /// Of their bodies.
+    pub unacked_bytes: u64,
     /// Neither ready nor in somebody's hands.
     pub retries: Retries,
     pub loading: Loading,
@@ -32,6 +52,7 @@ pub(super) struct QueueState {
     pub used_at: Millis,
     /// The earliest time at which the schedule will call.
     pub called_at: Option<Millis>,
+    pub counted: Messages,
 }
 
 /// What is being read back from the store; one request at a time.
@@ -73,6 +94,10 @@ impl QueueState {
             backlog,
             consumers: Consumers::new(single_active_consumer),
             unacked: 0,
+            unwritten: Unwritten::default(),
+            crowd: 0,
+            delivered: 0,
+            unacked_bytes: 0,
             retries: Retries::default(),
             loading: Loading::Idle,
             getters: Vec::new(),
@@ -81,6 +106,7 @@ impl QueueState {
             now: None,
             used_at: now,
             called_at: None,
+            counted: Messages::default(),
         }
     }
 
@@ -88,6 +114,20 @@ impl QueueState {
         let count = self.next_count;
         self.next_count += 1;
         in_lane(priority, count)
+    }
+
+    /// A message of this size has joined the line. Whether its publisher should give the consumers
+    /// time: otherwise all that it publishes goes to the disk and comes back.
+    pub fn is_crowded(&mut self, size: usize) -> bool {
+        if self.backlog.len() < CROWDED && self.backlog.bytes() < CROWDED_BYTES {
+            return false;
+        }
+        self.crowd += size + CROWD_EACH;
+        if self.crowd < CROWD_STEP {
+            return false;
+        }
+        self.crowd = 0;
+        std::mem::take(&mut self.delivered) >= SLOW_CONSUMERS
     }
 
     pub fn counts(&self) -> Counts {
@@ -98,20 +138,19 @@ impl QueueState {
         }
     }
 
-    /// With one more message of this length the queue would be longer than it may be.
+    /// With one more message of this length the queue would be longer than it may be. What a move is
+    /// about to bring is as good as there.
     pub fn would_overflow(&self, length: u64) -> bool {
-        self.is_over(1, length)
+        let too_long = |max| self.backlog.len() + self.backlog.reserved() + 1 > max;
+        let too_large = |max| self.backlog.bytes() + length > max;
+        self.options.max_length.is_some_and(too_long)
+            || self.options.max_length_bytes.is_some_and(too_large)
     }
 
     #[inline]
     pub fn has_overflown(&self) -> bool {
-        self.is_over(0, 0)
-    }
-
-    #[inline]
-    fn is_over(&self, messages: u64, bytes: u64) -> bool {
-        let too_long = |max| self.backlog.len() + messages > max;
-        let too_large = |max| self.backlog.bytes() + bytes > max;
+        let too_long = |max| self.backlog.len() > max;
+        let too_large = |max| self.backlog.bytes() > max;
         self.options.max_length.is_some_and(too_long)
             || self.options.max_length_bytes.is_some_and(too_large)
     }

@@ -24,6 +24,7 @@ use crate::message::Message;
 use crate::names::Seq;
 use crate::outbox::ConsumerKey;
 use crate::store::{Backlogs, Stored};
+use crate::tally::Messages;
 use reader::{Reader, Seek, Source};
 use segments::{Look, Rules, Segments};
 use tail::Tail;
@@ -54,6 +55,7 @@ pub(super) struct StreamState {
     arrived: Millis,
     /// The earliest time at which the schedule will call.
     called_at: Option<Millis>,
+    counted: Messages,
 }
 
 /// For whom the store reads.
@@ -92,6 +94,7 @@ impl StreamState {
             rules,
             arrived: 0,
             called_at: None,
+            counted: Messages::default(),
         }
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::names::QueueId;
 use crate::queue::Schedule;
-use crate::vhost::Broker;
 
 /// The wall clock may be set while we sleep: it is looked at again this often.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
@@ -14,11 +14,11 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 /// After this many calls others get the thread.
 const CALLS_AT_ONCE: usize = 64;
 
-pub(super) async fn run(schedule: Arc<Schedule>, broker: Arc<Broker>, clock: Arc<dyn Clock>) {
+pub(super) async fn run(schedule: Arc<Schedule>, clock: Arc<dyn Clock>, call: impl Fn(QueueId)) {
     loop {
         let mut calls = 0;
         while let Some(queue) = schedule.take_due(clock.now()) {
-            broker.call_queue(queue);
+            call(queue);
             calls += 1;
             if calls % CALLS_AT_ONCE == 0 {
                 tokio::task::yield_now().await;

@@ -9,7 +9,7 @@ use super::channel::{ChannelConsumer, ReplyConsumer};
 use super::consumer_arguments::{ChannelLimits, Consumed, not_supported};
 use super::{Flow, Phase, Session, Wait, resume_from};
 use crate::amqp::reply::ReplyCode;
-use crate::amqp::{AMQPClass, basic, short_string, write};
+use crate::amqp::{AMQPClass, basic, short_string, table, write};
 use crate::auth::Access;
 use crate::error::Refusal;
 use crate::outbox::{Outbox, Unacked};
@@ -104,16 +104,21 @@ impl Session {
             let text = format!("prefetch_size!=0 ({size})");
             return Err(Refusal::connection(ReplyCode::NotImplemented, text));
         }
+        let prefetch: u32 = qos.prefetch_count.into();
+        let was_limited = self.outbox.channel_is_limited(number);
         if qos.global {
-            self.outbox.set_prefetch(number, qos.prefetch_count.into());
+            self.outbox.set_prefetch(number, prefetch);
         } else if let Some(channel) = self.channels.get_mut(&number) {
-            channel.prefetch = qos.prefetch_count.into();
+            channel.prefetch = prefetch;
+            channel.facts.set_prefetch(prefetch);
+            // A prefetch of each consumer takes the place of one of the channel, as in RabbitMQ.
+            self.outbox.set_prefetch(number, 0);
         }
         self.reply(
             number,
             AMQPClass::Basic(basic::AMQPMethod::QosOk(basic::QosOk {})),
         );
-        if qos.global {
+        if qos.global || was_limited {
             self.resume_channel(number, effects);
         }
         Ok(Flow::Done)
@@ -175,6 +180,7 @@ impl Session {
             priority: arguments.priority,
             timeout: arguments.timeout,
             reading: arguments.reading,
+            arguments: table::encode(&consume.arguments).into(),
         };
         let consume_ok = || {
             if !consume.nowait {
@@ -281,8 +287,10 @@ impl Session {
             (Got::Sent, _) if self.outbox.over_reply_bound() => Ok(Flow::Full),
             (Got::Sent, _) => Ok(Flow::Done),
             (Got::Empty | Got::Loading, _) => {
+                let channel = *channel;
                 let empty = basic::AMQPMethod::GetEmpty(basic::GetEmpty {});
-                self.reply(*channel, AMQPClass::Basic(empty));
+                self.reply(channel, AMQPClass::Basic(empty));
+                self.count_get_empty(channel);
                 Ok(Flow::Done)
             }
             (Got::Deleted, _) => {

@@ -12,9 +12,9 @@ use crate::amqp::{AMQPClass, channel, confirm, write};
 use crate::error::Refusal;
 use crate::names::QueueId;
 use crate::outbox::{ConsumerKey, Outbox, Unacked};
-use crate::queue::{Back, Effects, Queue, Returned};
+use crate::queue::{Back, Effects, Left, Queue, Returned};
 use crate::store::ConfirmSink;
-use crate::vhost::bound;
+use crate::vhost::{ChannelFacts, ChannelMode, bound};
 
 pub(super) struct Channel {
     pub mode: Mode,
@@ -26,6 +26,7 @@ pub(super) struct Channel {
     pub last_queue: Option<String>,
     pub reply: Option<ReplyConsumer>,
     pub incarnation: u64,
+    pub facts: Arc<ChannelFacts>,
     stage: Stage,
 }
 
@@ -113,7 +114,9 @@ impl Session {
             return Err(Refusal::connection(ReplyCode::NotAllowed, text));
         }
         let limit = bound(self.users.limits(&running.user).max_channels);
-        if let Err(limit) = running.presence.open_channel(limit) {
+        let incarnation = self.last_incarnation + 1;
+        let facts = Arc::new(ChannelFacts::new(number, incarnation));
+        if let Err(limit) = running.presence.open_channel(&facts, limit) {
             let text = format!(
                 "number of channels opened for user '{}' has reached the maximum allowed user \
                  limit of ({limit})",
@@ -121,8 +124,7 @@ impl Session {
             );
             return Err(Refusal::connection(ReplyCode::NotAllowed, text));
         }
-        self.last_incarnation += 1;
-        let incarnation = self.last_incarnation;
+        self.last_incarnation = incarnation;
         self.outbox.open_channel(number, incarnation);
         let channel = Channel {
             mode: Mode::Plain,
@@ -132,6 +134,7 @@ impl Session {
             last_queue: None,
             reply: None,
             incarnation,
+            facts,
             stage: Stage::Open,
         };
         self.channels.insert(number, channel);
@@ -144,18 +147,21 @@ impl Session {
 
     /// Ends what the channel was doing; its number is free afterwards.
     pub(super) fn end_channel(&mut self, number: u16, effects: &mut Effects) {
+        self.write_counted();
         if let Some(channel) = self.channels.remove(&number) {
-            self.release_channel(number, channel, effects);
+            self.release_channels([(number, channel)], effects);
         }
     }
 
     /// Ends what the channel was doing; its number is taken until the client confirms.
     pub(super) fn shut_channel(&mut self, number: u16, effects: &mut Effects) {
+        self.write_counted();
         let Some(channel) = self.channels.remove(&number) else {
             return;
         };
         let incarnation = channel.incarnation;
-        self.release_channel(number, channel, effects);
+        let facts = Arc::clone(&channel.facts);
+        self.release_channels([(number, channel)], effects);
         let channel = Channel {
             mode: Mode::Plain,
             content: Content::Idle,
@@ -164,24 +170,49 @@ impl Session {
             last_queue: None,
             reply: None,
             incarnation,
+            facts,
             stage: Stage::Closing,
         };
         self.channels.insert(number, channel);
     }
 
-    fn release_channel(&mut self, number: u16, mut channel: Channel, effects: &mut Effects) {
-        if let Phase::Running(running) = &mut self.phase {
-            running.presence.close_channel();
+    /// Ends channels together: what one gives back is not handed to another.
+    pub(super) fn release_channels(
+        &mut self,
+        channels: impl IntoIterator<Item = (u16, Channel)>,
+        effects: &mut Effects,
+    ) {
+        let mut unacked: Vec<Unacked> = Vec::new();
+        let mut consumers: Vec<ChannelConsumer> = Vec::new();
+        for (number, mut channel) in channels {
+            if let Phase::Running(running) = &mut self.phase {
+                running.presence.close_channel(number);
+            }
+            if let Some(reply) = channel.reply.take() {
+                self.broker.forget_replies(&reply.name);
+            }
+            consumers.extend(channel.consumers.drain().map(|(_, consumer)| consumer));
+            unacked.extend(self.outbox.close_channel(number));
+            if let Mode::Tx(tx) = channel.mode {
+                unacked.extend(tx.into_unacked());
+            }
         }
-        for (_, consumer) in channel.consumers.drain() {
-            self.end_consumer(&consumer, effects);
-        }
-        if let Some(reply) = channel.reply.take() {
-            self.broker.forget_replies(&reply.name);
-        }
-        let mut unacked: Vec<Unacked> = self.outbox.close_channel(number).into();
-        if let Mode::Tx(tx) = channel.mode {
-            unacked.extend(tx.into_unacked());
+        consumers.sort_unstable_by_key(|consumer| (consumer.queue.id, consumer.key.serial));
+        for group in consumers.chunk_by(|one, next| one.queue.id == next.queue.id) {
+            let Some(ChannelConsumer { queue, .. }) = group.first() else {
+                continue;
+            };
+            let keys: Vec<ConsumerKey> = group.iter().map(|consumer| consumer.key).collect();
+            let of_queue = |unacked: &mut Unacked| unacked.queue == queue.id;
+            let returned = unacked
+                .extract_if(.., of_queue)
+                .map(Returned::from)
+                .collect();
+            if let Left::Last(returned) = queue.leave(&keys, returned, effects) {
+                // Somebody may have begun to consume in this moment: then it stays.
+                self.drop_queue(queue, true);
+                queue.requeue(returned, Back::Failed, effects);
+            }
         }
         self.requeue(unacked, Back::Failed, effects);
         // What is deleted has nothing to settle any more.
@@ -261,6 +292,7 @@ impl Session {
                     channel: number,
                     incarnation: channel.incarnation,
                 }));
+                channel.facts.set_mode(ChannelMode::Confirm);
                 self.outbox.start_confirms(number);
             }
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::channel::Channel;
 use super::{Phase, Session};
 use crate::amqp::reply::ReplyCode;
 use crate::amqp::{AMQPClass, channel, connection, short_string, write};
@@ -118,10 +119,8 @@ impl Session {
     }
 
     fn release_everything(&mut self, effects: &mut Effects) {
-        let numbers: Vec<u16> = self.channels.keys().copied().collect();
-        for number in numbers {
-            self.end_channel(number, effects);
-        }
+        let channels: Vec<(u16, Channel)> = self.channels.drain().collect();
+        self.release_channels(channels, effects);
         for queue in std::mem::take(&mut self.exclusive) {
             self.drop_queue(&queue, false);
         }

@@ -10,7 +10,7 @@ use crate::amqp::{
     AMQPClass, AMQPValue, FieldTable, LongString, connection, short_string, table, write,
 };
 use crate::error::Refusal;
-use crate::vhost::{Entering, Full, Presence, Vhost, bound};
+use crate::vhost::{Entering, Full, Introduction, Presence, Vhost, bound};
 
 /// Clients branch on product and version: Warren says what it is compatible with, and who it is in
 /// `platform`.
@@ -41,6 +41,9 @@ pub struct Negotiated {
 #[derive(Clone)]
 pub(super) struct Login {
     user: Arc<str>,
+    mechanism: Arc<str>,
+    /// Encoded.
+    client_properties: Vec<u8>,
     cancel_notify: bool,
     blocked: bool,
     channel_max: u16,
@@ -136,8 +139,10 @@ impl Session {
         });
         self.phase = Phase::TuneOk(Login {
             user,
+            mechanism: Arc::from(mechanism.as_str()),
             cancel_notify: capable("consumer_cancel_notify"),
             blocked: capable("connection.blocked"),
+            client_properties: table::encode(&client_properties),
             channel_max,
             negotiated: Negotiated {
                 frame_max,
@@ -213,7 +218,7 @@ impl Session {
             Refusal::connection(ReplyCode::NotAllowed, text)
         };
         let vhost = self.broker.vhost(name).ok_or_else(missing)?;
-        let presence = self.enter(&vhost, &login.user)?;
+        let presence = self.enter(&vhost, login)?;
         // Only now, so that whoever deletes it meanwhile finds this connection.
         if vhost.is_deleted() {
             return Err(missing());
@@ -243,16 +248,28 @@ impl Session {
     }
 
     /// Takes a place among the connections, where the limits leave one.
-    fn enter(&self, vhost: &Vhost, user: &Arc<str>) -> Result<Presence, Refusal> {
-        let entering = Entering {
+    fn enter(&self, vhost: &Vhost, login: &Login) -> Result<Presence, Refusal> {
+        let user = &login.user;
+        let introduction = Introduction {
             id: self.id,
-            vhost: &vhost.name,
-            user,
-            outbox: &self.outbox,
+            peer: self.peer,
+            local: self.local,
+            user: Arc::clone(user),
+            vhost: Arc::clone(&vhost.name),
+            mechanism: Arc::clone(&login.mechanism),
+            client_properties: login.client_properties.clone(),
+            channel_max: login.channel_max,
+            frame_max: login.negotiated.frame_max,
+            heartbeat: login.negotiated.heartbeat,
+            connected_at: vhost.now(),
+            traffic: Arc::clone(&self.traffic),
+            outbox: Arc::clone(&self.outbox),
+        };
+        let entered = self.broker.connections().enter(Entering {
+            introduction,
             vhost_limit: bound(vhost.limits().max_connections),
             user_limit: bound(self.users.limits(user).max_connections),
-        };
-        let entered = self.broker.connections().enter(&entering);
+        });
         entered.map_err(|full| {
             let text = match full {
                 Full::Vhost(limit) => format!(

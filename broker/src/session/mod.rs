@@ -7,6 +7,7 @@ mod channel;
 mod close;
 mod consumer_arguments;
 mod content;
+mod counted;
 mod dispatch;
 mod exchange;
 mod handshake;
@@ -21,6 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 pub use handshake::{Negotiated, blocked, unblocked};
 pub use wait::{Resumed, Then, Wait};
@@ -30,11 +32,13 @@ use crate::amqp::write;
 use crate::auth::Users;
 use crate::error::Refusal;
 use crate::names::{ConnectionId, QueueId};
-use crate::outbox::Outbox;
+use crate::outbox::{ConsumerKey, Outbox};
 use crate::queue::{Effects, Queue};
+use crate::tally::Traffic;
 use crate::vhost::{Broker, Memo, Presence, Vhost};
 use access::AccessCache;
 use channel::{Channel, ChannelConsumer};
+use counted::Counted;
 use publish::Publisher;
 
 /// What a connection may ask for, from the configuration.
@@ -59,6 +63,10 @@ pub struct Session {
     users: Arc<Users>,
     limits: Limits,
     peer: SocketAddr,
+    /// Our own end of the connection.
+    local: SocketAddr,
+    /// Counted by whoever has the socket.
+    pub traffic: Arc<Traffic>,
     phase: Phase,
     frame_max: u32,
     channels: HashMap<u16, Channel>,
@@ -69,6 +77,7 @@ pub struct Session {
     exclusive: Vec<Arc<Queue>>,
     memo: Memo,
     publisher: Publisher,
+    counted: Counted,
     has_rejected: bool,
     /// Counts up: whose turn it is to be asked first.
     turn: usize,
@@ -131,6 +140,8 @@ impl Session {
             users,
             limits,
             peer,
+            local: SocketAddr::from(([0, 0, 0, 0], 0)),
+            traffic: Arc::default(),
             phase: Phase::Header,
             frame_max: INITIAL_FRAME_MAX,
             channels: HashMap::new(),
@@ -139,15 +150,22 @@ impl Session {
             exclusive: Vec::new(),
             memo: Memo::default(),
             publisher: Publisher::default(),
+            counted: Counted::default(),
             has_rejected: false,
             turn: 0,
         }
+    }
+
+    /// Which of our addresses the client has connected to.
+    pub fn arrived_at(&mut self, local: SocketAddr) {
+        self.local = local;
     }
 
     /// Works off whole frames from the front of `buffer`; returns how many octets they took.
     pub fn feed(&mut self, buffer: &[u8], effects: &mut Effects) -> (usize, Next) {
         let fed = self.feed_frames(buffer, effects);
         self.memo.tell_hits();
+        self.write_counted();
         fed
     }
 
@@ -242,13 +260,13 @@ impl Session {
     }
 
     /// Settles deliveries without acknowledgement whose bytes are in the socket now.
-    pub fn sent(&mut self, sent: &[crate::outbox::Unsent]) {
+    pub fn sent(&mut self, sent: &[crate::outbox::Unsent], effects: &mut Effects) {
         for group in sent.chunk_by(|one, next| one.queue == next.queue) {
             let queue = group
                 .first()
                 .and_then(|first| self.queues.get(&first.queue));
             if let Some(queue) = queue {
-                queue.sent(group);
+                queue.sent(group, effects);
             }
         }
     }
@@ -324,13 +342,21 @@ impl Session {
 /// the room there is.
 fn resume_from<'a>(
     first: usize,
-    consumers: impl Iterator<Item = &'a ChannelConsumer> + Clone,
+    consumers: impl Iterator<Item = &'a ChannelConsumer>,
     effects: &mut Effects,
 ) {
-    let count = consumers.clone().count();
-    let first = first.checked_rem(count).unwrap_or(0);
-    for consumer in consumers.cycle().skip(first).take(count) {
-        consumer.queue.deliver(Some(consumer.key), effects);
+    let mut consumers: SmallVec<[&ChannelConsumer; 8]> = consumers.collect();
+    consumers.sort_unstable_by_key(|consumer| (consumer.queue.id, consumer.key.serial));
+    let of_one_queue =
+        |one: &&ChannelConsumer, next: &&ChannelConsumer| one.queue.id == next.queue.id;
+    let queues = consumers.chunk_by(of_one_queue);
+    let queues: SmallVec<[&[&ChannelConsumer]; 8]> = queues.collect();
+    let first = first.checked_rem(queues.len()).unwrap_or(0);
+    for consumers in queues.iter().cycle().skip(first).take(queues.len()) {
+        let keys: SmallVec<[ConsumerKey; 8]> = consumers.iter().map(|one| one.key).collect();
+        if let Some(consumer) = consumers.first() {
+            consumer.queue.deliver(&keys, effects);
+        }
     }
 }
 

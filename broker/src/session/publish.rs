@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::access::Kind;
-use super::channel::Mode;
+use super::channel::{Channel, Mode};
 use super::content::{Content, PublishBody, PublishStart, check_class};
+use super::counted::Published;
 use super::properties::Asked;
 use super::{Flow, Session, Wait};
 use crate::amqp::content;
@@ -38,6 +39,16 @@ enum LastTarget {
     None,
     Exchange(Arc<Exchange>),
     Queue(Arc<Queue>),
+}
+
+impl Publisher {
+    /// That the last message was published to; None is the default exchange.
+    pub fn exchange(&self) -> Option<&Arc<Exchange>> {
+        match &self.last {
+            LastTarget::Exchange(exchange) => Some(exchange),
+            LastTarget::Queue(_) | LastTarget::None => None,
+        }
+    }
 }
 
 /// A publish whose exchange's plugin is slow.
@@ -318,11 +329,13 @@ impl Session {
             }
             Step::Later(_) => return Ok(()),
         }
-        if let Some(Mode::Tx(tx)) = self
-            .channels
-            .get_mut(&number)
-            .map(|channel| &mut channel.mode)
+        if let Some(Channel {
+            mode: Mode::Tx(tx),
+            facts,
+            ..
+        }) = self.channels.get_mut(&number)
         {
+            facts.uncommitted_messages.add(1);
             let message = match owned {
                 Some(message) => Arc::clone(message),
                 None => Arc::new(message.to_message()),
@@ -342,6 +355,12 @@ impl Session {
             rejected,
             owed,
         } = vhost.hand_over(route, message, confirm_to, effects);
+        let published = Published {
+            queues: route.queues.len(),
+            returned: !routed && mandatory,
+            dropped: !routed && !mandatory,
+        };
+        self.count_publish(number, published);
         if !routed && mandatory {
             self.return_unroutable(number, message);
         }

@@ -17,6 +17,7 @@ impl Session {
         effects: &mut Effects,
     ) -> Result<(), Refusal> {
         let acked = self.unacked(number, tag, multiple)?;
+        self.count_acks(number, acked.len());
         if let Some(acked) = self.in_transaction(number, acked, Settlement::Ack) {
             self.settle(number, acked, Settle::Acked, effects);
         }
@@ -86,16 +87,14 @@ impl Session {
         unacked: Vec<Unacked>,
         settlement: Settlement,
     ) -> Option<Vec<Unacked>> {
-        match self
-            .channels
-            .get_mut(&number)
-            .map(|channel| &mut channel.mode)
-        {
-            Some(Mode::Tx(tx)) => {
+        let channel = self.channels.get_mut(&number);
+        match channel.map(|channel| (&mut channel.mode, &channel.facts)) {
+            Some((Mode::Tx(tx), facts)) => {
+                facts.uncommitted_acks.add(unacked.len() as u64);
                 tx.settle(unacked, settlement);
                 None
             }
-            Some(Mode::Plain | Mode::Confirm(_)) | None => Some(unacked),
+            Some((Mode::Plain | Mode::Confirm(_), _)) | None => Some(unacked),
         }
     }
 

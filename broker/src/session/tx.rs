@@ -12,7 +12,7 @@ use crate::error::Refusal;
 use crate::message::Message;
 use crate::outbox::{Place, Unacked};
 use crate::queue::{Back, Effects, Settle};
-use crate::vhost::{Route, Transaction, is_reply_name};
+use crate::vhost::{ChannelMode, Route, Transaction, is_reply_name};
 
 /// A transaction lives in memory until it is committed, so it must end somewhere.
 const TX_BYTES: usize = 256 * 1024 * 1024;
@@ -85,7 +85,10 @@ impl Session {
                         return Err(Refusal::precondition(text));
                     }
                     Mode::Tx(_) => {}
-                    Mode::Plain => channel.mode = Mode::Tx(TxState::default()),
+                    Mode::Plain => {
+                        channel.facts.set_mode(ChannelMode::Transactional);
+                        channel.mode = Mode::Tx(TxState::default());
+                    }
                 }
                 let ok = AMQPMethod::SelectOk(tx::SelectOk {});
                 self.outbox
@@ -113,11 +116,12 @@ impl Session {
     }
 
     fn take_transaction(&mut self, number: u16) -> Result<TxState, Refusal> {
-        match self
-            .channels
-            .get_mut(&number)
-            .map(|channel| &mut channel.mode)
-        {
+        let channel = self.channels.get_mut(&number);
+        if let Some(channel) = &channel {
+            channel.facts.uncommitted_messages.set(0);
+            channel.facts.uncommitted_acks.set(0);
+        }
+        match channel.map(|channel| &mut channel.mode) {
             Some(Mode::Tx(state)) => Ok(std::mem::take(state)),
             Some(Mode::Plain | Mode::Confirm(_)) | None => {
                 Err(Refusal::precondition("channel is not transactional"))

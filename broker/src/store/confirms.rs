@@ -1,4 +1,5 @@
-//! What a batch owes to publishers, gathered per channel. Not when it may be paid (see `commit.rs`).
+//! What is owed to publishers, gathered per channel. Not when it may be paid (see `commit.rs`, and
+//! `queue/unwritten.rs` for what never came to the store).
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use hashbrown::HashMap;
 use super::{Confirm, ConfirmSink};
 
 #[derive(Default)]
-pub(super) struct Confirms {
+pub struct ConfirmBatch {
     open: Vec<Confirm>,
     sinks: Vec<(Arc<dyn ConfirmSink>, Vec<u64>)>,
     by_sink: HashMap<usize, usize, foldhash::fast::RandomState>,
@@ -17,8 +18,8 @@ pub(super) struct Confirms {
 /// More spare lists than this are not kept.
 const SPARE: usize = 256;
 
-impl Confirms {
-    pub(super) fn owe(&mut self, confirm: Confirm) {
+impl ConfirmBatch {
+    pub fn owe(&mut self, confirm: Confirm) {
         self.open.push(confirm);
     }
 
@@ -27,12 +28,12 @@ impl Confirms {
         self.open.len() as u64
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 
     /// Tells every sink once.
-    pub(super) fn resolve(&mut self) {
+    pub fn resolve(&mut self) {
         let mut last: Option<(usize, usize)> = None;
         for confirm in self.open.drain(..) {
             let Some((sink, publish)) = confirm.resolve() else {

@@ -276,6 +276,17 @@ impl Store {
         self.gone(queue, seqs, Gone::Removed);
     }
 
+    /// Messages, and confirms among them, that consumers acknowledged before they were ever appended.
+    pub fn saved(&self, messages: u64, confirms: u64) {
+        let counts = &self.0.shared.counts;
+        counts
+            .messages_cancelled
+            .fetch_add(messages, Ordering::Relaxed);
+        counts
+            .confirmed_by_ack
+            .fetch_add(confirms, Ordering::Relaxed);
+    }
+
     fn gone(&self, queue: QueueId, seqs: &[Seq], why: Gone) {
         if !seqs.is_empty() {
             let seqs = seqs.into();

@@ -27,6 +27,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use confirms::ConfirmBatch;
 pub use disk::Faults;
 pub use error::StoreError;
 pub use handle::{

@@ -11,7 +11,7 @@ use crate::clock::Expiry;
 use crate::message::Message;
 use crate::names::{QueueId, Seq, lane_of};
 
-use super::confirms::Confirms;
+use super::confirms::ConfirmBatch;
 use super::mailbox::Gone;
 use super::{Append, Confirm, DefinitionChange, Hold, Move, TimerKey};
 
@@ -102,9 +102,9 @@ pub(super) struct Stage {
     queues: Vec<QueueStage>,
     used: usize,
     /// Paid at once.
-    pub(super) early: Confirms,
+    pub(super) early: ConfirmBatch,
     /// Paid after the batch.
-    pub(super) late: Confirms,
+    pub(super) late: ConfirmBatch,
     /// The batch must be synced.
     pub(super) synced: bool,
     pub(super) cancelled: u64,

@@ -10,7 +10,7 @@ use crate::message::Message;
 use crate::names::{QueueId, Seq};
 
 use super::bodies::Bodies;
-use super::confirms::Confirms;
+use super::confirms::ConfirmBatch;
 use super::disk::Disk;
 use super::error::StoreError;
 use super::layout::{
@@ -137,7 +137,7 @@ impl Writer {
         disk: &Disk,
         batch: &mut OwnedWriteBatch,
         stage: &mut QueueStage,
-        late: &mut Confirms,
+        late: &mut ConfirmBatch,
     ) {
         stage.sort();
         let queue = stage.queue;

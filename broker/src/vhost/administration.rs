@@ -222,6 +222,7 @@ impl Vhost {
         incoming.clear();
         let queues: Vec<_> = self.queues.write().drain().collect();
         for (_, queue) in &queues {
+            self.count_gone(queue);
             if let Ok(deleted) = queue.delete(false, false) {
                 consumers.extend(deleted.consumers);
             }
@@ -233,6 +234,9 @@ impl Vhost {
             let policies = stated.iter();
             rows.extend(policies.map(|policy| self.policy_row(origin, policy).remove()));
         }
+        let parameters = self.parameters();
+        let parameters = parameters.iter();
+        rows.extend(parameters.map(|parameter| self.parameter_row(parameter).remove()));
         rows.push(self.own_row().remove());
         let saved = self.save(rows);
         // Behind the definitions in the mailbox, as with a single queue.

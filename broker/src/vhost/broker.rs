@@ -9,8 +9,9 @@ use parking_lot::{Mutex, RwLock};
 use super::administration::{Metadata, Seed, VhostLimits};
 use super::definition::Definition;
 use super::exchange_type::ExchangeTypes;
+use super::parameters::{GlobalParameters, Parameters};
 use super::reply::Replies;
-use super::{Incoming, Memo, Shared, Vhost};
+use super::{ExchangeCounts, Incoming, Memo, Shared, Vhost};
 use crate::clock::{Clock, Entropy};
 use crate::names::{ConnectionId, QueueId, Seq};
 use crate::queue::{DeadLetters, Effects, Home, Office, Pressure, Queue, QueueRegistry, Schedule};
@@ -25,6 +26,7 @@ pub struct Broker {
     /// Where dead letters went before.
     pub(super) dead_routes: Mutex<Memo>,
     pub(super) replies: Replies,
+    pub(super) global_parameters: GlobalParameters,
 }
 
 /// What a broker is put together from.
@@ -32,6 +34,8 @@ pub struct Parts {
     pub store: Store,
     pub pressure: Arc<Pressure>,
     pub schedule: Arc<Schedule>,
+    pub unwritten: Arc<Schedule>,
+    pub uptime: Arc<dyn Clock>,
     pub types: Arc<dyn ExchangeTypes>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
@@ -60,6 +64,7 @@ impl Broker {
             last_connection: AtomicU64::new(0),
             dead_routes: Mutex::default(),
             replies: Replies::default(),
+            global_parameters: GlobalParameters::default(),
         };
         let backlogs = Found {
             backlogs: backlogs.into_iter().collect(),
@@ -123,6 +128,12 @@ impl Broker {
             }
             Definition::Queue { vhost, queue } => in_vhost(&vhost)?.recover_queue(queue, backlogs),
             Definition::Binding { vhost, binding } => in_vhost(&vhost)?.recover_binding(binding),
+            Definition::Parameter { vhost, parameter } => {
+                in_vhost(&vhost)?.apply_parameter(parameter);
+            }
+            Definition::GlobalParameter { name, value } => {
+                self.global_parameters.write().insert(name, value);
+            }
         }
         Ok(())
     }
@@ -141,6 +152,9 @@ impl Broker {
             metadata: RwLock::new(metadata),
             limits: RwLock::new(limits),
             policies: RwLock::default(),
+            parameters: Parameters::default(),
+            counted_by_default_exchange: ExchangeCounts::default(),
+            counted_by_queues_before: Mutex::default(),
             deleted: AtomicBool::new(false),
             changing: Mutex::new(Incoming::default()),
         });
@@ -207,6 +221,13 @@ impl Broker {
         }
     }
 
+    /// The same for messages that are not written yet.
+    pub fn write_late(&self, id: QueueId) {
+        if let Some(queue) = self.queue_by_id(id) {
+            queue.write_late();
+        }
+    }
+
     pub fn written(&self, queue: QueueId, upto: Seq) {
         if let Some(queue) = self.queue_by_id(queue) {
             let mut effects = Effects::default();
@@ -232,6 +253,8 @@ impl Shared {
                 pressure: parts.pressure,
                 clock: Arc::clone(&parts.clock),
                 schedule: parts.schedule,
+                unwritten: parts.unwritten,
+                uptime: parts.uptime,
                 office: Office::default(),
                 run,
             }),

@@ -1,24 +1,34 @@
 //! Who is connected: to which virtual host, as which user, with how many channels. For limits, and
 //! for closing the connections of what goes away. Not sockets (see `net/`).
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
+use super::facts::{ChannelFacts, Churn, ConnectionFacts, Introduction};
 use crate::names::ConnectionId;
 use crate::outbox::Outbox;
+use crate::queue::QueueType;
+use crate::tally::Messages;
 
 #[derive(Default)]
 pub struct Connections {
     open: Mutex<Open>,
+    churn: Churn,
+    /// What queues that are deleted have counted, by type.
+    gone_queues: Mutex<[Messages; 3]>,
 }
 
 #[derive(Default)]
 struct Open {
-    connections: HashMap<ConnectionId, Arc<Connection>>,
+    connections: HashMap<ConnectionId, Arc<ConnectionFacts>>,
     vhosts: HashMap<Arc<str>, u64>,
     users: HashMap<Arc<str>, OfUser>,
+    /// What channels that are closed have counted, by vhost.
+    before: HashMap<Arc<str>, Messages>,
+    /// The same of all vhosts, those too that are deleted.
+    before_all: Messages,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -27,20 +37,9 @@ struct OfUser {
     channels: u64,
 }
 
-struct Connection {
-    vhost: Arc<str>,
-    user: Arc<str>,
-    outbox: Arc<Outbox>,
-    /// Why it is to be closed.
-    dismissed: OnceLock<String>,
-}
-
 /// A connection that wants in.
-pub struct Entering<'a> {
-    pub id: ConnectionId,
-    pub vhost: &'a Arc<str>,
-    pub user: &'a Arc<str>,
-    pub outbox: &'a Arc<Outbox>,
+pub struct Entering {
+    pub introduction: Introduction,
     pub vhost_limit: Option<u64>,
     pub user_limit: Option<u64>,
 }
@@ -55,41 +54,102 @@ pub enum Full {
 /// An open connection's place; it is free again when this is dropped, however that comes about.
 pub struct Presence {
     all: Arc<Connections>,
-    id: ConnectionId,
-    connection: Arc<Connection>,
+    connection: Arc<ConnectionFacts>,
     channels: u64,
 }
 
 impl Connections {
-    pub fn enter(self: &Arc<Self>, entering: &Entering<'_>) -> Result<Presence, Full> {
+    pub fn enter(self: &Arc<Self>, entering: Entering) -> Result<Presence, Full> {
         let Entering {
-            id, vhost, user, ..
-        } = *entering;
+            introduction,
+            vhost_limit,
+            user_limit,
+        } = entering;
+        let (vhost, user) = (&introduction.vhost, &introduction.user);
         let mut open = self.open.lock();
         let in_vhost = open.vhosts.get(vhost).copied().unwrap_or_default();
-        if let Some(limit) = entering.vhost_limit.filter(|limit| in_vhost >= *limit) {
+        if let Some(limit) = vhost_limit.filter(|limit| in_vhost >= *limit) {
             return Err(Full::Vhost(limit));
         }
         let of_user = open.users.get(user).copied().unwrap_or_default();
         let reached = |limit: &u64| of_user.connections >= *limit;
-        if let Some(limit) = entering.user_limit.filter(reached) {
+        if let Some(limit) = user_limit.filter(reached) {
             return Err(Full::User(limit));
         }
-        let connection = Arc::new(Connection {
-            vhost: Arc::clone(vhost),
-            user: Arc::clone(user),
-            outbox: Arc::clone(entering.outbox),
-            dismissed: OnceLock::new(),
-        });
-        open.connections.insert(id, Arc::clone(&connection));
         *open.vhosts.entry(Arc::clone(vhost)).or_default() += 1;
         open.users.entry(Arc::clone(user)).or_default().connections += 1;
+        let connection = Arc::new(ConnectionFacts::new(introduction));
+        let listed = Arc::clone(&connection);
+        open.connections.insert(connection.id, listed);
+        self.churn.connections_opened.add(1);
         Ok(Presence {
             all: Arc::clone(self),
-            id,
             connection,
             channels: 0,
         })
+    }
+
+    /// In the order in which they came.
+    pub fn list(&self) -> Vec<Arc<ConnectionFacts>> {
+        let open = self.open.lock();
+        let mut all: Vec<_> = open.connections.values().cloned().collect();
+        drop(open);
+        all.sort_by_key(|connection| connection.id);
+        all
+    }
+
+    pub fn get(&self, id: ConnectionId) -> Option<Arc<ConnectionFacts>> {
+        self.open.lock().connections.get(&id).cloned()
+    }
+
+    pub fn count(&self) -> usize {
+        self.open.lock().connections.len()
+    }
+
+    /// What channels that are closed have counted in this vhost.
+    pub fn counted_before(&self, vhost: &str) -> Messages {
+        let open = self.open.lock();
+        open.before.get(vhost).copied().unwrap_or_default()
+    }
+
+    /// What all channels have counted since the start.
+    pub fn counted(&self) -> Messages {
+        let mut sum = self.open.lock().before_all;
+        for connection in self.list() {
+            for channel in connection.channels() {
+                sum += connection.messages(&channel);
+            }
+        }
+        sum
+    }
+
+    pub(super) fn add_gone_queue(&self, queue_type: QueueType, counted: Messages) {
+        let mut gone = self.gone_queues.lock();
+        if let Some(sum) = gone.get_mut(place_of(queue_type)) {
+            *sum += counted;
+        }
+    }
+
+    /// What queues of this type that are deleted have counted.
+    pub fn gone_queues(&self, queue_type: QueueType) -> Messages {
+        let gone = self.gone_queues.lock();
+        gone.get(place_of(queue_type)).copied().unwrap_or_default()
+    }
+
+    /// What came in without a channel.
+    pub fn add_counted(&self, vhost: &Arc<str>, counted: Messages) {
+        let mut open = self.open.lock();
+        *open.before.entry(Arc::clone(vhost)).or_default() += counted;
+        open.before_all += counted;
+    }
+
+    pub fn churn(&self) -> &Churn {
+        &self.churn
+    }
+
+    /// Somebody wants this one closed.
+    pub fn dismiss_one(&self, id: ConnectionId, reason: &str) {
+        self.dismiss(reason, |connection| connection.id == id);
     }
 
     pub fn in_vhost(&self, vhost: &str) -> u64 {
@@ -102,6 +162,7 @@ impl Connections {
     }
 
     pub(super) fn dismiss_vhost(&self, vhost: &str) {
+        self.open.lock().before.remove(vhost);
         let reason = format!("vhost '{vhost}' is deleted");
         self.dismiss(&reason, |connection| *connection.vhost == *vhost);
     }
@@ -111,8 +172,8 @@ impl Connections {
         self.dismiss(&reason, |connection| *connection.user == *user);
     }
 
-    fn dismiss(&self, reason: &str, whose: impl Fn(&Connection) -> bool) {
-        let mut outboxes = Vec::new();
+    fn dismiss(&self, reason: &str, whose: impl Fn(&ConnectionFacts) -> bool) {
+        let mut outboxes: Vec<Arc<Outbox>> = Vec::new();
         for connection in self.open.lock().connections.values() {
             // The first reason stands.
             if whose(connection) && connection.dismissed.set(reason.to_owned()).is_ok() {
@@ -125,7 +186,11 @@ impl Connections {
 
 impl Presence {
     /// Takes a channel, or says which limit of the user is reached.
-    pub fn open_channel(&mut self, limit: Option<u64>) -> Result<(), u64> {
+    pub fn open_channel(
+        &mut self,
+        channel: &Arc<ChannelFacts>,
+        limit: Option<u64>,
+    ) -> Result<(), u64> {
         let mut open = self.all.open.lock();
         let of_user = open.users.entry(Arc::clone(&self.connection.user));
         let of_user = of_user.or_default();
@@ -134,15 +199,25 @@ impl Presence {
         }
         of_user.channels += 1;
         self.channels += 1;
+        drop(open);
+        let mut channels = self.connection.channels.lock();
+        channels.insert(channel.number, Arc::clone(channel));
+        self.all.churn.channels_opened.add(1);
         Ok(())
     }
 
-    pub fn close_channel(&mut self) {
-        if self.channels == 0 {
+    /// Before the outbox forgets what it has counted for the channel.
+    pub fn close_channel(&mut self, number: u16) {
+        let Some(channel) = self.connection.channels.lock().remove(&number) else {
             return;
-        }
-        self.channels -= 1;
+        };
+        let counted = self.connection.messages(&channel);
+        self.all.churn.channels_closed.add(1);
+        self.channels = self.channels.saturating_sub(1);
         let mut open = self.all.open.lock();
+        let vhost = Arc::clone(&self.connection.vhost);
+        *open.before.entry(vhost).or_default() += counted;
+        open.before_all += counted;
         if let Some(of_user) = open.users.get_mut(&self.connection.user) {
             of_user.channels = of_user.channels.saturating_sub(1);
         }
@@ -157,8 +232,9 @@ impl Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         let mut open = self.all.open.lock();
-        open.connections.remove(&self.id);
-        let Connection { vhost, user, .. } = self.connection.as_ref();
+        self.all.churn.connections_closed.add(1);
+        open.connections.remove(&self.connection.id);
+        let ConnectionFacts { vhost, user, .. } = self.connection.as_ref();
         if let Some(count) = open.vhosts.get_mut(vhost) {
             *count = count.saturating_sub(1);
             if *count == 0 {
@@ -175,20 +251,45 @@ impl Drop for Presence {
     }
 }
 
+fn place_of(queue_type: QueueType) -> usize {
+    match queue_type {
+        QueueType::Classic => 0,
+        QueueType::Quorum => 1,
+        QueueType::Stream => 2,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn enter(all: &Arc<Connections>, id: u64, limits: [Option<u64>; 2]) -> Result<Presence, Full> {
         let [vhost_limit, user_limit] = limits;
-        all.enter(&Entering {
+        let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        let introduction = Introduction {
             id: ConnectionId(id),
-            vhost: &Arc::from("/"),
-            user: &Arc::from("ann"),
-            outbox: &Arc::new(Outbox::new()),
+            peer: nowhere,
+            local: nowhere,
+            vhost: Arc::from("/"),
+            user: Arc::from("ann"),
+            mechanism: Arc::from("PLAIN"),
+            client_properties: Vec::new(),
+            channel_max: 0,
+            frame_max: 0,
+            heartbeat: 0,
+            connected_at: 0,
+            traffic: Arc::default(),
+            outbox: Arc::new(Outbox::new()),
+        };
+        all.enter(Entering {
+            introduction,
             vhost_limit,
             user_limit,
         })
+    }
+
+    fn channel(number: u16) -> Arc<ChannelFacts> {
+        Arc::new(ChannelFacts::new(number, 1))
     }
 
     #[test]
@@ -212,14 +313,14 @@ mod tests {
         let all = Arc::new(Connections::default());
         let mut first = enter(&all, 1, [None, None]).expect("room");
         let mut second = enter(&all, 2, [None, None]).expect("room");
-        assert_eq!(first.open_channel(Some(2)), Ok(()));
-        assert_eq!(second.open_channel(Some(2)), Ok(()));
-        assert_eq!(second.open_channel(Some(2)), Err(2));
-        first.close_channel();
-        assert_eq!(second.open_channel(Some(2)), Ok(()));
+        assert_eq!(first.open_channel(&channel(1), Some(2)), Ok(()));
+        assert_eq!(second.open_channel(&channel(1), Some(2)), Ok(()));
+        assert_eq!(second.open_channel(&channel(2), Some(2)), Err(2));
+        first.close_channel(1);
+        assert_eq!(second.open_channel(&channel(2), Some(2)), Ok(()));
         drop(second);
-        assert_eq!(first.open_channel(Some(1)), Ok(()));
-        assert_eq!(first.open_channel(Some(1)), Err(1));
+        assert_eq!(first.open_channel(&channel(1), Some(1)), Ok(()));
+        assert_eq!(first.open_channel(&channel(2), Some(1)), Err(1));
     }
 
     #[test]

@@ -4,9 +4,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::administration::{Metadata, VhostLimits};
+use super::parameters::Parameter;
 use super::policy::{Origin, PolicyDefinition};
 use crate::names::{Destination, QueueId};
 use crate::store::DefinitionChange;
@@ -37,6 +39,14 @@ pub enum Definition {
     Binding {
         vhost: String,
         binding: BindingDefinition,
+    },
+    Parameter {
+        vhost: String,
+        parameter: Parameter,
+    },
+    GlobalParameter {
+        name: String,
+        value: Value,
     },
 }
 
@@ -162,6 +172,16 @@ impl Definition {
                 };
                 key(b'5', &[vhost.as_bytes(), origin, policy.name.as_bytes()])
             }
+            Definition::Parameter { vhost, parameter } => {
+                let Parameter {
+                    component, name, ..
+                } = parameter;
+                key(
+                    b'6',
+                    &[vhost.as_bytes(), component.as_bytes(), name.as_bytes()],
+                )
+            }
+            Definition::GlobalParameter { name, .. } => key(b'7', &[name.as_bytes()]),
         }
     }
 
@@ -173,6 +193,7 @@ impl Definition {
             Definition::Exchange { .. } => 2,
             Definition::Queue { .. } => 3,
             Definition::Binding { .. } => 4,
+            Definition::Parameter { .. } | Definition::GlobalParameter { .. } => 5,
         }
     }
 

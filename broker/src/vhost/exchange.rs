@@ -18,6 +18,7 @@ use super::live::{Instances, Live, Stage};
 use crate::amqp::table::{Table, Value};
 use crate::names::{Destination, Slot};
 use crate::queue::Queue;
+use crate::tally::Shared;
 
 pub struct Exchange {
     /// Differs from that of any other exchange of this run, also of an earlier one of this name.
@@ -29,12 +30,21 @@ pub struct Exchange {
     bindings: RwLock<Bindings>,
     generation: AtomicU64,
     deleted: AtomicBool,
+    counted: ExchangeCounts,
     /// For questions that no memo answers; changed while the vhost's change lock is held.
     live: RwLock<Arc<Live>>,
     /// What the answers of the outer and of the inner instance depend on: asked for every publish.
     declared: [Declared; 2],
     /// How many messages wait for the type to come back.
     waiting: AtomicU64,
+}
+
+/// What an exchange has seen. Publishers add to it once a batch.
+#[derive(Debug, Default)]
+pub struct ExchangeCounts {
+    pub published_in: Shared,
+    /// Queues that it went to, added up.
+    pub published_out: Shared,
 }
 
 /// Where a binding leads, live.
@@ -110,10 +120,20 @@ impl Exchange {
             bindings: RwLock::default(),
             generation: AtomicU64::new(0),
             deleted: AtomicBool::new(false),
+            counted: ExchangeCounts::default(),
             declared: [Stage::Outer, Stage::Inner].map(|stage| Declared::new(inputs(&live, stage))),
             live: RwLock::new(Arc::new(live)),
             waiting: AtomicU64::new(0),
         }
+    }
+
+    pub fn count(&self, published: u64, routed: u64) {
+        self.counted.published_in.add(published);
+        self.counted.published_out.add(routed);
+    }
+
+    pub fn counted(&self) -> &ExchangeCounts {
+        &self.counted
     }
 
     pub fn alternate(&self) -> Option<Arc<str>> {
@@ -274,6 +294,19 @@ impl Exchange {
 
     pub fn identities(&self) -> Vec<Identity> {
         self.bindings.read().by_identity.keys().cloned().collect()
+    }
+
+    pub(super) fn live_bindings_at(&self, slots: &[Slot]) -> Vec<Arc<Binding>> {
+        let bindings = self.bindings.read();
+        let found = slots
+            .iter()
+            .filter_map(|slot| bindings.slots.get(*slot as usize));
+        found.flatten().cloned().collect()
+    }
+
+    pub(super) fn live_bindings(&self) -> Vec<Arc<Binding>> {
+        let bindings = self.bindings.read();
+        bindings.slots.iter().flatten().cloned().collect()
     }
 
     /// What the slots of an answer stand for; `None` when the bindings have changed since.

@@ -13,9 +13,12 @@ mod erlang;
 mod exchange;
 mod exchange_declare;
 pub mod exchange_type;
+mod facts;
 mod limits;
+mod listing;
 mod live;
 mod memo;
+mod parameters;
 mod policies;
 pub mod policy;
 mod policy_keys;
@@ -41,9 +44,13 @@ pub use binding::BindingRequest;
 pub use broker::{Broker, Parts};
 pub use connections::{Connections, Entering, Full, Presence};
 pub use declared::Declared;
-pub use exchange::Exchange;
+pub use exchange::{Exchange, ExchangeCounts};
 pub use exchange_declare::ExchangeRequest;
+pub use facts::{ChannelFacts, ChannelMode, Churn, ConnectionFacts, Introduction};
+pub use listing::ListedBinding;
+pub use live::Stage;
 pub use memo::Memo;
+pub use parameters::Parameter;
 pub use policies::InForce;
 pub use publish::{ConfirmTo, Handed, Transaction};
 pub use queue_arguments::{MAX_EXPIRY, QueueArguments, parse_age};
@@ -56,8 +63,10 @@ use crate::clock::{Clock, Entropy};
 use crate::names::Destination;
 use crate::queue::{Called, Effects, Home, Queue, QueueRegistry};
 use crate::store::{DefinitionChange, Move};
+use crate::tally::Messages;
 use exchange::Identity;
 use exchange_type::ExchangeTypes;
+use parameters::Parameters;
 use policies::Policies;
 
 pub struct Vhost {
@@ -68,6 +77,9 @@ pub struct Vhost {
     metadata: RwLock<Metadata>,
     limits: RwLock<VhostLimits>,
     policies: RwLock<Policies>,
+    parameters: Parameters,
+    counted_by_default_exchange: ExchangeCounts,
+    counted_by_queues_before: Mutex<Messages>,
     deleted: AtomicBool,
     /// Held while the topology changes, so that the store sees changes in the order they happened.
     changing: Mutex<Incoming>,
@@ -134,6 +146,11 @@ impl Vhost {
         queue.set_saved(false);
         let queue = Arc::clone(queue);
         self.commit_and(vec![definition], move || queue.set_saved(true))
+    }
+
+    /// Whether anything can be kept at all.
+    pub fn touch(&self) -> Saved {
+        self.after_all_before()
     }
 
     /// Everything that stands in the store's mailbox now, synced.

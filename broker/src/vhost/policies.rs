@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use super::definition::Definition;
 use super::exchange::Exchange;
 use super::policy::{Object, Origin, Policy, PolicyDefinition, alternate, combine, winner};
@@ -74,6 +76,30 @@ impl Vhost {
 
     pub fn policies_of_exchange(&self, exchange: &Exchange) -> InForce {
         self.in_force(Object::Exchange, &exchange.name)
+    }
+
+    /// What these two say together: of a number that both name, the smaller one.
+    pub fn effective_policy_definition(&self, in_force: &InForce) -> Map<String, Value> {
+        let policies = self.policies.read();
+        let find = |origin, name: &Option<String>| {
+            let key = (origin, name.clone()?);
+            policies.0.get(&key).map(|policy| &policy.stated.definition)
+        };
+        let own = find(Origin::User, &in_force.policy);
+        let mut effective = own.cloned().unwrap_or_default();
+        for (key, bound) in find(Origin::Operator, &in_force.operator)
+            .into_iter()
+            .flatten()
+        {
+            let smaller = match (effective.get(key).and_then(Value::as_i64), bound.as_i64()) {
+                (Some(own), Some(bound)) => own <= bound,
+                (_, _) => false,
+            };
+            if !smaller {
+                effective.insert(key.clone(), bound.clone());
+            }
+        }
+        effective
     }
 
     fn in_force(&self, object: Object, name: &str) -> InForce {

@@ -70,6 +70,8 @@ impl Vhost {
             let text = format!("Cannot declare a server-named queue for type rabbit_{kind}_queue");
             return Err(Refusal::precondition(text));
         }
+        let churn = self.shared.connections.churn();
+        churn.queues_declared.add(1);
         if let Some(queue) = self.queue(name) {
             self.check_equivalent_queue(&queue, &request, connection)?;
             queue.redeclared();
@@ -95,6 +97,7 @@ impl Vhost {
         let id = self.shared.home.store.next_queue_id();
         let queue = self.apply_queue(id, name, attributes, &arguments, &Backlogs::new(), false);
         queue.redeclared();
+        churn.queues_created.add(1);
         let saved = match self.queue_row(&queue) {
             Some(row) => self.save_new(&queue, row.put()),
             None => Saved::Nothing,
@@ -242,6 +245,7 @@ impl Vhost {
             let (name, vhost) = (&queue.name, &self.name);
             Refusal::precondition(format!("queue '{name}' in vhost '{vhost}' {what}"))
         })?;
+        self.count_gone(queue);
         let mut changes = Vec::new();
         {
             let mut queues = self.queues.write();

@@ -1,6 +1,6 @@
 //! What two brokers have shown of one script: the same, deliberately not the same, or a difference.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
@@ -47,6 +47,17 @@ fn channels(seen: &[Seen], sorted: bool) -> Channels {
         if ending.contains(connection) {
             events.retain(|event| event.name != "basic.deliver");
         }
+        // RabbitMQ tells consumers in the order of their tags, which here are made up by chance.
+        let by_chance = |event: &Event| {
+            let tag = octets(&event.fields, "consumer-tag");
+            event.name == "basic.cancel" && tag.starts_with(b"<ctag")
+        };
+        if events.iter().any(by_chance) {
+            events.sort_by_cached_key(|event| match event.name {
+                "basic.cancel" => Some(event.to_string()),
+                _ => None,
+            });
+        }
         match sorted {
             true => events.sort_by_key(Event::to_string),
             false => {
@@ -76,6 +87,7 @@ pub fn compare(
         (Ok(left), Ok(right)) => (left, right),
         (left, right) => return Verdict::Different(broken(left, right)),
     };
+    let mut ended = BTreeSet::new();
     let mut place = 0;
     while let Some(step) = script.steps.get(place) {
         // What a step sets going may be seen in the pause after it.
@@ -87,12 +99,18 @@ pub fn compare(
         let case = Case {
             script,
             place,
+            ended: &ended,
             left: &left,
             right: &right,
         };
         if let Some(verdict) = compare_step(&case, step) {
             return verdict;
         }
+        if matches!(step.action, Action::Drop | Action::Octets(_)) {
+            ended.insert(step.connection);
+        }
+        let over = left.iter().filter(|seen| ends(&seen.event));
+        ended.extend(over.map(|seen| seen.connection));
         place = next;
     }
     Verdict::Same
@@ -115,7 +133,9 @@ fn compare_step(case: &Case<'_>, step: &Step) -> Option<Verdict> {
     });
     Some(match parts {
         Some(entry) => Verdict::Parted(entry.name),
-        None if same(&by_queue(&one), &by_queue(&other)) => Verdict::Parted(SEVERAL_QUEUES),
+        None if same(&by_queue(case, &one), &by_queue(case, &other)) => {
+            Verdict::Parted(SEVERAL_QUEUES)
+        }
         None => Verdict::Different(differing(case.place, step, case.left, case.right)),
     })
 }
@@ -124,15 +144,15 @@ fn compare_step(case: &Case<'_>, step: &Step) -> Option<Verdict> {
 /// and what comes after depends on it.
 pub const SEVERAL_QUEUES: &str = "deliveries of several queues";
 
-/// The deliveries of each consumer in their order, without the tags that tell the order of all.
-fn by_queue(channels: &Channels) -> Channels {
+/// The deliveries of each queue in their order, without the tags that tell the order of all.
+fn by_queue(case: &Case<'_>, channels: &Channels) -> Channels {
     let mut channels = channels.clone();
-    for events in channels.values_mut() {
+    for (place, events) in &mut channels {
         for event in events.iter_mut().filter(|event| is_delivery(event)) {
             event.fields.retain(|(name, _)| *name != "delivery-tag");
         }
         events.sort_by_cached_key(|event| match is_delivery(event) {
-            true => Some(octets(&event.fields, "consumer-tag").to_vec()),
+            true => Some(case.queue_of(*place, octets(&event.fields, "consumer-tag"))),
             false => None,
         });
     }

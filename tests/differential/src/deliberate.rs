@@ -29,6 +29,8 @@ pub enum Rule {
 pub struct Case<'a> {
     pub script: &'a Script,
     pub place: usize,
+    /// Connections that have ended so far, however that came about.
+    pub ended: &'a BTreeSet<usize>,
     pub left: &'a [Seen],
     pub right: &'a [Seen],
 }
@@ -39,12 +41,24 @@ impl Case<'_> {
         self.script.steps.get(..=self.place).unwrap_or_default()
     }
 
+    /// The queue that a consumer consumes; the tag itself, when it does not stand in the script.
+    pub fn queue_of(&self, place: (usize, u16), tag: &[u8]) -> Vec<u8> {
+        let mut past = self.past().iter().rev();
+        let queue = past.find_map(|step| {
+            let fields = fields(step).filter(|_| is_call(step, "basic.consume"))?;
+            let here = (step.connection, step.channel) == place;
+            let known = here && octets(fields, "consumer-tag") == tag;
+            known.then(|| octets(fields, "queue").to_vec())
+        });
+        queue.unwrap_or_else(|| tag.to_vec())
+    }
+
     fn is_call(&self, name: &str) -> bool {
         self.past().last().is_some_and(|step| is_call(step, name))
     }
 }
 
-pub const DELIBERATE: [Deliberate; 17] = [
+pub const DELIBERATE: [Deliberate; 20] = [
     Deliberate {
         name: "last death",
         reason: "RabbitMQ 4 adds x-last-death-queue, -reason and -exchange, and so do we; 3.10 does not",
@@ -117,7 +131,8 @@ pub const DELIBERATE: [Deliberate; 17] = [
     Deliberate {
         name: "x-death of a client",
         reason: "RabbitMQ 4 takes no account of an x-death that a client has made up, and neither do \
-                 we; 3.10 does not set x-first-death-* when there is one",
+                 we; 3.10 does not set x-first-death-* when there is one, and its queue crashes over an \
+                 entry that is not a table (of which the generator makes none)",
         rule: Rule::Parts(made_up_death),
     },
     Deliberate {
@@ -133,6 +148,25 @@ pub const DELIBERATE: [Deliberate; 17] = [
         rule: Rule::Parts(other_order),
     },
     Deliberate {
+        name: "channels of an ending connection",
+        reason: "RabbitMQ ends the channels of a connection one after the other, and its queues learn of \
+                 it later: what comes back or dies then may still be delivered there, and is lost when \
+                 nobody acknowledges; ours end together",
+        rule: Rule::Parts(lost_with_connection),
+    },
+    Deliberate {
+        name: "credit of a channel",
+        reason: "RabbitMQ's limiter tells the queues that waited for a channel's prefetch in a random \
+                 order (rand:uniform in rabbit_limiter:notify_queues); ours take turns",
+        rule: Rule::Parts(channel_credit),
+    },
+    Deliberate {
+        name: "original expiration in lazy queues",
+        reason: "RabbitMQ forgets the expiration of a message that it reads back from disk when it dead-\
+                 letters it; we tell x-death's original-expiration always",
+        rule: Rule::LeftOut,
+    },
+    Deliberate {
         name: "full quorum queues",
         reason: "a quorum queue of RabbitMQ refuses messages some time after it was full; ours is \
                  exact",
@@ -141,10 +175,24 @@ pub const DELIBERATE: [Deliberate; 17] = [
     Deliberate {
         name: SEVERAL_QUEUES,
         reason: "RabbitMQ's queues are processes: what several of them deliver to one channel has no \
-                 order (matched in compare.rs: the same deliveries of every consumer in the same order)",
+                 order (matched in compare.rs: the same deliveries of every queue in the same order)",
         rule: Rule::LeftOut,
     },
 ];
+
+/// Whether the entry of that name is about an order, in which a busy machine has a hand too.
+pub fn is_of_order(name: &str) -> bool {
+    let ordered = [
+        "get and channel prefetch",
+        "returns to quorum queues",
+        "expiry in priority queues",
+        "order of returns and dead letters",
+        "credit of a channel",
+        "channels of an ending connection",
+        SEVERAL_QUEUES,
+    ];
+    ordered.contains(&name)
+}
 
 fn without_last_death(event: &mut Event) {
     let Some((properties, _)) = &mut event.content else {
@@ -220,7 +268,7 @@ fn delivery_mode(case: &Case<'_>) -> bool {
 fn unknown_method(case: &Case<'_>) -> bool {
     let step = case.past().last();
     let is_frame = step.is_some_and(|step| matches!(step.action, Action::Frame { kind: 1, .. }));
-    let ended = matches!(case.left, [only] if only.event.name == ENDED);
+    let ended = case.left.iter().any(|seen| seen.event.name == ENDED);
     is_frame && ended && closes(case.right, "connection.close", 540, "unknown method")
 }
 
@@ -262,6 +310,125 @@ fn get_and_prefetch(case: &Case<'_>) -> bool {
         })
     };
     odd(case.left, case.right) || odd(case.right, case.left)
+}
+
+/// A connection that consumed has ended, and RabbitMQ has fewer messages left in a queue from which
+/// it consumed without acknowledging; or the same, of which some were delivered to it once more.
+fn lost_with_connection(case: &Case<'_>) -> bool {
+    let Some(queue) = asked_after(case) else {
+        return dies_with_connection(case);
+    };
+    let consumes = |without_ack: bool| {
+        case.past().iter().any(|step| {
+            let fields = fields(step).filter(|_| is_call(step, "basic.consume"));
+            case.ended.contains(&step.connection)
+                && fields.is_some_and(|fields| {
+                    octets(fields, "queue") == queue
+                        && (number(fields, "no-ack") == 1) == without_ack
+                })
+        })
+    };
+    let left_over = |seen: &[Seen]| -> u64 {
+        let counts = seen.iter().map(|seen| match seen.event.name {
+            "basic.get-ok" => 1 + number(&seen.event.fields, "message-count"),
+            _ => number(&seen.event.fields, "message-count"),
+        });
+        counts.max().unwrap_or(0)
+    };
+    let twice = || {
+        case.left.len() == case.right.len()
+            && case.left.iter().zip(case.right).all(|(left, right)| {
+                let (mut once, mut other) = (left.clone(), right.clone());
+                without_last_death(&mut other.event);
+                let same = once == other;
+                for (name, field) in &mut once.event.fields {
+                    if *name == "redelivered" {
+                        *field = Field::Number(0);
+                    }
+                }
+                same || once == other
+            })
+    };
+    (consumes(true) && left_over(case.left) < left_over(case.right)) || (consumes(false) && twice())
+}
+
+/// A connection ends here, and dead letters that come of it reach a consumer of another connection
+/// only with us: with RabbitMQ the ending one still got them.
+fn dies_with_connection(case: &Case<'_>) -> bool {
+    let ends = case.past().last().is_some_and(|step| {
+        matches!(step.action, Action::Drop | Action::Octets(_)) || is_call(step, "connection.close")
+    });
+    let of = |seen: &[Seen], dead: bool| -> Vec<String> {
+        let chosen = seen.iter().filter(|seen| {
+            let content = seen.event.content.as_ref();
+            dead == content.is_some_and(|(properties, _)| is_dead_letter(properties))
+        });
+        chosen.map(Seen::to_string).collect()
+    };
+    let fewer = of(case.left, true).len() < of(case.right, true).len();
+    ends && fewer && of(case.left, false) == of(case.right, false)
+}
+
+/// The queue whose messages this step counts.
+fn asked_after<'a>(case: &'a Case<'_>) -> Option<&'a [u8]> {
+    match &case.past().last()?.action {
+        Action::Call { method, fields, .. } => match method.name {
+            "queue.declare" | "queue.delete" | "queue.purge" | "basic.get" => {
+                Some(octets(fields, "queue"))
+            }
+            _ => None,
+        },
+        Action::Drain(queue) => Some(queue),
+        Action::Frame { .. } | Action::Octets(_) | Action::Drop | Action::Sleep(_) => None,
+    }
+}
+
+/// As many deliveries on a channel with a prefetch of its own and several consumers, but not to the
+/// same of them; everything else is the same.
+fn channel_credit(case: &Case<'_>) -> bool {
+    let shares = |seen: &Seen| {
+        let here = case
+            .past()
+            .iter()
+            .filter(|step| (step.connection, step.channel) == (seen.connection, seen.channel));
+        let here: Vec<(&Step, &Fields)> = here
+            .filter_map(|step| Some((step, fields(step)?)))
+            .collect();
+        let limited = here.iter().any(|(step, fields)| {
+            is_call(step, "basic.qos")
+                && number(fields, "global") == 1
+                && number(fields, "prefetch-count") > 0
+        });
+        let consumes = here
+            .iter()
+            .filter(|(step, _)| is_call(step, "basic.consume"));
+        let queues: BTreeSet<&[u8]> = consumes
+            .map(|(_, fields)| octets(fields, "queue"))
+            .collect();
+        limited && queues.len() > 1
+    };
+    let is_free = |seen: &&Seen| seen.event.name == "basic.deliver" && shares(seen);
+    let place = |seen: &Seen| (seen.connection, seen.channel);
+    let of = |seen: &[Seen]| {
+        let mut free: Vec<_> = seen.iter().filter(is_free).map(place).collect();
+        free.sort_unstable();
+        let mut other: Vec<String> = seen
+            .iter()
+            .filter(|seen| !is_free(seen))
+            .map(Seen::to_string)
+            .collect();
+        other.sort_unstable();
+        (free, other)
+    };
+    let ((left, left_other), (right, right_other)) = (of(case.left), of(case.right));
+    // Who does not acknowledge uses no credit, so that more may get through by one way than by the
+    // other.
+    let no_ack = case.past().iter().any(|step| {
+        let fields = fields(step).filter(|_| is_call(step, "basic.consume"));
+        fields.is_some_and(|fields| number(fields, "no-ack") == 1)
+    });
+    let free = !left.is_empty() && !right.is_empty() && (no_ack || left == right);
+    free && left_other == right_other
 }
 
 /// Deliveries and counts of quorum queues.
@@ -322,6 +489,9 @@ fn is_quorum(fields: &Fields) -> bool {
 /// The same messages, of which only those in another order that were delivered before or are dead
 /// letters.
 fn other_order(case: &Case<'_>) -> bool {
+    if returned_by_batches(case) {
+        return true;
+    }
     let of = |seen: &[Seen]| -> Vec<(Vec<u8>, bool)> {
         let messages = seen.iter().filter_map(|seen| {
             let (properties, body) = seen.event.content.as_ref()?;
@@ -343,6 +513,29 @@ fn other_order(case: &Case<'_>) -> bool {
     left != right && free && sorted(&left) == sorted(&right)
 }
 
+/// What comes back to a queue of bounded length, batch by batch or at once: of each batch it keeps what
+/// it may.
+fn returned_by_batches(case: &Case<'_>) -> bool {
+    let bounded = case.past().iter().any(|step| {
+        let declared = fields(step).filter(|_| is_call(step, "queue.declare"));
+        declared.is_some_and(|declared| {
+            has_argument(declared, b"x-max-length") || has_argument(declared, b"x-max-length-bytes")
+        })
+    });
+    let gives_back = [
+        "basic.recover",
+        "basic.recover-async",
+        "basic.nack",
+        "channel.close",
+    ];
+    let gives_back = gives_back.iter().any(|name| case.is_call(name));
+    let returned = |seen: &Seen| {
+        seen.event.name != "basic.deliver" || number(&seen.event.fields, "redelivered") == 1
+    };
+    let all = case.left.iter().chain(case.right).all(returned);
+    bounded && gives_back && all && case.left.len() > case.right.len()
+}
+
 /// A dead letter that was published with an x-death.
 fn made_up_death(case: &Case<'_>) -> bool {
     let made_up = bodies_with(case, b"x-death");
@@ -361,6 +554,9 @@ fn expired_priority(case: &Case<'_>) -> bool {
     let Some(step) = case.past().last() else {
         return false;
     };
+    if expired_letter(case) {
+        return true;
+    }
     let queue = match &step.action {
         Action::Call { fields, .. } => octets(fields, "queue"),
         Action::Drain(queue) => queue,
@@ -369,7 +565,9 @@ fn expired_priority(case: &Case<'_>) -> bool {
     let has_levels = case.past().iter().any(|step| {
         let declared = fields(step).filter(|_| is_call(step, "queue.declare"));
         declared.is_some_and(|declared| {
-            octets(declared, "queue") == queue && has_argument(declared, b"x-max-priority")
+            let name = octets(declared, "queue");
+            let named = name == queue || (name.is_empty() && queue.starts_with(b"<gen"));
+            named && has_argument(declared, b"x-max-priority")
         })
     });
     let published = case.past().iter().filter_map(published);
@@ -380,6 +578,36 @@ fn expired_priority(case: &Case<'_>) -> bool {
         left.event.name == right.event.name && count(left) >= count(right)
     });
     has_levels && more && published.into_iter().any(expires) && case.left.len() == case.right.len()
+}
+
+/// The same, and seen by where it goes: what is only seen with us are dead letters that have expired
+/// in a priority queue.
+fn expired_letter(case: &Case<'_>) -> bool {
+    let levels = case
+        .past()
+        .iter()
+        .filter(|step| is_call(step, "queue.declare"));
+    let levels = levels.filter_map(fields);
+    let levels = levels.filter(|declared| has_argument(declared, b"x-max-priority"));
+    let levels: BTreeSet<&[u8]> = levels.map(|declared| octets(declared, "queue")).collect();
+    let died_there = |seen: &Seen| {
+        let content = seen.event.content.as_ref();
+        let headers = content.and_then(|(properties, _)| get(properties, "headers"));
+        let Some(Field::Table(headers)) = headers else {
+            return false;
+        };
+        let is = |name: &[u8], wanted: &dyn Fn(&[u8]) -> bool| {
+            headers.iter().any(|(key, value)| {
+                key == name && matches!(value, Value::Text(_, text) if wanted(text))
+            })
+        };
+        is(b"x-last-death-reason", &|reason| reason == b"expired")
+            && is(b"x-last-death-queue", &|queue| levels.contains(queue))
+    };
+    let more: Vec<&Seen> = case.right.iter().filter(|seen| died_there(seen)).collect();
+    let rest = case.right.iter().filter(|seen| !died_there(seen));
+    let shown = |seen: &Seen| seen.to_string();
+    !more.is_empty() && case.left.iter().map(shown).eq(rest.map(shown))
 }
 
 fn has_argument(declared: &Fields, name: &[u8]) -> bool {

@@ -8,7 +8,7 @@ use crate::compare::{Difference, Verdict, compare};
 use crate::connection::Address;
 use crate::player::play;
 use crate::script::{Action, Script, Step};
-use crate::side::Side;
+use crate::side::{Pace, Side};
 use crate::spec::PROPERTIES;
 
 /// How often a minimisation may play.
@@ -41,8 +41,10 @@ impl Duel {
         }
     }
 
-    pub fn play(&mut self, script: &Script) -> Verdict {
+    pub fn play(&mut self, script: &Script, pace: Pace) -> Verdict {
         let [one, two] = prefixes();
+        self.left.pace = pace;
+        self.right.pace = pace;
         let left = &mut self.left;
         let right = &mut self.right;
         let (left, right) = std::thread::scope(|scope| {
@@ -55,20 +57,11 @@ impl Duel {
         compare(script, &left, &right)
     }
 
-    /// Plays again what has differed, with more time for every step: once may be the machine's doing.
-    pub fn difference(&mut self, script: &Script) -> Option<Difference> {
-        self.slowly(true);
-        let verdict = self.play(script);
-        self.slowly(false);
-        match verdict {
+    fn difference(&mut self, script: &Script) -> Option<Difference> {
+        match self.play(script, Pace::Slow) {
             Verdict::Different(difference) => Some(difference),
             Verdict::Same | Verdict::Parted(_) => None,
         }
-    }
-
-    fn slowly(&mut self, slow: bool) {
-        self.left.slow = slow;
-        self.right.slow = slow;
     }
 
     /// Leaves out whatever can be left out of a script without losing its difference.

@@ -10,8 +10,9 @@ use warren_differential::connection::Address;
 use warren_differential::deliberate::DELIBERATE;
 use warren_differential::duel::Duel;
 use warren_differential::generate::{Features, Profile, script};
-use warren_differential::run::{Kind, Plan, Report, run};
+use warren_differential::run::{Audience, Kind, Plan, Report, run};
 use warren_differential::script::Script;
+use warren_differential::side::Pace;
 use warren_differential::text;
 
 const USAGE: &str = "\
@@ -136,38 +137,69 @@ fn play_many(arguments: &Arguments) -> Result<ExitCode> {
         limit: (seconds > 0).then(|| Duration::from_secs(seconds)),
         minimised: arguments.get("minimise", "30").parse()?,
     };
-    let begun = Instant::now();
-    let report = run(&plan, &|kind: &Kind| {
-        println!("---- seed {} session {}", kind.seed, kind.session);
-        show(&kind.script, &kind.difference);
-    });
-    tell(&report, begun.elapsed());
+    let teller = Teller {
+        begun: Instant::now(),
+    };
+    let report = run(&plan, &teller);
+    teller.tell(&report);
     Ok(match report.kinds.is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
 }
 
-fn tell(report: &Report, time: Duration) {
-    for (signature, kind) in &report.kinds {
-        println!(
-            "{:6} x {signature} (seed {} session {})",
-            kind.count, kind.seed, kind.session
-        );
+struct Teller {
+    begun: Instant,
+}
+
+impl Audience for Teller {
+    fn found(&self, kind: &Kind) {
+        println!("---- seed {} session {}", kind.seed, kind.session);
+        show(&kind.script, &kind.difference);
     }
-    for (name, count) in &report.parted {
-        println!("{count:6} x deliberate: {name}");
+
+    fn progress(&self, report: &Report) {
+        println!("{}", self.totals(report));
     }
-    println!(
-        "{} sessions of {} seeds, {} steps, {} differences of {} kinds, {} unsteady, {:.1} s",
-        report.sessions,
-        report.seeds,
-        report.steps,
-        report.differences(),
-        report.kinds.len(),
-        report.unsteady,
-        time.as_secs_f64()
-    );
+
+    fn doubt(&self, seed: u64, session: u64, difference: &Difference) {
+        eprintln!("seed {seed} session {session}: {difference:#?}");
+    }
+}
+
+impl Teller {
+    fn totals(&self, report: &Report) -> String {
+        format!(
+            "{} sessions of {} seeds, {} steps, {} differences of {} kinds, {} doubtful, {} the same \
+             only when played again, {} in which RabbitMQ differs from itself, {} deliberate, {:.1} s",
+            report.sessions,
+            report.seeds,
+            report.steps,
+            report.differences(),
+            report.kinds.len(),
+            report.doubtful.len(),
+            report.late,
+            report.torn.len(),
+            report.parted.values().sum::<u64>(),
+            self.begun.elapsed().as_secs_f64()
+        )
+    }
+
+    fn tell(&self, report: &Report) {
+        for (signature, kind) in &report.kinds {
+            println!(
+                "{:6} x {signature} (seed {} session {})",
+                kind.count, kind.seed, kind.session
+            );
+        }
+        for (name, count) in &report.parted {
+            println!("{count:6} x deliberate: {name}");
+        }
+        for (seed, session) in &report.torn {
+            println!("RabbitMQ differs from itself: seed {seed} session {session}");
+        }
+        println!("{}", self.totals(report));
+    }
 }
 
 fn show(script: &Script, difference: &Difference) {
@@ -187,7 +219,7 @@ fn replay(arguments: &Arguments, file: &str) -> Result<ExitCode> {
     let text = std::fs::read_to_string(file).with_context(|| file.to_owned())?;
     let script = text::parse(&text)?;
     let mut duel = Duel::new(arguments.left()?, arguments.right()?);
-    match duel.play(&script) {
+    match duel.play(&script, Pace::Slow) {
         Verdict::Same => println!("no difference in {} steps", script.steps.len()),
         Verdict::Parted(name) => println!("deliberate: {name}"),
         Verdict::Different(difference) => {

@@ -111,17 +111,16 @@ impl Names {
         out
     }
 
-    fn placeholder<'a>(&self, rest: &'a [u8]) -> Option<(&[u8], &'a [u8])> {
+    /// One that the broker has not made is a name of this session, or sessions would share it.
+    fn placeholder<'a>(&self, rest: &'a [u8]) -> Option<(Vec<u8>, &'a [u8])> {
         let inner = rest.strip_prefix(b"<")?;
         let end = inner.iter().position(|octet| *octet == b'>')?;
         let (inside, after) = (inner.get(..end)?, inner.get(end + 1..)?);
         let (kind, place) = std::str::from_utf8(inside).ok()?.split_once(' ')?;
         let kind = GENERATED.iter().position(|(_, name)| *name == kind)?;
-        let name = self
-            .generated
-            .get(kind)?
-            .get(place.parse::<usize>().ok()?)?;
-        Some((name, after))
+        let known = self.generated.get(kind)?.get(place.parse::<usize>().ok()?);
+        let own = || [&self.prefix, inside].concat();
+        Some((known.cloned().unwrap_or_else(own), after))
     }
 
     /// From the wire to a script.

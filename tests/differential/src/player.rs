@@ -12,14 +12,15 @@ use crate::link::{Declared, Link, News};
 use crate::observation::{Event, NOTHING_TO_SETTLE, Names, Seen};
 use crate::script::{Action, Content, Part, Script, Step};
 use crate::settle::Effects;
-use crate::side::Side;
+use crate::side::{Pace, Side};
 use crate::spec::{self, Method};
 
 /// Channels from here on are used without being opened.
 pub const NEVER_OPENED: u16 = 50;
 
-/// After octets that need be no frame.
-const LAST_WORDS: Duration = Duration::from_millis(150);
+/// After octets that need be no frame, by pace.
+const LAST_WORDS: Duration = Duration::from_millis(400);
+const LATE_WORDS: Duration = Duration::from_millis(1500);
 
 /// How long a broker may take to close a socket after its connection.close.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -223,9 +224,13 @@ impl Player<'_> {
         }
         let markers = self.mark(connection)?;
         if !octets.is_empty() {
+            let patience = match self.side.pace {
+                Pace::Quick => LAST_WORDS,
+                Pace::Slow => LATE_WORDS,
+            };
             self.on_link(connection, |link, other| {
                 link.wire.send(octets);
-                listen(link, LAST_WORDS, other)
+                listen(link, patience, other)
             })?;
         }
         if let Some(mut link) = self.links[connection].take() {
@@ -350,7 +355,7 @@ impl Player<'_> {
                 _ => continue,
             };
             let name = octets(fields, name);
-            if name.contains(&b'%') {
+            if name.contains(&b'%') || name.starts_with(b"<") {
                 set.insert(self.names.real(name));
             }
         }

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::codec::Field;
+use crate::codec::{Field, put_method};
 use crate::connection::{Incoming, PATIENCE};
 use crate::link::{Channel, Link, News};
 use crate::observation::{Event, SILENT};
-use crate::player::Player;
-use crate::side::Answer;
+use crate::player::{Player, Queue};
+use crate::side::{Answer, Pace};
 use crate::spec::{self, Method};
 
 /// How far a step reaches beyond the answer on its own channel.
@@ -34,7 +34,6 @@ impl Effects {
     }
 }
 
-const FEWEST_ROUNDS: usize = 2;
 const MOST_ROUNDS: usize = 40;
 
 /// For what is announced by nothing: a process that has ended, a log that is written.
@@ -45,25 +44,23 @@ const SLOWER: Duration = Duration::from_millis(120);
 impl Player<'_> {
     pub fn settle(&mut self, effects: Effects) -> Result<()> {
         self.flows()?;
-        self.flows()?;
+        if self.side.pace == Pace::Slow {
+            self.flows()?;
+        }
         if effects != Effects::Here {
-            let mut rounds = 0;
-            loop {
+            for round in 0..MOST_ROUNDS {
                 let before = self.seen.len();
-                if rounds == 0 && effects == Effects::Late {
-                    std::thread::sleep(LATE);
-                }
-                match (self.side.slow, self.slow) {
-                    (true, _) if rounds == 0 => std::thread::sleep(SLOWER),
-                    (true, _) | (false, true) => std::thread::sleep(SLOW),
-                    (false, false) => {}
-                }
+                self.pause(round, effects);
                 self.queues()?;
                 self.flows()?;
-                self.flows()?;
-                rounds += 1;
-                let quiet = self.seen.len() == before;
-                if (quiet && rounds >= FEWEST_ROUNDS) || rounds >= MOST_ROUNDS {
+                if self.side.pace == Pace::Slow {
+                    self.flows()?;
+                }
+                let fewest = match self.side.pace {
+                    Pace::Quick => 1,
+                    Pace::Slow => 2,
+                };
+                if self.seen.len() == before && round + 1 >= fewest {
                     break;
                 }
             }
@@ -71,17 +68,30 @@ impl Player<'_> {
         self.confirms()
     }
 
+    fn pause(&self, round: usize, effects: Effects) {
+        if round == 0 && effects == Effects::Late {
+            std::thread::sleep(LATE);
+        }
+        match (self.side.pace, self.slow) {
+            (Pace::Slow, _) if round == 0 => std::thread::sleep(SLOWER),
+            (Pace::Slow, _) | (Pace::Quick, true) => std::thread::sleep(SLOW),
+            (Pace::Quick, false) => {}
+        }
+    }
+
     /// Asks every open channel of every connection.
     pub fn flows(&mut self) -> Result<()> {
         let flow = spec::method("channel.flow");
         let active = vec![("active", Field::Number(1))];
         for link in self.links.iter_mut().flatten().filter(|link| !link.closing) {
+            let mut out = Vec::new();
             for (id, channel) in &mut link.channels {
                 if channel.may_be_asked() {
                     channel.barriers += 1;
-                    link.wire.method(*id, flow, &active);
+                    put_method(&mut out, *id, flow, &active);
                 }
             }
+            link.wire.send(&out);
         }
         for connection in 0..self.links.len() {
             self.on_link(connection, |link, other| answered(link, other))?;
@@ -91,37 +101,40 @@ impl Player<'_> {
 
     /// Asks after every queue of the session, and forgets those that are gone.
     fn queues(&mut self) -> Result<()> {
-        let mut kept = Vec::new();
-        for mut queue in std::mem::take(&mut self.queues) {
-            let owner = queue.owner.filter(|(connection, life)| {
-                let is_open = self.links.get(*connection).is_some_and(Option::is_some);
-                is_open && self.lives.get(*connection) == Some(life)
-            });
-            let answer = match (owner, queue.owner) {
-                (Some((connection, _)), _) => {
-                    let mut answer = None;
-                    self.on_link(connection, |link, other| {
-                        answer = link.ask_after(&queue.name, other)?;
-                        Ok(())
-                    })?;
-                    answer.unwrap_or(Answer::Locked)
-                }
-                (None, Some(_)) => match self.side.unlocked(&queue.name)? {
-                    true => {
-                        queue.owner = None;
-                        self.side.ask(&queue.name)?
-                    }
-                    false => Answer::Missing,
-                },
-                (None, None) => self.side.ask(&queue.name)?,
-            };
-            match answer {
-                Answer::Exists | Answer::Locked => kept.push(queue),
-                Answer::Missing => {}
-            }
+        let all = std::mem::take(&mut self.queues).into_iter();
+        let (owned, open): (Vec<Queue>, Vec<Queue>) = all.partition(|queue| queue.owner.is_some());
+        let names: Vec<&[u8]> = open.iter().map(|queue| &queue.name[..]).collect();
+        let answers = self.side.ask_all(&names)?;
+        let answered = open.into_iter().zip(answers);
+        let there = answered.filter(|(_, answer)| *answer != Answer::Missing);
+        let mut kept: Vec<Queue> = there.map(|(queue, _)| queue).collect();
+        for queue in owned {
+            kept.extend(self.owned_queue(queue)?);
         }
         self.queues.extend(kept);
         Ok(())
+    }
+
+    /// A queue that one connection alone may see, or may have seen: only it can ask.
+    fn owned_queue(&mut self, queue: Queue) -> Result<Option<Queue>> {
+        let owner = queue.owner.filter(|(connection, life)| {
+            let is_open = self.links.get(*connection).is_some_and(Option::is_some);
+            is_open && self.lives.get(*connection) == Some(life)
+        });
+        let Some((connection, _)) = owner else {
+            let is_there =
+                self.side.unlocked(&queue.name)? && self.side.ask(&queue.name)? != Answer::Missing;
+            return Ok(is_there.then_some(Queue {
+                owner: None,
+                ..queue
+            }));
+        };
+        let mut answer = None;
+        self.on_link(connection, |link, other| {
+            answer = link.ask_after(&queue.name, other)?;
+            Ok(())
+        })?;
+        Ok((answer != Some(Answer::Missing)).then_some(queue))
     }
 
     /// Waits for the confirms that are due, and notes them as sets.

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
-use crate::codec::{Field, Fields, number};
+use crate::codec::{Field, Fields, number, put_method};
 use crate::connection::{Address, Arrived, Connection, Incoming, PATIENCE};
 use crate::spec;
 
@@ -17,8 +17,17 @@ const NOTICE: Duration = Duration::from_secs(5);
 pub struct Side {
     pub address: Address,
     control: Option<Connection>,
-    /// Every step gets more time: what was different may have come too late to be seen.
-    pub slow: bool,
+    pub pace: Pace,
+}
+
+/// How long a step is waited for. Too short a wait never hides a difference: what comes too late is
+/// compared with the next step, and a session that then differs is played again with more time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// One round of questions, and further ones while they bring something.
+    Quick,
+    /// Two rounds at least, with time between them.
+    Slow,
 }
 
 /// What a passive declare says of a queue.
@@ -34,21 +43,27 @@ impl Side {
         Side {
             address,
             control: None,
-            slow: false,
+            pace: Pace::Quick,
         }
+    }
+
+    fn control(&mut self) -> Result<&mut Connection> {
+        if self.control.is_none() {
+            let mut control = Connection::open(&self.address, 131_072)?;
+            open_channel(&mut control)?;
+            self.control = Some(control);
+        }
+        self.control.as_mut().context("a control connection")
     }
 
     /// The answer, or the code with which the channel was closed.
     fn call(&mut self, name: &str, fields: Fields) -> Result<Result<Arrived, u64>> {
-        let control = match &mut self.control {
-            Some(control) => control,
-            None => {
-                let mut control = Connection::open(&self.address, 131_072)?;
-                open_channel(&mut control)?;
-                self.control.insert(control)
-            }
-        };
-        control.method(CHANNEL, spec::method(name), &fields);
+        self.control()?.method(CHANNEL, spec::method(name), &fields);
+        self.answer(name)
+    }
+
+    fn answer(&mut self, name: &str) -> Result<Result<Arrived, u64>> {
+        let control = self.control()?;
         match control.next(PATIENCE)? {
             Incoming::Method(arrived) if arrived.method.name == "channel.close" => {
                 control.method(CHANNEL, spec::method("channel.close-ok"), &Vec::new());
@@ -69,12 +84,34 @@ impl Side {
     }
 
     pub fn ask(&mut self, queue: &[u8]) -> Result<Answer> {
-        let answer = self.call("queue.declare", passive(queue))?;
-        Ok(match answer {
-            Ok(_) => Answer::Exists,
-            Err(405) => Answer::Locked,
-            Err(_) => Answer::Missing,
-        })
+        let answers = self.ask_all(&[queue])?;
+        answers.first().copied().context("an answer")
+    }
+
+    /// Asks after all of them in one go.
+    pub fn ask_all(&mut self, queues: &[&[u8]]) -> Result<Vec<Answer>> {
+        let declare = spec::method("queue.declare");
+        let mut answers = Vec::new();
+        while let Some(open) = queues.get(answers.len()..).filter(|open| !open.is_empty()) {
+            let mut out = Vec::new();
+            for queue in open {
+                put_method(&mut out, CHANNEL, declare, &passive(queue));
+            }
+            self.control()?.send(&out);
+            for _ in open {
+                let answer = self.answer("queue.declare")?;
+                answers.push(match answer {
+                    Ok(_) => Answer::Exists,
+                    Err(405) => Answer::Locked,
+                    Err(_) => Answer::Missing,
+                });
+                // The channel is new, and what was asked after this one is forgotten.
+                if answer.is_err() {
+                    break;
+                }
+            }
+        }
+        Ok(answers)
     }
 
     /// Waits until the exclusive queue of a connection that has ended is gone; false when it stays.

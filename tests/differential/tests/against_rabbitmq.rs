@@ -3,13 +3,23 @@
 
 use std::time::Duration;
 
+use warren_differential::compare::Difference;
 use warren_differential::connection::Address;
 use warren_differential::generate::{Features, Profile};
 use warren_differential::peer::{RabbitMq, server};
-use warren_differential::run::{Kind, Plan, run};
+use warren_differential::run::{Audience, Kind, Plan, Report, run};
 use warren_tests::kit::{Broker, Options};
 
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// The end says it all.
+struct Nobody;
+
+impl Audience for Nobody {
+    fn found(&self, _: &Kind) {}
+    fn progress(&self, _: &Report) {}
+    fn doubt(&self, _: u64, _: u64, _: &Difference) {}
+}
 
 #[test]
 fn a_client_cannot_tell_warren_from_rabbitmq() {
@@ -34,14 +44,14 @@ fn a_client_cannot_tell_warren_from_rabbitmq() {
         limit: Some(LIMIT),
         minimised: 3,
     };
-    let report = run(&plan, &|_: &Kind| {});
+    let report = run(&plan, &Nobody);
     println!(
-        "{} sessions of {} seeds, {} steps, {} differences, {} unsteady, deliberate: {:?}",
+        "{} sessions of {} seeds, {} steps, {} differences, {} late, deliberate: {:?}",
         report.sessions,
         report.seeds,
         report.steps,
         report.differences(),
-        report.unsteady,
+        report.late,
         report.parted
     );
     for kind in report.kinds.values() {

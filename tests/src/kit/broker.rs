@@ -8,7 +8,7 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 use super::start::{self, NotStarted, Options, Started};
-use super::{Channel, Client, DEADLINE, eventually};
+use super::{Channel, Client, DEADLINE, Http, eventually};
 
 /// A file of `tests/fixtures`.
 pub fn fixture(name: &str) -> PathBuf {
@@ -83,6 +83,27 @@ impl Broker {
     pub fn plugins_dir(&self) -> PathBuf {
         let given = self.options.plugins_dir.clone();
         given.unwrap_or_else(|| self.home.path().join("plugins"))
+    }
+
+    /// The management API as guest; the broker must have been started with it.
+    #[track_caller]
+    pub fn http(&self) -> Http {
+        Http {
+            address: self.listener("http"),
+            user: "guest".to_owned(),
+            password: "guest".to_owned(),
+        }
+    }
+
+    /// `host:port` of the listener for this protocol, as the log tells it.
+    #[track_caller]
+    pub fn listener(&self, protocol: &str) -> String {
+        let wanted = format!("listening protocol=\"{protocol}\" address=");
+        self.logs(&wanted);
+        let lines = self.log_lines();
+        let line = lines.iter().find_map(|line| line.split_once(&wanted));
+        line.map(|(_, address)| address.trim().to_owned())
+            .expect("a line that was there")
     }
 
     /// What this process has logged since it was started.

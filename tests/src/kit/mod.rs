@@ -3,6 +3,7 @@
 
 mod broker;
 mod client;
+mod http;
 mod start;
 mod wait;
 mod wire;
@@ -11,6 +12,7 @@ pub use broker::{Broker, fixture};
 pub use client::{
     Channel, Client, Deliveries, Refused, durable, headers, persistent, text, transient,
 };
-pub use start::{NotStarted, Options};
+pub use http::{Http, Reply};
+pub use start::{NotStarted, Options, binary};
 pub use wait::{DEADLINE, eventually, soon};
 pub use wire::{Frame, Wire};

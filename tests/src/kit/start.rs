@@ -36,6 +36,12 @@ impl Options {
         self
     }
 
+    /// With the management API and the metrics, on free ports.
+    pub fn managed(self) -> Self {
+        self.set("management.listen=127.0.0.1:0")
+            .set("prometheus.listen=127.0.0.1:0")
+    }
+
     pub fn config(mut self, text: impl Into<String>) -> Self {
         self.config = Some(text.into());
         self
@@ -92,7 +98,7 @@ pub(super) struct Started {
 }
 
 /// The broker of the same profile as this test.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let this = std::env::current_exe().expect("the path of this test");
     let profile = this.parent().and_then(Path::parent).expect("target folder");
     let binary = profile.join("warren");

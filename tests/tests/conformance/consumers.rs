@@ -1,6 +1,7 @@
 //! Deliveries: prefetch, turns, acknowledgements, order, cancelling.
 
 use lapin::options::*;
+use lapin::types::FieldTable;
 use warren_tests::kit::{
     Broker, Channel, Deliveries, Options, durable, persistent, text, transient,
 };
@@ -81,6 +82,46 @@ async fn global_prefetch_bounds_the_channel() {
     first.texts(3).await;
     channel.prefetch(10, true).await;
     first.texts(7).await;
+}
+
+/// What a channel had comes back before anybody else is served, or the next one would start in the
+/// middle.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_single_active_consumer_begins_where_a_closed_channel_began() {
+    let broker = Broker::start(Options::default());
+    let client = broker.connect().await;
+    let publisher = client.confirming().await;
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-single-active-consumer".into(), true.into());
+    let declared = publisher.try_queue("q", durable(), arguments).await;
+    declared.expect("queue.declare");
+    let active = client.channel().await;
+    active.prefetch(2, false).await;
+    let mut first = active.consume("q").await;
+    let mut next = client.channel().await.consume_no_ack("q").await;
+    fill(&publisher, "q", 1..=5).await;
+    assert_eq!(first.texts(2).await, ["1", "2"]);
+    active.close_it().await;
+    assert_eq!(next.texts(5).await, ["1", "2", "3", "4", "5"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consumers_that_share_a_channels_prefetch_take_turns_for_their_queue() {
+    let broker = Broker::start(Options::default());
+    let client = broker.connect().await;
+    let publisher = client.confirming().await;
+    publisher.queue("q", durable()).await;
+    let channel = client.channel().await;
+    channel.prefetch(1, true).await;
+    let mut all = Vec::new();
+    for _ in 0..4 {
+        all.push(channel.consume("q").await);
+    }
+    fill(&publisher, "q", 1..=8).await;
+    for number in 0..8 {
+        assert_eq!(all[number % 4].next_text().await, (number + 1).to_string());
+        channel.ack(number as u64 + 1, false).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

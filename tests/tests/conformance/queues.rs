@@ -236,6 +236,31 @@ async fn delete_minds_consumers_and_messages_when_asked_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_queue_in_use_and_not_empty_is_told_to_be_not_empty() {
+    let broker = Broker::start(Options::default());
+    let channel = broker.connect().await.confirming().await;
+    channel.queue("q", Default::default()).await;
+    let qos = channel.basic_qos(1, Default::default()).await;
+    qos.expect("basic.qos");
+    let mut consumer = channel.consume("q").await;
+    for _ in 0..2 {
+        channel.confirmed("", "q", b"x", transient()).await;
+    }
+    let _unacked = consumer.next().await;
+    let options = QueueDeleteOptions {
+        if_unused: true,
+        if_empty: true,
+        nowait: false,
+    };
+    let deleted = channel.queue_delete("q".into(), options).await;
+    let refused = Refused::from(deleted.expect_err("refused"));
+    refused.is(
+        406,
+        "PRECONDITION_FAILED - queue 'q' in vhost '/' not empty",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn deleting_a_queue_returns_its_count_and_takes_its_bindings() {
     let broker = Broker::start(Options::default());
     let channel = broker.connect().await.confirming().await;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use source::{Module, code_of, functions, line_of, modules, rooms_named, test_code, words};
 
 /// The floors, as `broker/ARCHITECTURE.md` draws them.
-const FLOORS: [(&str, u8); 21] = [
+const FLOORS: [(&str, u8); 23] = [
     ("amqp", 0),
     ("error", 1),
     ("message", 1),
@@ -18,6 +18,7 @@ const FLOORS: [(&str, u8); 21] = [
     ("outbox", 1),
     ("clock", 1),
     ("confirms", 1),
+    ("tally", 1),
     ("store", 2),
     ("queue", 3),
     ("vhost", 4),
@@ -30,6 +31,7 @@ const FLOORS: [(&str, u8); 21] = [
     ("server", 7),
     ("cli", 7),
     ("perf", 7),
+    ("ctl", 7),
     ("plugin_command", 7),
     ("main", 7),
 ];

@@ -15,8 +15,8 @@ use crate::message::{Message, MessageView};
 use crate::names::Seq;
 use crate::outbox::{ConsumerKey, Delivered, Delivery, Place};
 use crate::queue::{
-    Accepted, ConsumeRefusal, Consumer, Counts, Deleted, Effects, Options, Publishing, Queue,
-    Reserved,
+    Accepted, ConsumeRefusal, Consumer, Counts, Deleted, Effects, ListedConsumer, Options,
+    Publishing, Queue, QueueLook, Reserved,
 };
 use crate::store::{Append, Confirm, Stored};
 
@@ -49,6 +49,7 @@ impl<'a> Streaming<'a> {
         if self.queue.is_deleted() {
             return Accepted::Gone;
         }
+        self.state.counted.published += 1;
         let message = publishing.message();
         let now = self.now();
         let (seq, arrived) = self.state.append(&message, now);
@@ -64,10 +65,28 @@ impl<'a> Streaming<'a> {
         Accepted::InStore
     }
 
+    pub fn look(self) -> QueueLook {
+        QueueLook {
+            counts: self.state.counts(),
+            counted: self.state.counted,
+            ..QueueLook::default()
+        }
+    }
+
+    pub fn listed(self) -> Vec<ListedConsumer> {
+        let readers = self.state.readers.values();
+        let listed = readers.map(|reader| ListedConsumer {
+            consumer: reader.consumer.clone(),
+            active: true,
+        });
+        listed.collect()
+    }
+
     pub fn reserve(mut self, publishing: &mut Publishing<'_>) -> Option<Reserved> {
         if self.queue.is_deleted() {
             return None;
         }
+        self.state.counted.published += 1;
         let now = self.now();
         let (seq, arrived) = self.state.reserve(&publishing.message(), now);
         Some(Reserved {
@@ -118,13 +137,10 @@ impl<'a> Streaming<'a> {
         self.state.readers.is_empty()
     }
 
-    pub fn deliver(mut self, resumed: Option<ConsumerKey>, effects: &mut Effects) {
-        match resumed {
-            Some(key) => {
-                self.state.resume(key);
-                self.serve(key, effects);
-            }
-            None => self.serve_all(effects),
+    pub fn deliver(mut self, resumed: &[ConsumerKey], effects: &mut Effects) {
+        for key in resumed {
+            self.state.resume(*key);
+            self.serve(*key, effects);
         }
     }
 
@@ -137,6 +153,7 @@ impl<'a> Streaming<'a> {
     ) {
         let mut credited: Vec<ConsumerKey> = Vec::new();
         for key in consumers.flatten() {
+            self.state.counted.acked += 1;
             self.state.credit(key);
             if !credited.contains(&key) {
                 credited.push(key);
@@ -241,6 +258,7 @@ impl<'a> Streaming<'a> {
                 if wake {
                     effects.wake(&consumer.outbox);
                 }
+                self.state.counted.out.deliver(false, false);
                 self.state.given(key, seq);
             }
             Delivered::Full | Delivered::NoCredit | Delivered::Gone => self.state.park(key),

@@ -40,6 +40,7 @@ fn consumer(offset: Offset, prefetch: u32) -> Consumer {
             offset,
             filter: Filter::All,
         },
+        arguments: Arc::default(),
     }
 }
 

@@ -58,7 +58,16 @@ impl Model {
             arguments.push(entry(self.random.one(["x-unknown", "unknown"]), value));
         }
         if has(self, Feature::Validation) && self.random.percent(5) {
-            let mode = self.random.one(["lazy", "default"]);
+            // See the list of deliberate differences.
+            let dies = arguments
+                .iter()
+                .any(|(key, _)| key == b"x-dead-letter-exchange");
+            let modes = if dies {
+                ["default"; 2]
+            } else {
+                ["lazy", "default"]
+            };
+            let mode = self.random.one(modes);
             arguments.push(entry("x-queue-mode", Value::text(mode)));
         }
         if has(self, Feature::Quorum) && self.random.percent(8) {

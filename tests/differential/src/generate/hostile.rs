@@ -309,7 +309,7 @@ impl Model {
                 properties.push(("user-id", text(self.random.one(["", "root", "guest\0"]))));
             }
             _ => {
-                let value = self.value(2);
+                let value = made_up_death(self.value(2));
                 properties.push(("headers", argument("x-death", value)));
             }
         }
@@ -340,4 +340,16 @@ impl Model {
 fn argument(name: &str, value: Value) -> Field {
     let table: Table = vec![(name.as_bytes().to_vec(), value)];
     Field::Table(table)
+}
+
+/// A queue of RabbitMQ crashes over an x-death whose entries are not tables, and loses what it has.
+fn made_up_death(value: Value) -> Value {
+    let Value::Array(entries) = value else {
+        return value;
+    };
+    let tables = entries.into_iter().map(|entry| match entry {
+        table @ Value::Table(_) => table,
+        other => Value::Table(vec![(b"inner".to_vec(), other)]),
+    });
+    Value::Array(tables.collect())
 }

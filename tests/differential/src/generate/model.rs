@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Feature, Features, Profile};
-use crate::codec::{Field, Fields};
+use crate::codec::{Field, Fields, get};
 use crate::random::Random;
 use crate::script::{Action, Body, Content, Part, Step};
 use crate::spec;
@@ -17,6 +17,17 @@ pub struct Queue {
     /// The connection that alone may use it.
     pub owner: Option<usize>,
     pub declared: Fields,
+}
+
+impl Queue {
+    pub fn is_single_active(&self) -> bool {
+        match get(&self.declared, "arguments") {
+            Some(Field::Table(arguments)) => arguments
+                .iter()
+                .any(|(key, _)| key == b"x-single-active-consumer"),
+            Some(Field::Text(_) | Field::Number(_) | Field::Unacked(_)) | None => false,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -154,8 +165,21 @@ impl Model {
                 "queue.declare",
                 vec![("queue", text(&queue.name)), ("passive", flag(true))],
             );
-            self.push(place, Action::Drain(queue.name.into_bytes()));
+            self.left_over(place, &queue);
         }
+    }
+
+    /// Everything that a queue has left. One with a single active consumer answers no basic.get.
+    fn left_over(&mut self, place: Place, queue: &Queue) {
+        if !queue.is_single_active() {
+            return self.push(place, Action::Drain(queue.name.clone().into_bytes()));
+        }
+        let fields = vec![
+            ("queue", text(&queue.name)),
+            ("consumer-tag", text(format!("last-{}", queue.name))),
+            ("no-ack", flag(true)),
+        ];
+        self.call(place, "basic.consume", fields);
     }
 
     pub fn push(&mut self, place: Place, action: Action) {

@@ -216,8 +216,13 @@ impl Model {
 
     fn get(&mut self) {
         let name = self.queue_name();
-        let owner = self.queues.iter().find(|one| one.name == name);
-        let owner = owner.and_then(|one| one.owner);
+        let queue = self.queues.iter().find(|one| one.name == name);
+        // Refused there, which ends the comparison.
+        if queue.is_some_and(Queue::is_single_active) && self.random.percent(90) {
+            return self.consume();
+        }
+        let queue = self.queues.iter().find(|one| one.name == name);
+        let owner = queue.and_then(|one| one.owner);
         let place = self.receiving_place(owner);
         let mut fields = vec![("queue", text(name))];
         if self.random.percent(40) {
@@ -387,7 +392,8 @@ impl Model {
 
     fn small_talk(&mut self) {
         let place = self.place();
-        match self.random.below(3) {
+        // The last of them ends the connection.
+        match self.random.below(if self.lone { 3 } else { 2 }) {
             0 => self.call(place, "channel.flow", vec![("active", flag(true))]),
             1 => {
                 let fields = vec![("realm", text("/data")), ("active", flag(true))];

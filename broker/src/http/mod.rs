@@ -1,0 +1,269 @@
+//! The management API: RabbitMQ's HTTP API over the same doors that AMQP and recovery use. It has a
+//! thread of its own, so that a list of ten thousand queues stands in no publisher's way. Not the
+//! listeners of AMQP (see `net/`), and no state but what was counted.
+
+mod about;
+mod answer;
+mod bindings;
+mod call;
+mod channels;
+mod connections;
+mod consumers;
+mod definitions;
+mod exchanges;
+mod explain;
+mod exposition;
+mod fields;
+mod health;
+mod import;
+mod limits;
+mod listing;
+mod login;
+mod messages;
+mod metrics;
+pub mod node;
+mod nodes;
+mod objects;
+mod overview;
+mod parameters;
+mod permissions;
+mod plugins;
+mod policies;
+mod publish;
+mod queues;
+mod request;
+mod routes;
+mod samples;
+mod stats;
+mod users;
+mod vhosts;
+mod wire;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::auth::Users;
+use crate::vhost::{Broker, Saved};
+use answer::{Answer, Failure};
+use call::{Call, Outcome};
+use login::Attempts;
+use node::Node;
+use request::{Method, Request};
+use samples::Samples;
+
+/// Connections at once: tools and browsers, not clients.
+const MAX_CONNECTIONS: usize = 256;
+
+/// How long to leave the listener alone when the process has no file descriptors left.
+const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(200);
+
+/// RabbitMQ's version that this API is like.
+const VERSION: &str = "4.2.0";
+
+/// Who the broker is: sent along with every answer but not in it.
+const POLICY: &str = "default-src 'self'; object-src 'none'; frame-ancestors 'none'";
+
+pub struct Management {
+    broker: Arc<Broker>,
+    users: Arc<Users>,
+    node: Arc<dyn Node>,
+    samples: Samples,
+    attempts: Attempts,
+    connections: AtomicUsize,
+}
+
+/// What is served on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    Api,
+    Metrics,
+}
+
+impl Management {
+    pub fn new(broker: Arc<Broker>, users: Arc<Users>, node: Arc<dyn Node>) -> Arc<Management> {
+        Arc::new(Management {
+            broker,
+            users,
+            node,
+            samples: Samples::default(),
+            attempts: Attempts::default(),
+            connections: AtomicUsize::new(0),
+        })
+    }
+
+    /// Serves on a thread of its own until `stop` comes or its sender is gone.
+    pub fn start(
+        self: &Arc<Self>,
+        listeners: Vec<(Service, std::net::TcpListener)>,
+        stop: oneshot::Receiver<()>,
+    ) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let house = Arc::clone(self);
+        let serve = move || {
+            runtime.block_on(async move {
+                for (service, listener) in listeners {
+                    tokio::spawn(Arc::clone(&house).accept(service, listener));
+                }
+                tokio::spawn(house.sample());
+                let _ = stop.await;
+            });
+        };
+        std::thread::Builder::new()
+            .name("management".to_owned())
+            .spawn(serve)?;
+        Ok(())
+    }
+
+    async fn accept(self: Arc<Self>, service: Service, listener: std::net::TcpListener) {
+        let listener = match TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(%error, "no management"),
+        };
+        loop {
+            match listener.accept().await {
+                Ok(_) if self.connections.load(Ordering::Relaxed) >= MAX_CONNECTIONS => {
+                    tracing::warn!("too many management connections");
+                }
+                Ok((stream, peer)) => {
+                    self.connections.fetch_add(1, Ordering::Relaxed);
+                    let house = Arc::clone(&self);
+                    tokio::spawn(async move {
+                        wire::serve(stream, peer, (&house, service)).await;
+                        house.connections.fetch_sub(1, Ordering::Relaxed);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a management connection");
+                    tokio::time::sleep(OUT_OF_DESCRIPTORS_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn sample(self: Arc<Self>) {
+        let mut interval = tokio::time::interval(Duration::from_millis(samples::INTERVAL));
+        loop {
+            interval.tick().await;
+            let now = self.node.now();
+            if self.samples.is_wanted(now) {
+                self.take_sample(now);
+            } else {
+                self.samples.forget();
+            }
+        }
+    }
+
+    async fn answer(self: &Arc<Self>, service: Service, request: Request) -> Answer {
+        match service {
+            Service::Api => self.answer_api(request).await,
+            Service::Metrics => self.metrics(&request),
+        }
+    }
+
+    async fn answer_api(self: &Arc<Self>, request: Request) -> Answer {
+        let (method, path, peer) = (request.method, request.path.clone(), request.peer);
+        let (user, answer) = self.answer_as(request).await;
+        if method.changes() {
+            let (method, status) = (method.name(), answer.status);
+            // The body is left out: it may hold a password.
+            tracing::info!(target: "warren::audit", user, %peer, method, path, status, "asked for");
+        }
+        answer
+            .with("content-security-policy", POLICY)
+            .with("x-content-type-options", "nosniff")
+            .with("vary", "accept, accept-encoding, origin")
+    }
+
+    /// The answer, and who asked.
+    async fn answer_as(self: &Arc<Self>, request: Request) -> (String, Answer) {
+        let parts: Vec<&str> = request.parts.iter().map(String::as_str).collect();
+        let (route, captured) = match parts.as_slice() {
+            ["api", rest @ ..] => match routes::find(rest) {
+                Some(found) => found,
+                None => return (String::new(), Failure::NotFound.answer()),
+            },
+            _ => return (String::new(), about::front(&request)),
+        };
+        let handler = match route.handler(request.method) {
+            Some(handler) => handler,
+            None if request.method == Method::Options => {
+                return (
+                    String::new(),
+                    Answer::empty(200).with("allow", route.allow()),
+                );
+            }
+            None => {
+                return (
+                    String::new(),
+                    Answer::empty(405).with("allow", route.allow()),
+                );
+            }
+        };
+        let now = self.node.now();
+        let user = match self.attempts.log_in(&request, &self.users, now) {
+            Ok(user) => user,
+            Err(answer) => return (String::new(), answer),
+        };
+        let name = user.name.clone();
+        if !accepts_json(&request) {
+            return (name, Answer::empty(406));
+        }
+        if self.samples.asked(now) {
+            self.take_sample(now);
+        }
+        let call = Call {
+            house: Arc::clone(self),
+            user,
+            request,
+            captured,
+        };
+        let answer = match route.check(&call) {
+            Ok(()) => answered(handler(&call)).await,
+            Err(failure) => failure.answer(),
+        };
+        (name, answer)
+    }
+}
+
+async fn answered(handled: Result<Outcome, Failure>) -> Answer {
+    let answer = match handled {
+        Ok(Outcome::Now(answer)) => Ok(answer),
+        Ok(Outcome::After(saved, answer)) => kept(saved).await.map(|()| answer),
+        Ok(Outcome::Later(later)) => later.await,
+        Err(failure) => Err(failure),
+    };
+    answer.unwrap_or_else(Failure::answer)
+}
+
+/// Waits until everything is on disk.
+async fn kept(saved: Vec<Saved>) -> Result<(), Failure> {
+    for saved in saved {
+        match saved {
+            Saved::Nothing => {}
+            Saved::Later(done) => done.await.map_err(|_| {
+                let reason = "the broker's disk has failed";
+                Failure::Other(
+                    503,
+                    serde_json::json!({"error": "unavailable", "reason": reason}),
+                )
+            })?,
+        }
+    }
+    Ok(())
+}
+
+fn accepts_json(request: &Request) -> bool {
+    let Some(accept) = request.header("accept") else {
+        return true;
+    };
+    accept.split(',').any(|kind| {
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        matches!(kind, "" | "*/*" | "application/*" | "application/json")
+    })
+}

@@ -1,0 +1,149 @@
+//! What the management API wants to know about this process, asked of the operating system.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::alarms::{free_disk, resident_memory, total_memory};
+use crate::clock::{Clock, Entropy as _, Millis, SystemEntropy};
+use crate::config::Config;
+use crate::http::node::{Alarms, Listener, Node, NodeLimits, Protocol, Resources};
+use crate::net::{Alarm, Gate};
+use crate::plugin::{PluginHost, PluginStatus};
+
+pub(super) struct ThisNode {
+    name: String,
+    started_at: Millis,
+    clock: Arc<dyn Clock>,
+    gate: Arc<Gate>,
+    host: Arc<PluginHost>,
+    listeners: Vec<Listener>,
+    config: Config,
+}
+
+impl ThisNode {
+    pub fn new(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        gate: Arc<Gate>,
+        host: Arc<PluginHost>,
+        listeners: Vec<Listener>,
+    ) -> ThisNode {
+        ThisNode {
+            name: format!("warren@{}", host_name()),
+            started_at: clock.now(),
+            clock,
+            gate,
+            host,
+            listeners,
+            config: config.clone(),
+        }
+    }
+}
+
+pub(super) fn listener(protocol: Protocol, address: SocketAddr) -> Listener {
+    Listener { protocol, address }
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim().split('.').next().unwrap_or_default();
+    if name.is_empty() { "localhost" } else { name }.to_owned()
+}
+
+/// A number of a line like `VmRSS:   12 kB`.
+fn field(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|rest| rest.trim_start_matches(':').split_whitespace().next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+fn own(file: &str) -> String {
+    std::fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default()
+}
+
+impl Node for ThisNode {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    fn started_at(&self) -> Millis {
+        self.started_at
+    }
+
+    fn alarms(&self) -> Alarms {
+        Alarms {
+            memory: self.gate.is_raised(Alarm::Memory),
+            disk: self.gate.is_raised(Alarm::Disk),
+        }
+    }
+
+    fn resources(&self) -> Resources {
+        let limits = &self.config.limits;
+        let total_memory = total_memory();
+        let io = own("io");
+        let open = std::fs::read_dir("/proc/self/fd");
+        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        Resources {
+            memory: resident_memory().unwrap_or(0),
+            memory_limit: limits.memory_high_watermark.of(total_memory),
+            total_memory,
+            disk_free: free_disk(&self.config.data_dir).unwrap_or(0),
+            disk_limit: limits.disk_free_limit,
+            descriptors: open.map_or(0, |open| open.count() as u64),
+            descriptors_limit: descriptors.current.unwrap_or(u64::MAX),
+            threads: field(&own("status"), "Threads"),
+            cpu_milliseconds: cpu_milliseconds(),
+            written_bytes: field(&io, "write_bytes"),
+            read_bytes: field(&io, "read_bytes"),
+        }
+    }
+
+    fn listeners(&self) -> Vec<Listener> {
+        self.listeners.clone()
+    }
+
+    fn plugins(&self) -> Vec<PluginStatus> {
+        self.host.plugins()
+    }
+
+    fn exchange_types(&self) -> Vec<(String, String)> {
+        self.host.types()
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        let dir = &self.config.data_dir;
+        dir.canonicalize().unwrap_or_else(|_| dir.clone())
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.gate.is_stopping()
+    }
+
+    fn salt(&self) -> [u8; 4] {
+        let [a, b, c, d, ..] = SystemEntropy.bytes();
+        [a, b, c, d]
+    }
+
+    fn limits(&self) -> NodeLimits {
+        NodeLimits {
+            max_message_size: self.config.amqp.max_message_size,
+            max_connections: self.config.amqp.max_connections.into(),
+        }
+    }
+}
+
+/// Of all threads, user and system: fields 14 and 15 of proc(5)'s stat, in ticks of 10 ms.
+fn cpu_milliseconds() -> u64 {
+    let stat = own("stat");
+    let (_, after_name) = stat.rsplit_once(')').unwrap_or_default();
+    let ticks = after_name.split_whitespace().skip(11).take(2);
+    ticks
+        .filter_map(|ticks| ticks.parse::<u64>().ok())
+        .sum::<u64>()
+        * 10
+}

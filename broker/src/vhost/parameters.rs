@@ -1,0 +1,111 @@
+//! Runtime parameters: what services and operators keep under a component and a name, of one virtual
+//! host or of the whole broker, as JSON. Not what they mean: whoever reads them knows that.
+
+use std::collections::BTreeMap;
+
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::definition::Definition;
+use super::{Broker, DoorError, Saved, Vhost, check_name};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parameter {
+    pub component: String,
+    pub name: String,
+    pub value: Value,
+}
+
+/// By component and name.
+pub(super) type Parameters = RwLock<BTreeMap<(String, String), Value>>;
+
+/// By name.
+pub(super) type GlobalParameters = RwLock<BTreeMap<String, Value>>;
+
+impl Vhost {
+    pub fn set_parameter(&self, parameter: Parameter) -> Result<Saved, DoorError> {
+        check_name(&parameter.component)?;
+        check_name(&parameter.name)?;
+        let _changing = self.change().map_err(|_| self.missing())?;
+        let row = self.parameter_row(&parameter).put();
+        self.apply_parameter(parameter);
+        Ok(self.save(vec![row]))
+    }
+
+    pub fn clear_parameter(&self, component: &str, name: &str) -> Result<Saved, DoorError> {
+        let _changing = self.change().map_err(|_| self.missing())?;
+        let key = (component.to_owned(), name.to_owned());
+        let removed = self.parameters.write().remove_entry(&key);
+        let ((component, name), value) = removed.ok_or(DoorError::NoSuchPolicy)?;
+        let parameter = Parameter {
+            component,
+            name,
+            value,
+        };
+        Ok(self.save(vec![self.parameter_row(&parameter).remove()]))
+    }
+
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let parameters = self.parameters.read();
+        let all = parameters
+            .iter()
+            .map(|((component, name), value)| Parameter {
+                component: component.clone(),
+                name: name.clone(),
+                value: value.clone(),
+            });
+        all.collect()
+    }
+
+    pub(super) fn apply_parameter(&self, parameter: Parameter) {
+        let Parameter {
+            component,
+            name,
+            value,
+        } = parameter;
+        self.parameters.write().insert((component, name), value);
+    }
+
+    pub(super) fn parameter_row(&self, parameter: &Parameter) -> Definition {
+        Definition::Parameter {
+            vhost: self.name.to_string(),
+            parameter: parameter.clone(),
+        }
+    }
+}
+
+impl Broker {
+    pub fn set_global_parameter(&self, name: &str, value: Value) -> Result<Saved, DoorError> {
+        check_name(name)?;
+        let _changing = self.changing_vhosts.lock();
+        let row = Definition::GlobalParameter {
+            name: name.to_owned(),
+            value: value.clone(),
+        };
+        self.global_parameters
+            .write()
+            .insert(name.to_owned(), value);
+        Ok(self.commit(vec![row.put()]))
+    }
+
+    pub fn clear_global_parameter(&self, name: &str) -> Result<Saved, DoorError> {
+        let _changing = self.changing_vhosts.lock();
+        let removed = self.global_parameters.write().remove(name);
+        let value = removed.ok_or(DoorError::NoSuchPolicy)?;
+        let name = name.to_owned();
+        let row = Definition::GlobalParameter { name, value };
+        Ok(self.commit(vec![row.remove()]))
+    }
+
+    pub fn global_parameter(&self, name: &str) -> Option<Value> {
+        self.global_parameters.read().get(name).cloned()
+    }
+
+    pub fn global_parameters(&self) -> Vec<(String, Value)> {
+        let parameters = self.global_parameters.read();
+        let all = parameters.iter();
+        all.map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+}

@@ -244,8 +244,9 @@ fn python(folder: &Path, work: &Work) -> Result<Vec<u8>> {
     let mut componentize = first_of(&[&["componentize-py"]], hint)?;
     componentize.current_dir(folder);
     componentize.arg("-d").arg(work.file("wit"));
-    componentize.args(["-w", "exchange-plugin", "componentize", "plugin", "-o"]);
+    // Its runtime would import sockets otherwise, which no exchange type is granted.
+    componentize.args(["-w", "exchange-plugin", "componentize", "--stub-wasi"]);
+    componentize.args(["plugin", "-o"]);
     componentize.arg(&output);
-    // What it has to say is said when it fails.
     run(componentize, &output)
 }

@@ -67,8 +67,35 @@ pub struct Serve {
 pub enum Plugin {
     /// All plugins that a broker with this configuration would have
     List(Serve),
-    /// Build a plugin crate into a component
+    /// Make a folder with a plugin that works, to start from
+    New {
+        /// rust, c, zig, assemblyscript, javascript or python
+        #[arg(long, default_value = "rust")]
+        lang: String,
+        /// Of the folder; the exchange type is x-NAME
+        name: String,
+    },
+    /// Build a plugin's folder into a component
     Build(PluginBuild),
+    /// Play a table of messages through a component, and compare where they go
+    Test {
+        /// The component; by default the one built from the current folder
+        component: Option<PathBuf>,
+        /// By default routes.toml in the current folder
+        #[arg(long, default_value = "routes.toml")]
+        routes: PathBuf,
+    },
+    /// What a component's calls cost
+    Bench {
+        /// The component; by default the one built from the current folder
+        component: Option<PathBuf>,
+        /// How many bindings the exchange has
+        #[arg(long, default_value_t = 100)]
+        bindings: usize,
+        /// The exchange type; by default the component's first
+        #[arg(long = "type", value_name = "TYPE")]
+        type_name: Option<String>,
+    },
     /// What a component is: its kind, version, types and imports
     Inspect {
         /// The component
@@ -78,7 +105,7 @@ pub enum Plugin {
 
 #[derive(Args, Clone, Debug)]
 pub struct PluginBuild {
-    /// The plugin's crate
+    /// The plugin's folder
     #[arg(default_value = ".")]
     pub dir: PathBuf,
     /// The component to write; by default <name>.wasm in the current folder

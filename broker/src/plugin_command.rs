@@ -1,21 +1,33 @@
-//! `warren plugin list | build | inspect`: for authors and operators; no broker runs here.
+//! `warren plugin list | new | build | inspect | test | bench`: for authors and operators; no broker
+//! serves here.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod bench;
+mod create;
+mod routes;
+mod stage;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
 use crate::cli::{Plugin, PluginBuild, Serve};
-use crate::plugin::build::{Built, build_as, build_builtin};
-use crate::plugin::{Limits, LoadReport, Outcome, PluginHost, PluginOptions};
+use crate::plugin::build::{Built, build_builtin};
+use crate::plugin::{self, LoadReport, Outcome, inspect};
 use crate::server;
 
 pub fn run(command: &Plugin) -> anyhow::Result<ExitCode> {
     match command {
         Plugin::List(serve) => list(serve),
+        Plugin::New { lang, name } => create::create(lang, name),
         Plugin::Build(build) => build_components(build),
         Plugin::Inspect { file } => inspect(file),
+        Plugin::Test { component, routes } => routes::test(&built(component)?, routes),
+        Plugin::Bench {
+            component,
+            bindings,
+            type_name,
+        } => bench::bench(&built(component)?, *bindings, type_name.as_deref()),
     }
 }
 
@@ -33,13 +45,9 @@ fn build_components(build: &PluginBuild) -> anyhow::Result<ExitCode> {
     } else {
         let out = match &build.out {
             Some(out) => out.clone(),
-            None => {
-                let dir = build.dir.canonicalize()?;
-                let name = dir.file_name().context("the crate's folder has no name")?;
-                Path::new(name).with_extension("wasm")
-            }
+            None => component_of(&build.dir)?,
         };
-        vec![build_as(&build.dir, &out)?]
+        vec![plugin::build::build(&build.dir, &out)?]
     };
     for Built {
         name, path, bytes, ..
@@ -50,27 +58,31 @@ fn build_components(build: &PluginBuild) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where a plugin's folder is built to when nothing else is said: the current folder.
+fn component_of(dir: &Path) -> anyhow::Result<PathBuf> {
+    let dir = dir
+        .canonicalize()
+        .with_context(|| format!("no folder {}", dir.display()))?;
+    let name = dir.file_name().context("the plugin's folder has no name")?;
+    Ok(Path::new(name).with_extension("wasm"))
+}
+
+fn built(component: &Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    match component {
+        Some(component) => Ok(component.clone()),
+        None => component_of(Path::new(".")),
+    }
+}
+
 fn inspect(file: &Path) -> anyhow::Result<ExitCode> {
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    let cache = std::env::temp_dir().join(format!("warren-inspect-{}", std::process::id()));
-    let (plugins, defaults) = (BTreeMap::new(), Limits::default());
-    let options = PluginOptions {
-        cache_dir: cache.clone(),
-        plugins,
-        defaults,
-    };
-    let clock = std::sync::Arc::new(crate::clock::SystemClock);
-    let (_, reports) = PluginHost::load(options, &[(&name, &bytes)], None, clock);
-    let _ = std::fs::remove_dir_all(cache);
-    reports.iter().for_each(print_report);
-    let loads = reports
-        .iter()
-        .all(|report| report.outcome == Outcome::Loaded);
-    Ok(if loads {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    let inspected = inspect::inspect(&name, &bytes);
+    println!("{name}: {} bytes", bytes.len());
+    print!("{inspected}");
+    Ok(match inspected.refused {
+        None => ExitCode::SUCCESS,
+        Some(_) => ExitCode::FAILURE,
     })
 }
 

@@ -243,3 +243,71 @@ async fn a_plugin_that_fails_to_open_or_bind_refuses_the_declaration() {
     // The bindings from before are still there.
     arrives(&witness, "x", "any").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consistent_hash_keeps_together_what_belongs_together() {
+    let broker = Broker::start(Options::default());
+    let client = broker.connect().await;
+    let channel = client.confirming().await;
+    let both = headers([("hash-header", "h"), ("hash-property", "message_id")]);
+    let refused = declare(&client.channel().await, "x", "x-consistent-hash", both).await;
+    let text = "PRECONDITION_FAILED - hash-header and hash-property are mutually exclusive";
+    refused.expect_err("both").is(406, text);
+    let by_header = headers([("hash-header", "tenant")]);
+    let declared = declare(&channel, "x", "x-consistent-hash", by_header).await;
+    declared.expect("exchange.declare");
+    for queue in ["a", "b", "c"] {
+        channel.queue(queue, Default::default()).await;
+        channel.bind(queue, "x", "1").await;
+    }
+    let plain = client.channel().await;
+    let refused = plain.try_bind("a", "x", "heavy", FieldTable::default());
+    let text = "PRECONDITION_FAILED - The binding key must be an integer: <<\"heavy\">>";
+    refused.await.expect_err("no weight").is(406, text);
+    for round in 0..3 {
+        for tenant in 0..30 {
+            let headers = headers([("tenant", format!("t{tenant}").as_str())]);
+            let properties = persistent().with_headers(headers);
+            let body = format!("{tenant}");
+            let key = format!("key-{round}");
+            let confirm = channel.confirmed("x", &key, body.as_bytes(), properties);
+            assert_eq!(confirm.await, Confirmation::Ack(None));
+        }
+    }
+    let mut tenants = 0;
+    for queue in ["a", "b", "c"] {
+        let mut bodies = channel.drain(queue).await;
+        assert!(!bodies.is_empty(), "{queue} got its share");
+        bodies.sort();
+        for tenant in bodies.chunk_by(|one, other| one == other) {
+            assert_eq!(tenant.len(), 3, "all of a tenant in one queue");
+            tenants += 1;
+        }
+    }
+    assert_eq!(tenants, 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_gives_each_message_to_one_queue() {
+    let broker = Broker::start(Options::default());
+    let channel = broker.connect().await.confirming().await;
+    for kind in ["x-random", "x-local-random", "x-modulus-hash"] {
+        let declared = declare(&channel, kind, kind, FieldTable::default()).await;
+        declared.expect("exchange.declare");
+        let queues = ["1", "2"].map(|number| format!("{kind}-{number}"));
+        for queue in &queues {
+            channel.queue(queue, Default::default()).await;
+            channel.bind(queue, kind, queue).await;
+        }
+        for number in 0..64 {
+            let key = number.to_string();
+            let confirm = channel.confirmed(kind, &key, b"x", persistent()).await;
+            assert_eq!(confirm, Confirmation::Ack(None));
+        }
+        let first = channel.drain(&queues[0]).await.len();
+        let second = channel.drain(&queues[1]).await.len();
+        assert_eq!(first + second, 64);
+        // By chance this fails once in 2^63 runs.
+        assert!(first > 0 && second > 0, "{kind}: {first} and {second}");
+    }
+}

@@ -20,23 +20,24 @@ pub struct ContentHeader<'a> {
 pub enum ContentError {
     Malformed,
     /// The weight is always zero.
-    Weight(u16),
+    Weight,
 }
 
 impl ContentError {
     pub fn code(self) -> ReplyCode {
         match self {
             ContentError::Malformed => ReplyCode::FrameError,
-            ContentError::Weight(_) => ReplyCode::UnexpectedFrame,
+            ContentError::Weight => ReplyCode::UnexpectedFrame,
         }
     }
 
     pub fn text(self) -> String {
         match self {
             ContentError::Malformed => "cannot decode the content header".to_owned(),
-            ContentError::Weight(weight) => {
-                format!("expected content header of weight 0, got {weight}")
-            }
+            // RabbitMQ takes a header with a weight for no header at all.
+            ContentError::Weight => "expected content header for class 60, got non content header \
+                                     frame instead"
+                .to_owned(),
         }
     }
 }
@@ -59,7 +60,7 @@ pub fn parse_header(payload: &[u8]) -> Result<ContentHeader<'_>, ContentError> {
         return Err(ContentError::Malformed);
     };
     if weight != 0 {
-        return Err(ContentError::Weight(weight));
+        return Err(ContentError::Weight);
     }
     let properties = octets.rest();
     properties::check(properties).ok_or(ContentError::Malformed)?;
@@ -106,12 +107,20 @@ mod tests {
     fn a_weight_is_refused() {
         let mut header = HEADER.to_vec();
         header[3] = 1;
-        assert_eq!(parse_header(&header), Err(ContentError::Weight(1)));
+        assert_eq!(parse_header(&header), Err(ContentError::Weight));
     }
 
     #[test]
-    fn a_property_that_is_not_utf8_is_refused() {
-        let header = [&HEADER[..12], &[0x80, 0, 2, 0xc3, 0x28]].concat();
-        assert_eq!(parse_header(&header), Err(ContentError::Malformed));
+    fn only_properties_that_the_broker_reads_must_be_utf8() {
+        let octets = [2, 0xc3, 0x28];
+        for (flags, is_fine) in [
+            ([0x80, 0], true),
+            ([0x04, 0], true),
+            ([1, 0], false),
+            ([0, 16], false),
+        ] {
+            let header = [&HEADER[..12], &flags, &octets].concat();
+            assert_eq!(parse_header(&header).is_ok(), is_fine, "{flags:?}");
+        }
     }
 }

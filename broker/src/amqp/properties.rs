@@ -13,7 +13,10 @@ pub struct Properties<'a>(&'a [u8]);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
+    /// Octets that pass through; in UTF-8 only by convention.
     ShortStr,
+    /// A short string that the broker acts upon, so it must be UTF-8.
+    Text,
     Table,
     Octet,
     Timestamp,
@@ -28,11 +31,11 @@ const KINDS: [Kind; 14] = [
     Kind::Octet,    // priority
     Kind::ShortStr, // correlation-id
     Kind::ShortStr, // reply-to
-    Kind::ShortStr, // expiration
+    Kind::Text,     // expiration
     Kind::ShortStr, // message-id
     Kind::Timestamp,
     Kind::ShortStr, // type
-    Kind::ShortStr, // user-id
+    Kind::Text,     // user-id
     Kind::ShortStr, // app-id
     Kind::ShortStr, // cluster-id
 ];
@@ -152,7 +155,7 @@ fn skip(octets: &mut Octets<'_>, flags: u16, property: usize) -> Option<()> {
     for (before, kind) in KINDS.iter().enumerate().take(property) {
         if flags & flag(before) != 0 {
             match kind {
-                Kind::ShortStr => drop(octets.short_octets()?),
+                Kind::ShortStr | Kind::Text => drop(octets.short_octets()?),
                 Kind::Table => drop(octets.long_octets()?),
                 Kind::Octet => drop(octets.octet()?),
                 Kind::Timestamp => drop(octets.longlong()?),
@@ -162,7 +165,8 @@ fn skip(octets: &mut Octets<'_>, flags: u16, property: usize) -> Option<()> {
     Some(())
 }
 
-/// Whether the octets are a property list from end to end: strings in UTF-8, headers well formed.
+/// Whether the octets are a property list from end to end, headers well formed. A correlation id may
+/// be any octets: clients put binary ones there, and RabbitMQ passes them on.
 #[inline]
 pub(crate) fn check(raw: &[u8]) -> Option<()> {
     let mut octets = Octets::new(raw);
@@ -175,7 +179,8 @@ pub(crate) fn check(raw: &[u8]) -> Option<()> {
             continue;
         }
         match kind {
-            Kind::ShortStr => octets.check_short_str()?,
+            Kind::ShortStr => drop(octets.short_octets()?),
+            Kind::Text => octets.check_short_str()?,
             Kind::Table => table::check(octets.long_octets()?, table::MAX_TABLE_DEPTH).ok()?,
             Kind::Octet => drop(octets.octet()?),
             Kind::Timestamp => drop(octets.longlong()?),
@@ -271,7 +276,7 @@ pub fn encode(properties: &AMQPProperties) -> Vec<u8> {
     super::write::generate(gen_properties(properties))
 }
 
-/// An owned property list; `None` when the octets are not one.
+/// An owned property list; `None` when the octets are not one, or hold text that is not UTF-8.
 pub fn decode(raw: &[u8]) -> Option<AMQPProperties> {
     let raw = or_none(raw);
     check(raw)?;

@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep};
 use super::Gate;
 use crate::amqp::write;
 use crate::queue::Effects;
-use crate::session::{Next, Resumed, Session, Wait, blocked, unblocked};
+use crate::session::{Next, Parting, Resumed, Session, Wait, blocked, unblocked};
 use crate::store::Store;
 use crate::vhost::exchange_type::Fault;
 
@@ -75,7 +75,7 @@ enum End {
     /// Our close is out; the peer's answer is awaited until then.
     Closing(Instant),
     /// Write what is left, then go.
-    Flush(Instant),
+    Flush(Instant, Parting),
 }
 
 enum Event {
@@ -123,13 +123,15 @@ impl Driver {
     }
 
     pub async fn run(mut self) {
-        let clean = loop {
+        let parting = loop {
             self.look_at_gate();
             if self.output.is_empty() {
                 self.session.outbox.take(&mut self.output);
             }
-            if self.output.is_empty() && matches!(self.end, End::Flush(_)) {
-                break true;
+            if self.output.is_empty()
+                && let End::Flush(_, parting) = self.end
+            {
+                break Some(parting);
             }
             let event = poll_fn(|context| self.poll(context)).await;
             match event {
@@ -144,21 +146,21 @@ impl Driver {
                 Event::Woken => self.feed(),
                 Event::Tick => {
                     if self.tick() {
-                        break false;
+                        break None;
                     }
                 }
                 Event::Gone(error) => {
                     if let Some(error) = error {
                         tracing::debug!(%error, "connection lost");
                     }
-                    break false;
+                    break None;
                 }
             }
         };
         self.session.end(&mut self.effects);
         self.effects.apply();
         self.gate.leave(self.session.id);
-        if clean {
+        if parting == Some(Parting::Unread) {
             let _ = tokio::time::timeout(LINGER, self.take_the_rest()).await;
         }
     }
@@ -224,7 +226,7 @@ impl Driver {
     /// Whether more may come in now. What is not read pushes back through TCP.
     fn reads(&self) -> bool {
         let busy = self.waiting.is_some() || self.full || self.rest.is_some();
-        if busy || matches!(self.end, End::Flush(_)) {
+        if busy || matches!(self.end, End::Flush(..)) {
             return false;
         }
         // What a refused client sends is never worked off: it would pile up.
@@ -290,7 +292,7 @@ impl Driver {
             }
             Next::Wait(wait) => self.waiting = Some(Box::pin(over(wait))),
             Next::Full => self.full = true,
-            Next::End => self.flush_and_end(),
+            Next::End(parting) => self.flush_and_end(parting),
         }
     }
 
@@ -307,9 +309,9 @@ impl Driver {
         }
     }
 
-    fn flush_and_end(&mut self) {
-        if !matches!(self.end, End::Flush(_)) {
-            self.end = End::Flush(Instant::now() + CLOSING_TIMEOUT);
+    fn flush_and_end(&mut self, parting: Parting) {
+        if !matches!(self.end, End::Flush(..)) {
+            self.end = End::Flush(Instant::now() + CLOSING_TIMEOUT, parting);
             self.timer.as_mut().reset(Instant::now() + CLOSING_TIMEOUT);
         }
     }
@@ -378,8 +380,8 @@ impl Driver {
     fn tick(&mut self) -> bool {
         let now = Instant::now();
         match self.end {
-            End::Flush(until) | End::Closing(until) if now >= until => return true,
-            End::Flush(until) | End::Closing(until) => {
+            End::Flush(until, _) | End::Closing(until) if now >= until => return true,
+            End::Flush(until, _) | End::Closing(until) => {
                 self.timer.as_mut().reset(until);
                 return false;
             }

@@ -3,6 +3,7 @@
 //! that serves.
 
 mod component;
+mod languages;
 mod sources;
 
 use std::ffi::OsString;
@@ -12,7 +13,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-pub use component::embedded_hash;
+pub use component::{WIT, embedded_hash};
+pub use languages::{Language, build};
 pub use sources::{source_hash, source_hash_of};
 
 const TARGET: &str = "wasm32-unknown-unknown";

@@ -3,11 +3,16 @@
 /// Name and component of each.
 pub const BUILTIN: &[(&str, &[u8])] = &[
     (
+        "consistent-hash",
+        include_bytes!("../../builtin/consistent-hash.wasm"),
+    ),
+    (
         "delayed-message",
         include_bytes!("../../builtin/delayed-message.wasm"),
     ),
     ("direct", include_bytes!("../../builtin/direct.wasm")),
     ("fanout", include_bytes!("../../builtin/fanout.wasm")),
     ("headers", include_bytes!("../../builtin/headers.wasm")),
+    ("random", include_bytes!("../../builtin/random.wasm")),
     ("topic", include_bytes!("../../builtin/topic.wasm")),
 ];

@@ -16,6 +16,7 @@ mod fault;
 mod folder;
 mod health;
 mod host;
+pub mod inspect;
 mod instance;
 mod lane;
 mod lent;

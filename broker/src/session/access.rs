@@ -65,7 +65,7 @@ impl Session {
             | Phase::TuneOk(_)
             | Phase::Open(_)
             | Phase::Closing
-            | Phase::Ended => true,
+            | Phase::Ended(_) => true,
         }
     }
 

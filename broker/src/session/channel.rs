@@ -255,9 +255,15 @@ impl Session {
         }
     }
 
-    /// On a channel that we have closed, only the client's confirmation (or its own close) counts.
-    pub(super) fn on_closing_channel(&mut self, number: u16, ids: (u16, u16)) {
+    /// On a channel that we have closed, only the client's confirmation (or its own close) counts;
+    /// its number is free after that.
+    pub(super) fn on_closing_channel(
+        &mut self,
+        number: u16,
+        ids: (u16, u16),
+    ) -> Result<(), Refusal> {
         match ids {
+            (20, 10) => return Err(super::dispatch::second_open()),
             (20, 41) => drop(self.channels.remove(&number)),
             (20, 40) => self.outbox.write(|out, _| {
                 let ok = channel::AMQPMethod::CloseOk(channel::CloseOk {});
@@ -265,6 +271,7 @@ impl Session {
             }),
             _ => {}
         }
+        Ok(())
     }
 
     pub(super) fn confirm_method(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::channel::Channel;
-use super::{Phase, Session};
+use super::{Parting, Phase, Session};
 use crate::amqp::reply::ReplyCode;
 use crate::amqp::{AMQPClass, channel, connection, short_string, write};
 use crate::error::{Refusal, Scope};
@@ -13,7 +13,7 @@ impl Session {
     /// Closes the connection for a reason.
     pub(super) fn fail(&mut self, refusal: &Refusal, ids: (u16, u16), effects: &mut Effects) {
         match &self.phase {
-            Phase::Closing | Phase::Ended => return,
+            Phase::Closing | Phase::Ended(_) => return,
             Phase::Header
             | Phase::StartOk
             | Phase::Refused
@@ -99,7 +99,7 @@ impl Session {
             let ok = connection::AMQPMethod::CloseOk(connection::CloseOk {});
             write::method(out, 0, AMQPClass::Connection(ok));
         });
-        self.phase = Phase::Ended;
+        self.phase = Phase::Ended(Parting::Unread);
     }
 
     /// The socket is gone, however that came about.
@@ -115,7 +115,7 @@ impl Session {
                 queue.unsent(group, effects);
             }
         }
-        self.phase = Phase::Ended;
+        self.phase = Phase::Ended(Parting::Unread);
     }
 
     fn release_everything(&mut self, effects: &mut Effects) {

@@ -111,7 +111,7 @@ impl Session {
                     | Phase::TuneOk(_)
                     | Phase::Open(_)
                     | Phase::Closing
-                    | Phase::Ended,
+                    | Phase::Ended(_),
                 ) => {}
             }
         }

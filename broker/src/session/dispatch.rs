@@ -1,7 +1,7 @@
 //! From a frame to the handler of its method. Decides only what may come when.
 
 use super::content::Content;
-use super::{Flow, Phase, Session};
+use super::{Flow, Parting, Phase, Session};
 use crate::amqp::frame::{Frame, FrameError, FrameFault, FrameKind, erlang_binary};
 use crate::amqp::method::{self, Method, MethodError};
 use crate::amqp::reply::ReplyCode;
@@ -9,12 +9,31 @@ use crate::amqp::{AMQPClass, channel, connection, write};
 use crate::error::{Refusal, Scope};
 use crate::queue::{Back, Effects};
 
+const CHANNEL_OPEN: (u16, u16) = (20, 10);
+
 const NOT_METHOD: &str = "expected method frame, got non method frame instead";
 
 /// A frame of a kind that has no business on its channel.
 fn misplaced(kind: u8, payload: &[u8]) -> Refusal {
     let text = format!("type {kind}, all octets = {}", erlang_binary(payload));
     Refusal::connection(ReplyCode::UnexpectedFrame, text)
+}
+
+/// On a channel that was never opened.
+fn not_open(kind: FrameKind) -> Refusal {
+    match kind {
+        FrameKind::Method => {
+            Refusal::connection(ReplyCode::ChannelError, "expected 'channel.open'")
+        }
+        FrameKind::Header | FrameKind::Body | FrameKind::Heartbeat => {
+            Refusal::connection(ReplyCode::UnexpectedFrame, NOT_METHOD)
+        }
+    }
+}
+
+pub(super) fn second_open() -> Refusal {
+    let text = "second 'channel.open' seen";
+    Refusal::connection(ReplyCode::ChannelError, text)
 }
 
 /// RabbitMQ shows the arguments that it could not decode.
@@ -49,7 +68,12 @@ impl Session {
                 Err(Refusal::connection(error.code(), error.text()))
             }
             FrameKind::Method if frame.channel == 0 => {
-                let ids = method::class_and_method(frame.payload);
+                // No method is blamed for a login that failed.
+                let ids = if matches!(self.phase, Phase::StartOk) {
+                    (0, 0)
+                } else {
+                    method::class_and_method(frame.payload)
+                };
                 let flow = self.connection_frame(frame.payload).or_else(|refusal| {
                     self.fail(&refusal.on_connection(), ids, effects);
                     Ok::<_, Refusal>(Flow::Done)
@@ -75,8 +99,8 @@ impl Session {
             Err(error) => return Err(undecodable(error, payload)),
         };
         match (&self.phase, method) {
-            (Phase::Closing | Phase::Ended, AMQPMethod::CloseOk(_)) => {
-                self.phase = Phase::Ended;
+            (Phase::Closing | Phase::Ended(_), AMQPMethod::CloseOk(_)) => {
+                self.phase = Phase::Ended(Parting::Answered);
                 Ok(Flow::Done)
             }
             (_, AMQPMethod::Close(close)) => {
@@ -101,7 +125,7 @@ impl Session {
                 | Phase::TuneOk(_)
                 | Phase::Open(_)
                 | Phase::Running(_)
-                | Phase::Ended,
+                | Phase::Ended(_),
                 _,
             ) => Err(self.unexpected_method()),
         }
@@ -114,7 +138,7 @@ impl Session {
             Phase::TuneOk(_) => "tuning",
             Phase::Open(_) => "opening",
             Phase::Closing => "closing",
-            Phase::Ended => "closed",
+            Phase::Ended(_) => "closed",
         };
         let text = format!("unexpected method in connection state {state}");
         Refusal::connection(ReplyCode::ChannelError, text)
@@ -128,10 +152,9 @@ impl Session {
     ) -> Result<(usize, Flow), Refusal> {
         match &self.phase {
             Phase::Running(_) => {}
-            Phase::Closing | Phase::Ended => return Ok((0, Flow::Done)),
+            Phase::Closing | Phase::Ended(_) => return Ok((0, Flow::Done)),
             Phase::Header | Phase::StartOk | Phase::Refused | Phase::TuneOk(_) | Phase::Open(_) => {
-                let text = "channel frame before the connection is open";
-                return Err(Refusal::connection(ReplyCode::ChannelError, text));
+                return Err(misplaced(frame.kind.octet(), frame.payload));
             }
         }
         let number = frame.channel;
@@ -140,11 +163,15 @@ impl Session {
             FrameKind::Header | FrameKind::Body | FrameKind::Heartbeat => (0, 0),
         };
         let outcome = match self.channels.get(&number) {
-            None => self.first_on_channel(frame).map(|flow| (0, flow)),
-            Some(channel) if channel.is_closing() => {
-                self.on_closing_channel(number, ids);
-                return Ok((0, Flow::Done));
+            None if ids == CHANNEL_OPEN => {
+                // No method is blamed for a limit.
+                ids = (0, 0);
+                self.channel_open(number).map(|flow| (0, flow))
             }
+            None => Err(not_open(frame.kind)),
+            Some(channel) if channel.is_closing() => self
+                .on_closing_channel(number, ids)
+                .map(|()| (0, Flow::Done)),
             Some(channel) => match (&channel.content, frame.kind) {
                 (Content::Idle, FrameKind::Method) => {
                     self.method_frame(number, frame.payload, after, effects)
@@ -172,25 +199,6 @@ impl Session {
                 Ok((0, Flow::Done))
             }
         }
-    }
-
-    fn first_on_channel(&mut self, frame: Frame<'_>) -> Result<Flow, Refusal> {
-        let open = (20, 10);
-        if frame.kind == FrameKind::Method && method::class_and_method(frame.payload) == open {
-            return self.channel_open(frame.channel);
-        }
-        // channel.close-ok for a channel that both sides have closed at the same time.
-        let close_ok = (20, 41);
-        if frame.kind == FrameKind::Method && method::class_and_method(frame.payload) == close_ok {
-            return Ok(Flow::Done);
-        }
-        if frame.kind != FrameKind::Method {
-            return Err(Refusal::connection(ReplyCode::UnexpectedFrame, NOT_METHOD));
-        }
-        Err(Refusal::connection(
-            ReplyCode::ChannelError,
-            "expected 'channel.open'",
-        ))
     }
 
     fn method_frame(
@@ -279,10 +287,7 @@ impl Session {
     ) -> Result<Flow, Refusal> {
         use channel::AMQPMethod;
         match method {
-            AMQPMethod::Open(_) => {
-                let text = "second 'channel.open' seen";
-                Err(Refusal::connection(ReplyCode::ChannelError, text))
-            }
+            AMQPMethod::Open(_) => Err(second_open()),
             AMQPMethod::Close(_) => {
                 self.end_channel(number, effects);
                 self.outbox.write(|out, _| {
@@ -291,7 +296,6 @@ impl Session {
                 });
                 Ok(Flow::Done)
             }
-            AMQPMethod::CloseOk(_) => Ok(Flow::Done),
             AMQPMethod::Flow(flow) if flow.active => {
                 self.outbox.write(|out, _| {
                     let ok = AMQPMethod::FlowOk(channel::FlowOk { active: true });
@@ -303,7 +307,9 @@ impl Session {
                 ReplyCode::NotImplemented,
                 "active=false",
             )),
-            AMQPMethod::OpenOk(_) | AMQPMethod::FlowOk(_) => Err(self.not_for_servers()),
+            AMQPMethod::OpenOk(_) | AMQPMethod::CloseOk(_) | AMQPMethod::FlowOk(_) => {
+                Err(self.not_for_servers())
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ impl Session {
             | Phase::TuneOk(_)
             | Phase::Open(_)
             | Phase::Closing
-            | Phase::Ended => Err(self.not_for_servers()),
+            | Phase::Ended(_) => Err(self.not_for_servers()),
         }
     }
 

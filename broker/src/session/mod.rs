@@ -94,7 +94,16 @@ enum Phase {
     Running(Running),
     /// We have sent connection.close: everything but close-ok is ignored.
     Closing,
-    Ended,
+    Ended(Parting),
+}
+
+/// How the socket is left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// The peer has answered our close, so it has read all there was: nobody waits for anything.
+    Answered,
+    /// The peer has yet to read our last word, which a reset would take from it.
+    Unread,
 }
 
 struct Running {
@@ -115,7 +124,7 @@ pub enum Next {
     /// Nothing of this connection goes on before what is in the outbox was written.
     Full,
     /// Write what is in the outbox and close the socket.
-    End,
+    End(Parting),
 }
 
 /// What one frame came to.
@@ -180,7 +189,7 @@ impl Session {
                 }
                 Ok(Step::Used(length, Flow::Full)) => return (used + length, Next::Full),
                 Ok(Step::Incomplete) => return (used, Next::Read),
-                Ok(Step::End) => return (used, Next::End),
+                Ok(Step::End(parting)) => return (used, Next::End(parting)),
                 Err(refusal) => {
                     self.fail(&refusal, (0, 0), effects);
                     return (buffer.len(), Next::Read);
@@ -192,7 +201,7 @@ impl Session {
     fn step(&mut self, rest: &[u8], effects: &mut Effects) -> Result<Step, Refusal> {
         match &self.phase {
             Phase::Header => return Ok(self.header(rest)),
-            Phase::Ended => return Ok(Step::End),
+            Phase::Ended(parting) => return Ok(Step::End(*parting)),
             Phase::Refused => return Ok(Step::Incomplete),
             Phase::StartOk
             | Phase::TuneOk(_)
@@ -204,7 +213,9 @@ impl Session {
         let cut = match cut {
             Ok(cut) => cut,
             // The peer may send anything after our close.
-            Err(_) if matches!(self.phase, Phase::Closing) => return Ok(Step::End),
+            Err(_) if matches!(self.phase, Phase::Closing) => {
+                return Ok(Step::End(Parting::Unread));
+            }
             Err(error) => return Err(Refusal::connection(error.code(), error.text())),
         };
         match cut {
@@ -230,8 +241,8 @@ impl Session {
                 tracing::info!(peer = %self.peer, %error, "refused");
                 self.outbox
                     .write(|out, _| out.extend_from_slice(&frame::PROTOCOL_HEADER));
-                self.phase = Phase::Ended;
-                Step::End
+                self.phase = Phase::Ended(Parting::Unread);
+                Step::End(Parting::Unread)
             }
         }
     }
@@ -281,7 +292,7 @@ impl Session {
             | Phase::Refused
             | Phase::TuneOk(_)
             | Phase::Closing
-            | Phase::Ended => None,
+            | Phase::Ended(_) => None,
         }
     }
 
@@ -299,7 +310,7 @@ impl Session {
             | Phase::TuneOk(_)
             | Phase::Open(_)
             | Phase::Closing
-            | Phase::Ended => None,
+            | Phase::Ended(_) => None,
         }
     }
 
@@ -333,7 +344,7 @@ impl Session {
             | Phase::TuneOk(_)
             | Phase::Open(_)
             | Phase::Closing
-            | Phase::Ended => false,
+            | Phase::Ended(_) => false,
         }
     }
 }
@@ -363,5 +374,5 @@ fn resume_from<'a>(
 enum Step {
     Used(usize, Flow),
     Incomplete,
-    End,
+    End(Parting),
 }

@@ -87,6 +87,8 @@ impl Session {
         after: &[u8],
         effects: &mut Effects,
     ) -> Result<(usize, Flow), Refusal> {
+        // From its begin: messages that never end take memory too.
+        self.publisher.has_published = true;
         if let Some(content) = self.whole_content(number, after)? {
             let WholeContent {
                 properties,
@@ -185,7 +187,6 @@ impl Session {
         body: &[u8],
         effects: &mut Effects,
     ) -> Result<Flow, Refusal> {
-        self.publisher.has_published = true;
         self.check_size(body.len() as u64)?;
         if immediate {
             return Err(Refusal::connection(

@@ -208,7 +208,8 @@ impl Session {
             return Ok(());
         };
         let vhost = self.vhost()?;
-        if vhost.queue(name).is_some() {
+        // What is missing, queue or exchange, is told before what is locked.
+        if vhost.queue(name).is_some() && vhost.exchange(&request.source).is_some() {
             vhost.queue_for(name, self.id)?;
         }
         Ok(())

@@ -182,6 +182,8 @@ impl Exchange {
     /// change lock, and `live` has all bindings.
     pub(super) fn change_over(&self, live: Live) -> Arc<Live> {
         let live = Arc::new(live);
+        // Some were counted and then not kept: a transaction that was rolled back.
+        self.waiting.store(0, Ordering::Relaxed);
         let old = std::mem::replace(&mut *self.live.write(), Arc::clone(&live));
         self.declare(&live);
         old

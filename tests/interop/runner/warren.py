@@ -22,14 +22,15 @@ def _free_port():
 
 
 class Broker:
-    def __init__(self, binary):
+    def __init__(self, binary, settings):
         self._folder = Path(tempfile.mkdtemp(prefix="warren-interop-"))
         port = _free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{port}/"
         self._lines = []
         self._ready = threading.Event()
         self._process = subprocess.Popen(
-            [binary, "--data-dir", self._folder / "data", "--listen", f"127.0.0.1:{port}"],
+            [binary, "--data-dir", self._folder / "data", "--listen", f"127.0.0.1:{port}",
+             *[word for setting in settings for word in ("--set", setting)]],  # fmt: skip
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -70,10 +71,11 @@ class Broker:
         return "".join(self._lines[-40:])
 
 
-def start():
+def start(*settings):
+    """`settings` are in the words of `warren --set`."""
     binary = Path(os.environ.get("WARREN_BINARY") or TARGET / "release/warren")
     if not binary.exists():
         raise SystemExit(f"no Warren at {binary}: build it with `cargo build --release`, or give --url")
-    broker = Broker(binary)
+    broker = Broker(binary, settings)
     broker.wait_until_ready()
     return broker

@@ -32,6 +32,12 @@ def header_of_another_class():
 
 
 @case
+def header_with_a_weight():
+    text = "UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead"
+    closes_with(publish(1, "x") + wire.content_header(1, 2, weight=7), 505, text, wire.BASIC_PUBLISH)
+
+
+@case
 def something_else_instead_of_the_body():
     text = "UNEXPECTED_FRAME - expected content body, got non content body frame instead"
     begun = publish(1, "x") + wire.content_header(1, 5) + frame(wire.BODY, 1, b"abc")
@@ -50,6 +56,25 @@ def empty_body_frames_count_for_nothing():
         connection.expect(wire.BASIC_GET_OK, 1)
         equal(connection.frame()[0], wire.HEADER, "frame behind get-ok")
         equal(connection.frame(), (wire.BODY, 1, b"abc"), "body")
+
+
+@case
+def properties_may_hold_any_octets():
+    """A correlation id is often a number in binary."""
+    correlation_id, headers = 0x0400, 0x2000
+    for flags, properties in (
+        (correlation_id, wire.short(b"\x00\xff\xfe\x80")),
+        (headers, wire.table(("id", b"S", wire.long(b"\xff\xfe")), ("octets", b"x", wire.long(b"\x80")))),
+    ):
+        with opened() as connection:
+            queue = fresh("octets")
+            connection.send(queue_declare(1, queue))
+            connection.expect(wire.QUEUE_DECLARE_OK)
+            connection.send(publish(1, queue), wire.content_header(1, 0, flags, properties))
+            connection.send(method(1, wire.BASIC_GET, b"\0\0" + wire.short(queue) + b"\x01"))
+            connection.expect(wire.BASIC_GET_OK, 1)
+            expected = struct.pack(">HHQH", 60, 0, 0, flags) + properties
+            equal(connection.frame(), (wire.HEADER, 1, expected), "content header")
 
 
 def _left_in(queue):

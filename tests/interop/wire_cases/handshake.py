@@ -88,7 +88,7 @@ def wrong_password_is_told_only_to_clients_that_understand():
             "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN."
             " For details see the broker logfile."
         )
-        equal(connection.connection_close()[:2], (403, text), "with the capability")
+        equal(connection.connection_close(), (403, text, (0, 0)), "with the capability")
     with peer() as connection:
         connection.start()
         connection.log_in(password="wrong")
@@ -125,3 +125,12 @@ def unknown_virtual_host():
         connection.send(method(0, wire.CONNECTION_OPEN, wire.short("nobody's") + b"\0\0"))
         expected = (530, "NOT_ALLOWED - vhost nobody's not found", wire.CONNECTION_OPEN)
         equal(connection.connection_close(), expected, "connection.close")
+
+
+@case
+def channel_frames_before_the_connection_is_open():
+    with peer() as connection:
+        connection.tuned()
+        connection.send(method(1, wire.CHANNEL_OPEN, b"\0"))
+        text = "UNEXPECTED_FRAME - type 1, all octets = <<0,20,0,10,0>>"
+        equal(connection.connection_close(), (505, text, (0, 0)), "connection.close")

@@ -104,3 +104,48 @@ def no_wait_gets_no_answer():
         connection.expect(wire.QUEUE_DECLARE_OK, 1)
         connection.send(method(1, wire.CONFIRM_SELECT, b"\0"))
         connection.expect(wire.CONFIRM_SELECT_OK, 1)
+
+
+@case
+def close_ok_that_nobody_asked_for():
+    closes_with(method(1, wire.CHANNEL_CLOSE_OK), 503, "COMMAND_INVALID - unimplemented method", (20, 41))
+    closes_with(method(7, wire.CHANNEL_CLOSE_OK), 504, "CHANNEL_ERROR - expected 'channel.open'", (20, 41))
+
+
+@case
+def channel_closed_by_both_sides_at_once():
+    with opened() as connection:
+        connection.send(queue_declare(1, fresh("missing"), bits=1))
+        connection.expect(wire.CHANNEL_CLOSE, 1)
+        close = struct.pack(">H", 200) + wire.short("bye") + b"\0\0\0\0"
+        connection.send(method(1, wire.CHANNEL_CLOSE, close), method(1, wire.CHANNEL_CLOSE_OK))
+        connection.expect(wire.CHANNEL_CLOSE_OK, 1)
+        connection.send(method(1, wire.CHANNEL_OPEN, b"\0"))
+        connection.expect(wire.CHANNEL_OPEN_OK, 1)
+
+
+@case
+def channel_opened_again_before_its_close_is_answered():
+    with opened() as connection:
+        connection.send(queue_declare(1, fresh("missing"), bits=1))
+        connection.expect(wire.CHANNEL_CLOSE, 1)
+        connection.send(method(1, wire.CHANNEL_OPEN, b"\0"))
+        expected = (504, "CHANNEL_ERROR - second 'channel.open' seen", wire.CHANNEL_OPEN)
+        equal(connection.connection_close(), expected, "connection.close")
+
+
+@case
+def one_channel_too_many_is_no_methods_fault():
+    text = "NOT_ALLOWED - number of channels opened (1) has reached the negotiated channel_max (1)"
+    closes_with(method(2, wire.CHANNEL_OPEN, b"\0"), 530, text, channel_max=1)
+
+
+@case
+def connection_ends_as_soon_as_its_close_is_answered():
+    with opened() as connection:
+        connection.send(method(1, wire.CHANNEL_OPEN, b"\0"))
+        connection.expect(wire.CONNECTION_CLOSE, 0)
+        # Far less than what a broker waits for a client that has yet to read its last word.
+        connection.socket.settimeout(3)
+        connection.send(method(0, wire.CONNECTION_CLOSE_OK))
+        equal(connection.rest(), b"", "what comes behind close-ok")

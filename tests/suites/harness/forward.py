@@ -1,4 +1,4 @@
-"""Makes the broker answer on 127.0.0.1:5672 too, for suites that know no other address."""
+"""Makes the broker answer on port 5672 of this machine too, for suites that know no other address."""
 
 import contextlib
 import socket
@@ -6,6 +6,8 @@ import threading
 from urllib.parse import urlsplit
 
 WELL_KNOWN = ("127.0.0.1", 5672)
+# amqplib connects to it once.
+WELL_KNOWN_IPV6 = ("::1", 5672)
 
 
 def _copy(source, target):
@@ -43,15 +45,18 @@ def well_known_port(url):
     if address[1] == WELL_KNOWN[1]:
         yield
         return
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(WELL_KNOWN)
+        listener = socket.create_server(WELL_KNOWN, backlog=64)
     except OSError as error:
         raise SystemExit(f"something else listens on port 5672, which some suites need: {error}") from None
-    listener.listen(64)
-    threading.Thread(target=_serve, args=(listener, address), daemon=True).start()
+    listeners = [listener]
+    # A machine may have no IPv6.
+    with contextlib.suppress(OSError):
+        listeners.append(socket.create_server(WELL_KNOWN_IPV6, family=socket.AF_INET6, backlog=64))
+    for one in listeners:
+        threading.Thread(target=_serve, args=(one, address), daemon=True).start()
     try:
         yield
     finally:
-        listener.close()
+        for one in listeners:
+            one.close()

@@ -1,5 +1,6 @@
 """Brings a suite in its pinned version into a folder outside of the repository."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -94,3 +95,19 @@ def debian(folder, package):
         call("dpkg-deb", "-x", archive, partial / "unpacked")
         partial.rename(folder)
     return folder / "unpacked"
+
+
+def crate(folder, name, version):
+    """A crate with its tests, out of cargo's own cache: it may not be built in there."""
+    done = folder / f"{name}-{version}"
+    if not done.exists():
+        asking = folder / "asking"
+        shutil.rmtree(asking, ignore_errors=True)
+        call("cargo", "init", "--quiet", "--vcs", "none", "--name", "asking", asking)
+        call("cargo", "add", "--quiet", f"{name}@={version}", cwd=asking)
+        told = subprocess.run(["cargo", "metadata", "--format-version", "1"], cwd=asking, check=True,
+                              stdout=subprocess.PIPE).stdout  # fmt: skip
+        (found,) = [package for package in json.loads(told)["packages"] if package["name"] == name]
+        shutil.copytree(Path(found["manifest_path"]).parent, folder / "partial", dirs_exist_ok=True)
+        (folder / "partial").rename(done)
+    return done

@@ -1,6 +1,7 @@
 """Reads what test runners write, as a map from the test's name to (outcome, reason)."""
 
 import json
+import re
 import xml.etree.ElementTree as xml
 
 RANK = {"passed": 0, "skipped": 1, "failed": 2}
@@ -74,4 +75,25 @@ def go(report):
         elif event["Action"] == "run":
             # Overwritten when it ends; a crash of the program leaves it so.
             outcomes[name] = ("failed", "did not end")
+    return outcomes
+
+
+def libtest(report):
+    """What `cargo test` prints. Several files may have a test of one name, so the file is part of it."""
+    outcomes = {}
+    file = ""
+    for line in report.read_text().splitlines():
+        if running := re.match(r" +Running (\S+)\.rs \(", line):
+            file = running[1]
+            # Taken back when the file tells its result; a crash of the program leaves it so.
+            outcomes[file] = ("failed", "did not end")
+        elif test := re.match(r"test (.+) \.\.\. (ok|FAILED|ignored)", line):
+            outcome = {"ok": "passed", "FAILED": "failed", "ignored": "skipped"}[test[2]]
+            outcomes[f"{file}::{test[1]}"] = (outcome, "")
+        elif line.startswith("test result:"):
+            outcomes.pop(file, None)
+        elif panicked := re.match(r"thread '(.+)' .*panicked at (.+)", line):
+            name = f"{file}::{panicked[1]}"
+            if name in outcomes:
+                outcomes[name] = (outcomes[name][0], f"panicked at {panicked[2]}")
     return outcomes

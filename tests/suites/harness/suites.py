@@ -104,6 +104,17 @@ def _amqp091_go(place, _checkouts, url, report):
                report_is_stdout=True)  # fmt: skip
 
 
+def _lapin(place, _checkouts, url, report):
+    source = obtain.crate(place / "source", "lapin", "4.12.3")
+    # Without the default features, which bring TLS.
+    command = ["cargo", "test", "--locked", "--no-fail-fast", "--no-default-features", "--features", "tokio,smol",
+               "--test", "*"]  # fmt: skip
+    # Cargo names the file on the one stream and the test on the other.
+    return Job(["sh", "-c", 'exec "$@" 2>&1', "sh", *command], source, results.libtest, report,
+               {"AMQP_ADDR": f"{url.rstrip('/')}/%2f", "CARGO_TARGET_DIR": str(place / "target")},
+               report_is_stdout=True)  # fmt: skip
+
+
 ALL = [
     Suite("pika", "1.4.4", _pika, knows_only_5672=True),
     Suite("py-amqp", "5.4.2", _py_amqp),
@@ -112,6 +123,7 @@ ALL = [
     Suite("aiormq", "7.2.4", _aiormq),
     Suite("amqplib", "2.0.1", _amqplib, knows_only_5672=True),
     Suite("amqp091-go", "1.5.0", _amqp091_go),
+    Suite("lapin", "4.12.3", _lapin),
 ]
 
 

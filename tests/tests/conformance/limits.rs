@@ -23,6 +23,10 @@ async fn one_channel_too_many_closes_the_connection() {
     let expected = "NOT_ALLOWED - number of channels opened (4) has reached the negotiated \
                     channel_max (4)";
     assert!(text.contains(expected), "{text}");
+    assert!(
+        close.payload.ends_with(&[0, 0, 0, 0]),
+        "no method is blamed"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,6 +74,19 @@ async fn low_memory_or_disk_blocks_publishers_and_nobody_else() {
         consumer.fence().await;
         assert_eq!(consumer.count("q").await, 0, "{reason}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_never_ends_is_a_publish_to_the_alarm() {
+    let settings = Options::default().set("limits.memory_high_watermark=1MiB");
+    let broker = Broker::start(settings);
+    let mut wire = Wire::open(broker.address(), 0).expect("a connection");
+    let publish = [0, 0, 0, 1, b'q', 0];
+    wire.method(1, 60, 40, &publish).expect("basic.publish");
+    let announced = [&[0, 60, 0, 0][..], &1000_u64.to_be_bytes(), &[0, 0]].concat();
+    wire.frame(2, 1, &announced).expect("the content header");
+    wire.frame(3, 1, b"the begin").expect("a part of the body");
+    wire.expect(10, 60).expect("connection.blocked");
 }
 
 #[tokio::test(flavor = "multi_thread")]

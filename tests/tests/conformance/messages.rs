@@ -2,7 +2,9 @@
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
-use warren_tests::kit::{Broker, Client, Options, Wire, durable, headers, persistent, transient};
+use warren_tests::kit::{
+    Broker, Client, DEADLINE, Options, Wire, durable, headers, persistent, soon, transient,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_mebibytes_come_through_unchanged() {
@@ -19,6 +21,11 @@ async fn five_mebibytes_come_through_unchanged() {
         channel.requeue(message.delivery_tag, false).await;
         let mut deliveries = broker.channel().await.consume_no_ack("q").await;
         assert!(deliveries.next().await.data == body);
+        drop(deliveries);
+        soon("the consumer has gone", DEADLINE, async || {
+            channel.counts("q").await.expect("the queue") == (0, 0)
+        })
+        .await;
     }
 }
 

@@ -59,6 +59,17 @@ async fn an_exclusive_queue_is_its_connections_alone_and_goes_with_it() {
     let consuming = other.channel().await;
     let refused = consuming.try_consume("mine", "", Default::default()).await;
     refused.err().expect("locked").is(405, locked);
+    let none = FieldTable::default();
+    let binding = other.channel().await;
+    let refused = binding
+        .try_bind("mine", "amq.direct", "k", none.clone())
+        .await;
+    refused.expect_err("locked").is(405, locked);
+    // What is missing is told first.
+    let binding = other.channel().await;
+    let refused = binding.try_bind("mine", "none", "k", none).await;
+    let expected = "NOT_FOUND - no exchange 'none' in vhost '/'";
+    refused.expect_err("missing").is(404, expected);
     owner.close(200, "bye".into()).await.expect("close");
     soon("the queue is deleted", DEADLINE, async || {
         other.channel().await.counts("mine").await == Err(missing("mine"))

@@ -391,8 +391,9 @@ async fn a_stream_refuses_what_it_cannot_do_in_rabbitmqs_words() {
          vhost '/'",
     );
     let reader = broker.channel().await;
+    reader.prefetch(10, false).await;
     reader.prefetch(10, true).await;
-    refused(try_read(&reader, "s", 10, first()).await).is(
+    refused(reader.try_consume_with("s", first()).await).is(
         540,
         "NOT_IMPLEMENTED - queue 's' in vhost '/' does not support global qos",
     );

@@ -2,7 +2,8 @@
 //! writes the binary's outline only; what is inside is for wit-component and wasmtime.
 
 use anyhow::{Result, bail};
-use wit_component::{ComponentEncoder, DecodedWasm};
+use wit_component::{ComponentEncoder, DecodedWasm, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
 
 use super::SECTION;
 
@@ -11,6 +12,15 @@ const IMPORTED: &str = "warren";
 /// `\0asm`, version and layer.
 const PREAMBLE: usize = 8;
 const CUSTOM: u8 = 0;
+const EXPORTS: u8 = 7;
+
+/// The contract of exchange types.
+pub const WIT: &str = include_str!("../../../../wit/exchange/exchange.wit");
+const WORLD: &str = "exchange-plugin";
+const INTERFACE: &str = "warren:exchange/exchange-type@0.1.0#";
+const FUNCTIONS: [&str; 7] = [
+    "describe", "open", "bind", "unbind", "inputs", "route", "due",
+];
 
 pub fn wrap(module: &[u8], source_hash: &str) -> Result<Vec<u8>> {
     let mut encoder = ComponentEncoder::default().validate(true).module(module)?;
@@ -18,6 +28,62 @@ pub fn wrap(module: &[u8], source_hash: &str) -> Result<Vec<u8>> {
     refuse_foreign_imports(&component)?;
     append_section(&mut component, SECTION, source_hash.as_bytes());
     Ok(component)
+}
+
+/// A core module that was written against [`WIT`] by hand, as a component.
+pub fn of_core_module(module: &[u8]) -> Result<Vec<u8>> {
+    let mut module = module.to_vec();
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("exchange.wit", WIT)?;
+    let world = resolve.select_world(&[package], Some(WORLD))?;
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
+    let mut encoder = ComponentEncoder::default().validate(true).module(&module)?;
+    let component = encoder.encode()?;
+    refuse_foreign_imports(&component)?;
+    Ok(component)
+}
+
+/// A core module whose exports are named after the functions alone, with their full names.
+pub fn with_full_names(module: &[u8]) -> Result<Vec<u8>> {
+    let cut_off = || anyhow::anyhow!("not a whole WebAssembly module");
+    let (preamble, mut rest) = module.split_at_checked(PREAMBLE).ok_or_else(cut_off)?;
+    let mut named = preamble.to_vec();
+    while let Some((id, after)) = rest.split_first() {
+        let (length, after) = read_length(after).ok_or_else(cut_off)?;
+        let (section, after) = after.split_at_checked(length).ok_or_else(cut_off)?;
+        rest = after;
+        let renamed = match *id {
+            EXPORTS => full_names(section).ok_or_else(cut_off)?,
+            _ => section.to_vec(),
+        };
+        named.push(*id);
+        write_length(&mut named, renamed.len());
+        named.extend_from_slice(&renamed);
+    }
+    Ok(named)
+}
+
+fn full_names(section: &[u8]) -> Option<Vec<u8>> {
+    let (count, mut rest) = read_length(section)?;
+    let mut renamed = Vec::new();
+    write_length(&mut renamed, count);
+    for _ in 0..count {
+        let (length, after) = read_length(rest)?;
+        let (name, after) = after.split_at_checked(length)?;
+        let mut full = Vec::new();
+        if FUNCTIONS.iter().any(|known| known.as_bytes() == name) {
+            full.extend_from_slice(INTERFACE.as_bytes());
+        }
+        full.extend_from_slice(name);
+        write_length(&mut renamed, full.len());
+        renamed.extend_from_slice(&full);
+        let (kind, after) = after.split_first()?;
+        let (index, after) = read_length(after)?;
+        renamed.push(*kind);
+        write_length(&mut renamed, index);
+        rest = after;
+    }
+    Some(renamed)
 }
 
 /// The hash of the sources that the component was built from, when it carries one.
@@ -97,6 +163,20 @@ mod tests {
         append_section(&mut component, SECTION, b"abc");
         append_section(&mut component, "after", b"");
         assert_eq!(embedded_hash(&component), Some("abc".to_owned()));
+    }
+
+    #[test]
+    fn the_contract_s_functions_get_their_full_names_and_others_keep_theirs() {
+        let text = r#"(module (func (export "route")) (func (export "cabi_realloc"))
+            (memory (export "memory") 1))"#;
+        let module = wat::parse_str(text).expect("assembles");
+        let named = with_full_names(&module).expect("is a module");
+        let full = text.replace("route", "warren:exchange/exchange-type@0.1.0#route");
+        assert_eq!(named, wat::parse_str(full).expect("assembles"));
+        for end in 1..module.len() {
+            // Cut between two sections it is a module too.
+            let _ = with_full_names(&module[..end]);
+        }
     }
 
     #[test]

@@ -1,0 +1,97 @@
+//! What one component is, for its author and for whoever is to trust it: its contract, what it
+//! imports, its types and what they understand. Nothing of a broker that runs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::bindings::exports::warren::exchange::exchange_type::{Argument, Description};
+use super::check::{self, Interface};
+use super::component::Loader;
+use super::engine::{Ticker, new_engine};
+use super::limits::{DEFAULT_STACK, Limits};
+use super::plugin_log::PluginLog;
+use super::state::Surroundings;
+use crate::clock::SystemClock;
+
+pub struct Inspected {
+    interface: Interface,
+    version: Option<String>,
+    description: Option<Description>,
+    /// Why no broker would load it.
+    pub refused: Option<String>,
+}
+
+/// Loads the component as a broker without grants would, compiled anew.
+pub fn inspect(name: &str, bytes: &[u8]) -> Inspected {
+    let mut inspected = Inspected {
+        interface: Interface::default(),
+        version: None,
+        description: None,
+        refused: None,
+    };
+    match check::parse(bytes) {
+        Ok(interface) => inspected.interface = interface,
+        Err(reason) => {
+            inspected.refused = Some(reason);
+            return inspected;
+        }
+    }
+    match load(name, bytes) {
+        Ok((version, description)) => {
+            inspected.version = Some(version);
+            inspected.description = Some(description);
+        }
+        Err(reason) => inspected.refused = Some(reason),
+    }
+    inspected
+}
+
+fn load(name: &str, bytes: &[u8]) -> Result<(String, Description), String> {
+    let engine = new_engine(DEFAULT_STACK).map_err(|error| error.to_string())?;
+    let ticker = Ticker::start().map_err(|error| error.to_string())?;
+    ticker.add(&engine);
+    let loader = Loader {
+        engine: &engine,
+        ticker: &Arc::new(ticker),
+        cache: None,
+        limits: Limits::default(),
+        grants: &[],
+        surroundings: Surroundings {
+            clock: Arc::new(SystemClock),
+            log: Arc::new(PluginLog::new(name)),
+            exchange: Arc::from(""),
+        },
+    };
+    let (loaded, description) = loader.load(bytes)?;
+    Ok((loaded.version, description))
+}
+
+impl fmt::Display for Inspected {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.refused, &self.version) {
+            (Some(reason), _) => writeln!(out, "refused: {reason}")?,
+            (None, Some(version)) => writeln!(out, "exchange plugin, warren:exchange@{version}")?,
+            (None, None) => {}
+        }
+        if let Some(description) = &self.description {
+            writeln!(out, "summary: {}", description.summary)?;
+            writeln!(out, "types: {}", description.types.join(", "))?;
+            named(out, "argument", &description.arguments)?;
+            named(out, "configuration", &description.configuration)?;
+        }
+        for import in &self.interface.imports {
+            writeln!(out, "imports {import}")?;
+        }
+        for export in &self.interface.exports {
+            writeln!(out, "exports {export}")?;
+        }
+        Ok(())
+    }
+}
+
+fn named(out: &mut fmt::Formatter<'_>, kind: &str, list: &[Argument]) -> fmt::Result {
+    for Argument { name, summary } in list {
+        writeln!(out, "{kind} {name}: {summary}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! `warren plugin test`: a table of exchanges, bindings, messages and where each is to go, played
+//! through the real host. The table is the same for every language.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use amq_protocol::protocol::basic::AMQPProperties;
+use amq_protocol::types::{AMQPValue, FieldTable};
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use super::stage::{End, Stage};
+use crate::amqp::{properties, table};
+use crate::message::{Message, MessageView};
+use crate::vhost::{Exchange, Memo};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    #[serde(rename = "exchange")]
+    exchanges: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    /// The component's first without.
+    #[serde(rename = "type")]
+    type_name: Option<String>,
+    #[serde(default)]
+    arguments: toml::Table,
+    /// What the declare is refused with, at least in part.
+    refused: Option<String>,
+    #[serde(default)]
+    bindings: Vec<Binding>,
+    #[serde(default)]
+    messages: Vec<Published>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Binding {
+    queue: String,
+    #[serde(default)]
+    key: String,
+    #[serde(default)]
+    arguments: toml::Table,
+    refused: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Published {
+    #[serde(default)]
+    key: String,
+    #[serde(default)]
+    headers: toml::Table,
+    #[serde(default)]
+    body: String,
+    to: Option<Vec<String>>,
+    /// To so many of the bound queues, whichever.
+    count: Option<usize>,
+    #[serde(default)]
+    held: bool,
+    rejected: Option<String>,
+}
+
+pub fn test(component: &Path, routes: &Path) -> anyhow::Result<ExitCode> {
+    let text = std::fs::read_to_string(routes)
+        .with_context(|| format!("cannot read {}", routes.display()))?;
+    let table: Table = toml::from_str(&text).with_context(|| format!("in {}", routes.display()))?;
+    let stage = Stage::open(component)?;
+    let (mut passed, mut failed) = (0, 0);
+    for (number, case) in table.exchanges.iter().enumerate() {
+        for (what, problem) in play(&stage, number, case) {
+            match problem {
+                None => passed += 1,
+                Some(problem) => {
+                    failed += 1;
+                    println!("exchange {}, {what}: {problem}", number + 1);
+                }
+            }
+        }
+    }
+    println!("{}: {passed} passed, {failed} failed", stage.name);
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What was looked at, each with what was wrong.
+fn play(stage: &Stage, number: usize, case: &Case) -> Vec<(String, Option<String>)> {
+    let name = format!("exchange-{number}");
+    let own = stage.types.first().cloned().unwrap_or_default();
+    let type_name = case.type_name.as_deref().unwrap_or(&own);
+    let declared = stage.declare(&name, type_name, arguments(&case.arguments));
+    let problem = as_expected(declared.as_ref().map(|_| ()), case.refused.as_deref());
+    let mut found = vec![("declare".to_owned(), problem)];
+    let Ok(exchange) = declared else { return found };
+    for binding in &case.bindings {
+        let Binding { queue, key, .. } = binding;
+        let bound = stage.bind(&exchange, queue, key, arguments(&binding.arguments));
+        let problem = as_expected(bound.as_ref().map(|_| ()), binding.refused.as_deref());
+        found.push((format!("binding {key:?} to {queue:?}"), problem));
+    }
+    // The first time the component is asked, the second time the answer may be a remembered one.
+    let mut memo = Memo::default();
+    for time in ["", ", again"] {
+        for message in &case.messages {
+            let end = stage.walk(&exchange, &message.encoded(&exchange), &mut memo);
+            let what = format!("message {:?}{time}", message.key);
+            found.push((what, message.problem(&end)));
+        }
+    }
+    found
+}
+
+fn as_expected(outcome: Result<(), &String>, refused: Option<&str>) -> Option<String> {
+    match (outcome, refused) {
+        (Ok(()), None) => None,
+        (Ok(()), Some(text)) => Some(format!("accepted, not refused with {text:?}")),
+        (Err(text), Some(expected)) if text.contains(expected) => None,
+        (Err(text), _) => Some(format!("refused: {text}")),
+    }
+}
+
+impl Published {
+    fn encoded(&self, exchange: &Exchange) -> Arc<Message> {
+        let mut properties = AMQPProperties::default();
+        if !self.headers.is_empty() {
+            properties = properties.with_headers(fields(&self.headers));
+        }
+        let view = MessageView {
+            exchange: &exchange.name,
+            routing_key: &self.key,
+            properties: &properties::encode(&properties),
+            body: self.body.as_bytes(),
+            dead_lettered: false,
+        };
+        Arc::new(view.to_message())
+    }
+
+    fn problem(&self, end: &End) -> Option<String> {
+        let fits = match end {
+            End::Queues(queues) => match (&self.to, self.count) {
+                (Some(to), _) => {
+                    let mut to = to.clone();
+                    to.sort();
+                    *queues == to
+                }
+                (None, Some(count)) => queues.len() == count,
+                (None, None) => false,
+            },
+            End::Held => self.held,
+            End::Rejected(text) => {
+                let expected = self.rejected.as_ref();
+                expected.is_some_and(|expected| text.contains(expected))
+            }
+            End::Failed(_) => false,
+        };
+        (!fits).then(|| format!("{end:?}, expected {}", self.expected()))
+    }
+
+    fn expected(&self) -> String {
+        match (&self.to, self.count, &self.rejected) {
+            (Some(to), _, _) => format!("to {to:?}"),
+            (None, Some(count), _) => format!("{count} queues"),
+            (None, None, Some(text)) => format!("rejected with {text:?}"),
+            (None, None, None) if self.held => "held".to_owned(),
+            (None, None, None) => "`to`, `count`, `held` or `rejected` in the table".to_owned(),
+        }
+    }
+}
+
+fn arguments(arguments: &toml::Table) -> Vec<u8> {
+    table::encode(&fields(arguments))
+}
+
+fn fields(values: &toml::Table) -> FieldTable {
+    let mut fields = FieldTable::default();
+    for (name, value) in values {
+        fields.insert(name.as_str().into(), field(value));
+    }
+    fields
+}
+
+fn field(value: &toml::Value) -> AMQPValue {
+    match value {
+        toml::Value::String(text) => AMQPValue::LongString(text.as_str().into()),
+        toml::Value::Integer(integer) => match i32::try_from(*integer) {
+            Ok(integer) => AMQPValue::LongInt(integer),
+            Err(_) => AMQPValue::LongLongInt(*integer),
+        },
+        toml::Value::Float(float) => AMQPValue::Double(*float),
+        toml::Value::Boolean(boolean) => AMQPValue::Boolean(*boolean),
+        toml::Value::Datetime(time) => AMQPValue::LongString(time.to_string().into()),
+        toml::Value::Array(values) => {
+            AMQPValue::FieldArray(values.iter().map(field).collect::<Vec<_>>().into())
+        }
+        toml::Value::Table(values) => AMQPValue::FieldTable(fields(values)),
+    }
+}

@@ -22,7 +22,6 @@ pub struct Options {
     #[arg(default_value = "help")]
     pub verb: String,
     /// Names and values, or the columns of a list
-    #[arg(allow_hyphen_values = true)]
     pub words: Vec<String>,
     /// Virtual host
     #[arg(short = 'p', long, default_value = "/")]

@@ -173,7 +173,7 @@ pub(super) fn delete(call: &Call) -> Handled {
 /// As it is exported; not what every vhost has by itself.
 pub(super) fn definition(exchange: &Exchange) -> Option<Value> {
     let definition = &exchange.definition;
-    let predeclared = definition.name.starts_with("amq.") || definition.internal;
+    let predeclared = definition.name.starts_with("amq.");
     (!predeclared).then(|| {
         json!({
             "name": definition.name,

@@ -112,7 +112,8 @@ async fn read_whole<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<Read, Gone> {
     let head = loop {
         match parse_head(buffer, peer) {
-            Ok(Some(head)) => break head,
+            Ok(Some(head)) if head.length <= MAX_HEAD => break head,
+            Ok(Some(_)) => return Ok(wrong(431, "the head is too long")),
             Ok(None) if buffer.len() > MAX_HEAD => return Ok(wrong(431, "the head is too long")),
             Ok(None) => {}
             Err(text) => return Ok(wrong(400, text)),

@@ -68,7 +68,7 @@ list permissions
 -V shop list operator_policies
 declare vhost_limit vhost=shop name=max-queues value=20
 list vhost_limits
--V shop show overview
+-V shop show overview rabbitmq_version cluster_name
 list nodes running
 -V shop list consumers
 -V shop list queues name type

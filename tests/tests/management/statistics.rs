@@ -69,7 +69,7 @@ async fn what_a_channel_does_is_counted_where_it_happens() {
     assert_eq!(overview["object_totals"]["queues"], 1);
     // What is gone was done all the same.
     http.delete("/queues/%2f/q").is(204);
-    drop(channel);
+    channel.close_it().await;
     eventually(DEADLINE, || {
         http.json("/overview")["object_totals"]["channels"] == 0
     });

@@ -47,7 +47,10 @@ fn read_header(payload: &[u8]) {
     };
     let raw = header.properties;
     let read = Properties::new(raw);
-    let owned = properties::decode(raw).expect("what was accepted can be decoded");
+    // Short strings are passed on whatever octets they hold; only text can be decoded.
+    let Some(owned) = properties::decode(raw) else {
+        return;
+    };
     assert_eq!(owned.delivery_mode(), &read.delivery_mode());
     assert_eq!(
         owned.expiration().as_ref().map(|text| text.as_str()),

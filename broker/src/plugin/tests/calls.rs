@@ -16,13 +16,13 @@ fn answer(routing: Routing) -> Answer {
 fn a_bound_slot_is_answered_until_it_is_unbound() {
     let bench = Bench::new(&[("probe", &probe("probe"))]);
     let exchange = bench.open("probe", "");
-    assert_eq!(slots(exchange.route("key")), Vec::<u32>::new());
+    assert_eq!(slots(exchange.route_anyhow("key")), Vec::<u32>::new());
     exchange.bind(4, "a").expect("binds");
     exchange.bind(9, "b").expect("binds");
-    assert_eq!(slots(exchange.route("key")), [4, 9]);
+    assert_eq!(slots(exchange.route_anyhow("key")), [4, 9]);
     exchange.unbind(4);
     exchange.unbind(77);
-    assert_eq!(slots(exchange.route("key")), [9]);
+    assert_eq!(slots(exchange.route_anyhow("key")), [9]);
 }
 
 #[test]
@@ -31,19 +31,19 @@ fn two_exchanges_of_one_type_share_nothing() {
     let (first, second) = (bench.open("probe", ""), bench.open("probe", ""));
     first.bind(1, "a").expect("binds");
     second.bind(2, "a").expect("binds");
-    assert_eq!(slots(first.route("key")), [1]);
-    assert_eq!(slots(second.route("key")), [2]);
+    assert_eq!(slots(first.route_anyhow("key")), [1]);
+    assert_eq!(slots(second.route_anyhow("key")), [2]);
 }
 
 #[test]
 fn every_kind_of_decision_comes_back() {
     let bench = Bench::new(&[("probe", &probe("probe"))]);
     let exchange = bench.open("probe", "");
-    let decision = |key| answer(exchange.route(key)).decision;
+    let decision = |key| answer(exchange.route_anyhow(key)).decision;
     assert_eq!(decision("h"), Decision::Hold { until: 5000 });
     assert_eq!(decision("d"), Decision::Delegate);
     assert_eq!(decision("x"), Decision::Reject("not this one".to_owned()));
-    let stamped = answer(exchange.route("p"));
+    let stamped = answer(exchange.route_anyhow("p"));
     assert_eq!(
         stamped.set_headers,
         [("x-colour".to_owned(), b"t\x01".to_vec())]
@@ -56,7 +56,10 @@ fn a_due_message_is_asked_about_with_due() {
     let exchange = bench.open("probe", "");
     exchange.bind(3, "a").expect("binds");
     let held = message("h", &[0, 0], b"");
-    assert_eq!(slots(exchange.route_message(&held, Moment::Due)), [3]);
+    assert_eq!(
+        slots(exchange.route_message_anyhow(&held, Moment::Due)),
+        [3]
+    );
 }
 
 #[test]
@@ -73,7 +76,7 @@ fn the_plugin_refuses_with_its_own_text() {
         other => panic!("{other:?}"),
     }
     exchange.bind(2, "a").expect("still binds");
-    assert_eq!(slots(exchange.route("key")), [2]);
+    assert_eq!(slots(exchange.route_anyhow("key")), [2]);
 }
 
 #[test]
@@ -104,7 +107,8 @@ fn a_header_and_the_body_reach_the_plugin_unchanged() {
     let bench = Bench::new(&[("probe", &probe("probe"))]);
     let exchange = bench.open("probe", "a");
     let coloured = message("y", COLOURED, b"");
-    let Decision::To(found) = answer(exchange.route_message(&coloured, Moment::Publish)).decision
+    let Decision::To(found) =
+        answer(exchange.route_message_anyhow(&coloured, Moment::Publish)).decision
     else {
         panic!("no slots");
     };
@@ -116,7 +120,7 @@ fn a_header_and_the_body_reach_the_plugin_unchanged() {
         .collect();
     assert_eq!(found.to_vec(), expected);
     let with_body = message("z", &[0, 0], &[5, 0, 0, 0, 6, 0, 0, 0]);
-    let routed = exchange.route_message(&with_body, Moment::Publish);
+    let routed = exchange.route_message_anyhow(&with_body, Moment::Publish);
     assert_eq!(slots(routed), [5, 6]);
 }
 
@@ -126,7 +130,7 @@ fn an_answer_is_pure_only_while_the_call_reads_what_inputs_name() {
     let pure = |mode, key: &str| {
         let message = message(key, COLOURED, b"");
         let exchange = bench.open("probe", mode);
-        answer(exchange.route_message(&message, Moment::Publish)).pure
+        answer(exchange.route_message_anyhow(&message, Moment::Publish)).pure
     };
     assert!(pure("", "key"), "the routing key is named");
     assert!(pure("n", "key"), "nothing is read");
@@ -142,8 +146,8 @@ fn an_answer_is_pure_only_while_the_call_reads_what_inputs_name() {
 fn an_impure_call_does_not_taint_the_next_one() {
     let bench = Bench::new(&[("probe", &probe("probe"))]);
     let exchange = bench.open("probe", "");
-    assert!(!answer(exchange.route("c")).pure);
-    assert!(answer(exchange.route("key")).pure);
+    assert!(!answer(exchange.route_anyhow("c")).pure);
+    assert!(answer(exchange.route_anyhow("key")).pure);
 }
 
 #[test]

@@ -216,8 +216,12 @@ impl Exchange {
 
     /// As the kernel does it: on the plugin's thread when it must be.
     pub fn route_anyhow(&self, key: &str) -> Routing {
-        match self.route(key) {
-            Routing::Later => match self.route_later(key) {
+        self.route_message_anyhow(&message(key, &[0, 0], b""), Moment::Publish)
+    }
+
+    pub fn route_message_anyhow(&self, message: &Arc<Message>, moment: Moment) -> Routing {
+        match self.route_message(message, moment) {
+            Routing::Later => match self.route_message_later(message, moment) {
                 Ok(answer) => Routing::Now(answer),
                 Err(fault) => Routing::Fault(fault),
             },
@@ -229,10 +233,18 @@ impl Exchange {
         &self,
         key: &str,
     ) -> Result<crate::vhost::exchange_type::Answer, crate::vhost::exchange_type::Fault> {
+        self.route_message_later(&message(key, &[0, 0], b""), Moment::Publish)
+    }
+
+    fn route_message_later(
+        &self,
+        message: &Arc<Message>,
+        moment: Moment,
+    ) -> Result<crate::vhost::exchange_type::Answer, crate::vhost::exchange_type::Fault> {
         let (sender, receiver) = std::sync::mpsc::channel();
         self.instance.route_later(
-            Moment::Publish,
-            message(key, &[0, 0], b""),
+            moment,
+            Arc::clone(message),
             self.table.clone(),
             Box::new(move |result| drop(sender.send(result))),
         );

@@ -116,8 +116,27 @@ impl Route {
             queues: self.queues.clone(),
             holds: self.holds.clone(),
             set_headers: self.set_headers.clone(),
+            further_keys: self.further_keys.clone(),
             ..Route::default()
         }
+    }
+
+    /// Keys on the default exchange are names of queues.
+    pub fn add_by_name(&mut self, vhost: &Vhost, further_keys: Vec<String>) {
+        for key in &further_keys {
+            if let Some(queue) = vhost.queue(key) {
+                self.add_queue(&queue);
+            }
+        }
+        self.further_keys = further_keys;
+    }
+
+    /// The same route on the default exchange, when queues may have come and gone since.
+    pub fn renewed(&self, vhost: &Vhost, routing_key: &str) -> Route {
+        let mut route = Route::default();
+        let keys = std::iter::once(routing_key.to_owned()).chain(self.further_keys.iter().cloned());
+        route.add_by_name(vhost, keys.collect());
+        route
     }
 
     /// The message counts as routed: it is in a queue or will be asked about again.

@@ -13,7 +13,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-pub use component::{WIT, embedded_hash};
+pub use component::{PLUGIN_WIT, WIT, embedded_hash};
 pub use languages::{Language, build};
 pub use sources::{source_hash, source_hash_of};
 

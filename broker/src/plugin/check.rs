@@ -12,6 +12,11 @@ const EXPORT: &str = "warren:exchange/exchange-type";
 const SERIES: &str = "0.1.";
 const NEWEST: &str = "0.1.0";
 
+/// What a plugin may be granted: this package, or one interface of it.
+pub(super) const OWN_GRANT: &str = "warren:plugin";
+const GRANTED: [&str; 2] = ["warren:plugin/state", "warren:plugin/history"];
+const GRANTED_VERSION: &str = "0.1.0";
+
 const OWN_IMPORTS: [&str; 2] = ["warren:exchange/message", "warren:exchange/host"];
 
 /// Linked with nothing in them (see `wasi`).
@@ -132,13 +137,38 @@ fn check_import(import: &str, grants: &[String]) -> Result<bool, String> {
         }
         return Err(format!("it imports {import}; this Warren has WASI 0.2"));
     }
-    if grants.iter().any(|grant| name.starts_with(grant.as_str())) {
+    if GRANTED.contains(&name) {
+        return check_granted(import, grants).map(|()| false);
+    }
+    if grants.iter().any(|grant| covers(grant, name)) {
         return Err(format!(
-            "it imports {import}, which is granted, but exchange types have no grants yet: there \
-             is nothing behind it in this version of Warren"
+            "it imports {import}, which is granted, but there is nothing behind it in this \
+             version of Warren"
         ));
     }
     Err(format!("it imports {import}, which was not granted"))
+}
+
+fn check_granted(import: &str, grants: &[String]) -> Result<(), String> {
+    let (name, version) = split(import);
+    if !version.starts_with(SERIES) {
+        return Err(format!(
+            "it imports {import}; this Warren has {name}@{GRANTED_VERSION}"
+        ));
+    }
+    if grants.iter().any(|grant| covers(grant, name)) {
+        return Ok(());
+    }
+    Err(format!(
+        "it imports {import}, which was not granted: `grants = [\"{name}\"]` in its table of the \
+         configuration grants it"
+    ))
+}
+
+/// A grant is an interface or a whole package, without versions.
+fn covers(grant: &str, name: &str) -> bool {
+    let rest = name.strip_prefix(grant);
+    !grant.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn split(name: &str) -> (&str, &str) {

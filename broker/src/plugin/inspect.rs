@@ -8,6 +8,7 @@ use super::bindings::exports::warren::exchange::exchange_type::{Argument, Descri
 use super::check::{self, Interface};
 use super::component::Loader;
 use super::engine::{Ticker, new_engine};
+use super::keeping::Keeper;
 use super::limits::{DEFAULT_STACK, Limits};
 use super::plugin_log::PluginLog;
 use super::state::Surroundings;
@@ -60,6 +61,7 @@ fn load(name: &str, bytes: &[u8]) -> Result<(String, Description), String> {
             clock: Arc::new(SystemClock),
             log: Arc::new(PluginLog::new(name)),
             exchange: Arc::from(""),
+            keeper: Keeper::of_nothing(),
         },
     };
     let (loaded, description) = loader.load(bytes)?;

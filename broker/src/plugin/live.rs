@@ -13,12 +13,14 @@ use super::component::Loaded;
 use super::deadline;
 use super::engine::Ticker;
 use super::fault::CallFault;
+use super::instance::OwnedOpening;
+use super::keeping::Replay;
 use super::lent;
 use super::limits::DESCRIBE_TIMEOUT;
 use super::message_access;
 use super::reads::Field;
 use super::state::{HostState, Surroundings};
-use crate::vhost::exchange_type::{Answer, BindingView, Call, Decision, Inputs, Moment, Opening};
+use crate::vhost::exchange_type::{Answer, BindingView, Call, Decision, Inputs, Moment};
 
 pub(super) struct Live {
     store: Store<HostState>,
@@ -75,21 +77,25 @@ impl Live {
 
     pub fn open(
         &mut self,
-        opening: &Opening<'_>,
+        opening: &OwnedOpening,
         configuration: &str,
     ) -> Result<Result<Option<String>, String>, CallFault> {
         self.arm(self.bind_timeout);
         let opening = wire::Opening {
-            vhost: opening.vhost.to_owned(),
-            name: opening.exchange.to_owned(),
-            type_name: opening.type_name.to_owned(),
-            arguments: opening.arguments.to_vec(),
+            vhost: opening.vhost.clone(),
+            name: opening.exchange.to_string(),
+            type_name: opening.type_name.clone(),
+            arguments: opening.arguments.clone(),
             configuration: configuration.to_owned(),
         };
+        self.store.data_mut().keeping.start_call();
         let opened = self
             .guest
             .call_open(&mut self.store, &opening)
             .map_err(|error| CallFault::of(&error, "open"))?;
+        if opened.is_ok() {
+            self.store.data_mut().keeping.succeed(None);
+        }
         Ok(opened.map(|opened| opened.inner_type))
     }
 
@@ -101,21 +107,35 @@ impl Live {
 
     pub fn bind(&mut self, binding: BindingView<'_>) -> Result<Result<(), String>, CallFault> {
         self.arm(self.bind_timeout);
-        self.guest
+        self.store.data_mut().keeping.start_call();
+        let bound = self
+            .guest
             .call_bind(
                 &mut self.store,
                 binding.slot,
                 binding.routing_key,
                 binding.arguments,
             )
-            .map_err(|error| CallFault::of(&error, "bind"))
+            .map_err(|error| CallFault::of(&error, "bind"))?;
+        if bound.is_ok() {
+            self.store.data_mut().keeping.succeed(None);
+        }
+        Ok(bound)
+    }
+
+    /// What the binding that the last call has taken is to be given.
+    pub fn replay(&self) -> Replay {
+        self.store.data().keeping.replay()
     }
 
     pub fn unbind(&mut self, slot: u32) -> Result<(), CallFault> {
         self.arm(self.bind_timeout);
+        self.store.data_mut().keeping.start_call();
         self.guest
             .call_unbind(&mut self.store, slot)
-            .map_err(|error| CallFault::of(&error, "unbind"))
+            .map_err(|error| CallFault::of(&error, "unbind"))?;
+        self.store.data_mut().keeping.succeed(None);
+        Ok(())
     }
 
     pub fn inputs(&mut self) -> Result<Inputs, CallFault> {
@@ -138,7 +158,9 @@ impl Live {
     }
 
     pub fn decide(&mut self, call: Call<'_>) -> Result<Answer, CallFault> {
-        self.store.data_mut().reads.start_call();
+        let state = self.store.data_mut();
+        state.reads.start_call();
+        state.keeping.start_call();
         self.arm(self.route_timeout);
         let answer = lent::call(&mut self.store, &self.guest, call).map_err(|error| {
             let during = match call.moment {
@@ -154,10 +176,12 @@ impl Live {
             wire::Decision::Delegate => Decision::Delegate,
             wire::Decision::Reject(text) => Decision::Reject(text),
         };
+        let state = self.store.data_mut();
         Ok(Answer {
             decision,
             set_headers,
-            pure: self.store.data().reads.impure().is_none(),
+            pure: state.reads.impure().is_none(),
+            final_word: state.keeping.succeed(Some(call.message)),
         })
     }
 

@@ -18,6 +18,7 @@ mod health;
 mod host;
 pub mod inspect;
 mod instance;
+mod keeping;
 mod lane;
 mod lent;
 mod limits;

@@ -118,6 +118,12 @@ pub struct PluginStatus {
     pub evictions: u64,
     pub log_lines: u64,
     pub log_lines_dropped: u64,
+    pub bindings: u64,
+    pub state_keys: u64,
+    /// Of keys, values and messages that are kept.
+    pub state_bytes: u64,
+    /// Changes over its limits, and messages that went before their time.
+    pub state_refused: u64,
 }
 
 /// Calls by duration. `counts[i]` are those that took up to `Histogram::bound(i)`, but longer than
@@ -377,6 +383,10 @@ impl PluginStatus {
             evictions: 0,
             log_lines: 0,
             log_lines_dropped: 0,
+            bindings: 0,
+            state_keys: 0,
+            state_bytes: 0,
+            state_refused: 0,
         }
     }
 }

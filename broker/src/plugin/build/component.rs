@@ -16,7 +16,11 @@ const EXPORTS: u8 = 7;
 
 /// The contract of exchange types.
 pub const WIT: &str = include_str!("../../../../wit/exchange/exchange.wit");
-const WORLD: &str = "exchange-plugin";
+/// What a plugin may want beside it.
+pub const PLUGIN_WIT: &str = include_str!("../../../../wit/plugin/plugin.wit");
+const WORLD: &str = "warren:plugin/exchange-plugin";
+const CONFIGURED_WORLD: &str = "warren:plugin/configured-exchange-plugin";
+const CHECK: &str = "warren:plugin/configuration@0.1.0#check";
 const INTERFACE: &str = "warren:exchange/exchange-type@0.1.0#";
 const FUNCTIONS: [&str; 7] = [
     "describe", "open", "bind", "unbind", "inputs", "route", "due",
@@ -34,13 +38,25 @@ pub fn wrap(module: &[u8], source_hash: &str) -> Result<Vec<u8>> {
 pub fn of_core_module(module: &[u8]) -> Result<Vec<u8>> {
     let mut module = module.to_vec();
     let mut resolve = Resolve::default();
-    let package = resolve.push_str("exchange.wit", WIT)?;
-    let world = resolve.select_world(&[package], Some(WORLD))?;
+    let exchange = resolve.push_str("exchange.wit", WIT)?;
+    let plugin = resolve.push_str("plugin.wit", PLUGIN_WIT)?;
+    // An export has to be there; an import that the module does not use is left out.
+    let world = match exports(&module, CHECK) {
+        true => CONFIGURED_WORLD,
+        false => WORLD,
+    };
+    let world = resolve.select_world(&[exchange, plugin], Some(world))?;
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
     let mut encoder = ComponentEncoder::default().validate(true).module(&module)?;
     let component = encoder.encode()?;
     refuse_foreign_imports(&component)?;
     Ok(component)
+}
+
+/// Whether it has an export of this name. Other places where the name might stand are harmless: the
+/// encoder then says what is missing.
+fn exports(module: &[u8], name: &str) -> bool {
+    memchr::memmem::find(module, name.as_bytes()).is_some()
 }
 
 /// A core module whose exports are named after the functions alone, with their full names.

@@ -209,7 +209,7 @@ async fn what_is_kept_survives_the_plugin_s_going_and_coming() {
     assert!(passes(&channel, "memory", "a").await);
     let http = broker.http();
     for (verb, works) in [("disable", false), ("enable", true), ("reload", true)] {
-        let path = format!("/api/warren/plugins/message-deduplication/{verb}");
+        let path = format!("/warren/plugins/message-deduplication/{verb}");
         http.post(&path, &serde_json::Value::Null).is(204);
         if works {
             assert!(!passes(&channel, "memory", "a").await, "{verb}");
@@ -264,7 +264,7 @@ async fn state_that_grows_ends_at_the_plugin_s_limit() {
     broker.logs("a message is not remembered: the plugin has its 20 keys (state_keys)");
     let shown = broker
         .http()
-        .json("/api/warren/plugins/message-deduplication");
+        .json("/warren/plugins/message-deduplication");
     assert_eq!(shown["state_keys"], 20);
     assert_eq!(shown["limits"]["state_keys"], 20);
     assert_eq!(shown["state_refused"], 21);
@@ -298,7 +298,7 @@ async fn a_plugin_s_exchanges_and_bindings_are_counted_and_limited() {
                 (max_bindings)";
     fourth.await.expect_err("refused").is(406, text);
     let shown = |broker: &Broker| {
-        let shown = broker.http().json("/api/warren/plugins/random");
+        let shown = broker.http().json("/warren/plugins/random");
         (shown["exchanges"].clone(), shown["bindings"].clone())
     };
     assert_eq!(shown(&broker), (2.into(), 3.into()));

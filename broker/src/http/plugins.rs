@@ -18,6 +18,7 @@ fn row(plugin: &PluginStatus) -> Value {
     json!({
         "name": plugin.name,
         "version": plugin.version,
+        "manifest": plugin.manifest,
         "summary": plugin.summary,
         "types": plugin.types,
         "builtin": plugin.builtin,

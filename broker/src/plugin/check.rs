@@ -15,6 +15,7 @@ const NEWEST: &str = "0.1.0";
 /// What a plugin may be granted: this package, or one interface of it.
 pub(super) const OWN_GRANT: &str = "warren:plugin";
 const GRANTED: [&str; 2] = ["warren:plugin/state", "warren:plugin/history"];
+const CHECK: &str = "warren:plugin/configuration";
 const GRANTED_VERSION: &str = "0.1.0";
 
 const OWN_IMPORTS: [&str; 2] = ["warren:exchange/message", "warren:exchange/host"];
@@ -40,6 +41,7 @@ pub(super) struct Accepted {
     /// Of the `warren:exchange` package.
     pub version: String,
     pub wants_wasi: bool,
+    pub checks_configuration: bool,
 }
 
 /// Validates the bytes and says what the component imports and exports.
@@ -86,6 +88,7 @@ fn check_kind(bytes: &[u8]) -> Result<(), String> {
 
 pub(super) fn accept(interface: &Interface, grants: &[String]) -> Result<Accepted, String> {
     let version = exported_version(&interface.exports)?;
+    let checks_configuration = exports_check(&interface.exports)?;
     let mut wants_wasi = false;
     for import in &interface.imports {
         wants_wasi |= check_import(import, grants)?;
@@ -93,6 +96,7 @@ pub(super) fn accept(interface: &Interface, grants: &[String]) -> Result<Accepte
     Ok(Accepted {
         version,
         wants_wasi,
+        checks_configuration,
     })
 }
 
@@ -118,6 +122,17 @@ fn exported_version(exports: &[String]) -> Result<String, String> {
         "it was built against {PACKAGE}@{version}; this Warren speaks {PACKAGE}@{NEWEST}: build \
          it again with that WIT package, or use a Warren that speaks {version}"
     ))
+}
+
+fn exports_check(exports: &[String]) -> Result<bool, String> {
+    let mut exports = exports.iter().map(|export| split(export));
+    match exports.find(|(name, _)| *name == CHECK) {
+        None => Ok(false),
+        Some((_, version)) if version.starts_with(SERIES) => Ok(true),
+        Some((_, version)) => Err(format!(
+            "it exports {CHECK}@{version}; this Warren speaks {CHECK}@{GRANTED_VERSION}"
+        )),
+    }
 }
 
 /// True when the import is one of the empty WASI interfaces.
@@ -147,6 +162,11 @@ fn check_import(import: &str, grants: &[String]) -> Result<bool, String> {
         ));
     }
     Err(format!("it imports {import}, which was not granted"))
+}
+
+/// Whether the import is one that an operator has to allow.
+pub(super) fn is_granted_only(import: &str) -> bool {
+    GRANTED.contains(&split(import).0)
 }
 
 fn check_granted(import: &str, grants: &[String]) -> Result<(), String> {

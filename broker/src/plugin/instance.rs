@@ -523,7 +523,7 @@ fn start(
     let surroundings = plugin.surroundings(&opening.exchange, &opening.kept);
     let timeout = plugin.loaded.limits.bind_timeout;
     let mut live = Live::instantiate(&plugin.loaded, surroundings, bindings, timeout)?;
-    let opened = live.open(opening, &plugin.configuration)?;
+    let opened = live.open(opening, &plugin.loaded.configuration)?;
     Ok((live, opened))
 }
 

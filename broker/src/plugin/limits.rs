@@ -190,14 +190,6 @@ impl PluginSettings {
             log_lines: self.log_lines.unwrap_or(defaults.log_lines),
         }
     }
-
-    /// The table as the plugin gets it in `opening.configuration`.
-    pub(super) fn configuration(&self) -> String {
-        match &self.config {
-            serde_json::Value::Null => "{}".to_owned(),
-            config => config.to_string(),
-        }
-    }
 }
 
 #[derive(Clone, Debug)]

@@ -17,6 +17,7 @@ use super::instance::OwnedOpening;
 use super::keeping::Replay;
 use super::lent;
 use super::limits::DESCRIBE_TIMEOUT;
+use super::manifest::wrong_key;
 use super::message_access;
 use super::reads::Field;
 use super::state::{HostState, Surroundings};
@@ -42,13 +43,7 @@ impl Live {
         timeout: Duration,
     ) -> Result<Live, CallFault> {
         let limits = &loaded.limits;
-        let state = HostState::new(surroundings, limits.memory_for(bindings));
-        let mut store = Store::new(&loaded.engine, state);
-        store.limiter(|state| &mut state.memory);
-        deadline::install(&mut store);
-        store.set_hostcall_fuel(limits.result_bytes_for(bindings));
-        loaded.ticker.wake();
-        deadline::arm(&mut store, timeout);
+        let mut store = Live::store(loaded, surroundings, bindings, timeout);
         let plugin: ExchangePlugin = loaded
             .pre
             .instantiate(&mut store)
@@ -62,9 +57,46 @@ impl Live {
         })
     }
 
+    fn store(
+        loaded: &Loaded,
+        surroundings: Surroundings,
+        bindings: usize,
+        timeout: Duration,
+    ) -> Store<HostState> {
+        let limits = &loaded.limits;
+        let state = HostState::new(surroundings, limits.memory_for(bindings));
+        let mut store = Store::new(&loaded.engine, state);
+        store.limiter(|state| &mut state.memory);
+        deadline::install(&mut store);
+        store.set_hostcall_fuel(limits.result_bytes_for(bindings));
+        loaded.ticker.wake();
+        deadline::arm(&mut store, timeout);
+        store
+    }
+
     fn arm(&mut self, timeout: Duration) {
         self.ticker.wake();
         deadline::arm(&mut self.store, timeout);
+    }
+
+    /// Asks an instance that serves nothing. An error is the reason why its configuration is none.
+    pub fn check_configuration(loaded: &Loaded, surroundings: Surroundings) -> Result<(), String> {
+        let Some(check) = &loaded.check else {
+            return Ok(());
+        };
+        let failed =
+            |error: wasmtime::Error| CallFault::of(&error, "configuration.check").to_string();
+        let mut store = Live::store(loaded, surroundings, 0, DESCRIBE_TIMEOUT);
+        let pre = loaded.pre.instance_pre();
+        let instance = pre.instantiate(&mut store).map_err(failed)?;
+        let guest = check.load(&mut store, &instance).map_err(failed)?;
+        let checked = guest.call_check(&mut store, &loaded.configuration);
+        checked
+            .map_err(failed)?
+            .map_err(|refusal| match refusal.key.as_str() {
+                "" => format!("configuration: {}", refusal.reason),
+                key => wrong_key(key, &refusal.reason),
+            })
     }
 
     /// Only for an instance that serves nothing.

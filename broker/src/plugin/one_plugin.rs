@@ -20,7 +20,6 @@ pub(super) struct Plugin {
     pub name: String,
     pub loaded: Loaded,
     pub description: Description,
-    pub configuration: String,
     pub clock: Arc<dyn Clock>,
     pub record: Record,
     pub lane: Lane,
@@ -50,7 +49,6 @@ impl Plugin {
         name: &str,
         loaded: Loaded,
         description: Description,
-        configuration: String,
         clock: Arc<dyn Clock>,
         record: Record,
     ) -> Plugin {
@@ -60,7 +58,6 @@ impl Plugin {
             live_set: LiveSet::new(loaded.limits.max_instances),
             loaded,
             description,
-            configuration,
             clock,
             record,
             lane: Lane::new(name),
@@ -129,6 +126,7 @@ impl Plugin {
         let mut status = PluginStatus::new(&self.name, state, since);
         self.tallies().fill(&mut status);
         status.version = Some(self.loaded.version.clone());
+        status.manifest = self.loaded.manifest.clone();
         status.summary = self.description.summary.clone();
         status.types = self.description.types.clone();
         status.limits = self.loaded.limits.clone();

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::fault::FaultKind;
 use super::health::{Condition, Health};
 use super::limits::Limits;
+use super::manifest::Manifest;
 use crate::clock::Millis;
 
 /// How a plugin came out of `PluginHost::load`.
@@ -84,6 +85,8 @@ pub struct PluginStatus {
     pub name: String,
     /// Of the `warren:exchange` package that the component was built against.
     pub version: Option<String>,
+    /// What the component says of itself, where it carries it.
+    pub manifest: Option<Manifest>,
     pub summary: String,
     pub types: Vec<String>,
     pub builtin: bool,
@@ -358,6 +361,7 @@ impl PluginStatus {
         PluginStatus {
             name: name.to_owned(),
             version: None,
+            manifest: None,
             summary: String::new(),
             types: Vec::new(),
             builtin: false,

@@ -69,6 +69,7 @@ impl Workshop {
             cache: self.cache.as_ref(),
             limits,
             grants: if builtin { &own } else { &settings.grants },
+            config: &settings.config,
             surroundings: Surroundings {
                 clock: Arc::clone(&self.clock),
                 log: Arc::clone(&record.log),
@@ -77,14 +78,12 @@ impl Workshop {
             },
         };
         let (loaded, description) = loader.load(bytes)?;
-        let configuration = settings.configuration();
         let clock = Arc::clone(&self.clock);
         let record = record.clone();
         Ok(Arc::new(Plugin::new(
             name,
             loaded,
             description,
-            configuration,
             clock,
             record,
         )))

@@ -26,6 +26,10 @@ pub fn source_hash_of(workspace: &Path, crate_dir: &Path) -> Result<String> {
         if folder.is_dir() {
             add_file(&mut hash, label, folder, &folder.join("Cargo.toml"))?;
             add_folder(&mut hash, label, folder, &folder.join("src"))?;
+            let described = folder.join("plugin.toml");
+            if described.is_file() {
+                add_file(&mut hash, label, folder, &described)?;
+            }
         }
     }
     for package in ["exchange", "plugin"] {

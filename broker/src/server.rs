@@ -26,7 +26,7 @@ use crate::plugin::{BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOpti
 use crate::queue::{Pressure, Schedule};
 use crate::session;
 use crate::store::{Store, StoreOptions};
-use crate::vhost::{Broker, Parts};
+use crate::vhost::{Broker, Parts, WRITE_BEHIND};
 use events::Events;
 
 /// Connections get this long to take their leave.
@@ -96,6 +96,7 @@ async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Resul
     let called = Arc::clone(&broker);
     let write = move |queue| called.write_late(queue);
     tokio::spawn(queue_clock::run(unwritten, uptime, write));
+    tokio::spawn(write_behind(Arc::clone(&broker)));
     let plugins = Arc::new(Plugins::new(host, Arc::clone(&broker), &config.plugins_dir));
     tokio::spawn(plugin_changes::follow(Arc::clone(&plugins), reread));
     let users = Arc::new(users);
@@ -114,6 +115,15 @@ async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Resul
     let code = wait_for_the_end(&gate).await?;
     stop(&gate, &broker, &store).await?;
     Ok(code)
+}
+
+async fn write_behind(broker: Arc<Broker>) {
+    let mut ticks = tokio::time::interval(WRITE_BEHIND);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        broker.write_behind();
+    }
 }
 
 async fn serve_amqp(
@@ -209,6 +219,7 @@ async fn stop(gate: &Gate, broker: &Broker, store: &Store) -> anyhow::Result<()>
         );
     }
     broker.note_redelivered();
+    broker.write_all();
     let stats = store.stats();
     tracing::info!(
         by_sync = stats.confirmed_by_sync,

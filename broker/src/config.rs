@@ -5,6 +5,7 @@
 mod definitions;
 mod policies;
 mod section;
+mod tls;
 mod tree;
 mod values;
 mod variables;
@@ -15,7 +16,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::amqp::frame::FRAME_MIN_SIZE;
+use crate::auth::{Anonymous, Mechanism};
 use crate::plugin::PluginSettings;
+use crate::tls::TlsOptions;
 
 pub use definitions::{Password, Permission, TopicPermission, User, Vhost};
 pub use policies::VhostPolicy;
@@ -60,6 +63,13 @@ pub struct Config {
 pub struct Amqp {
     /// `host:port`; empty is off.
     pub listen: Vec<String>,
+    /// The same, behind TLS.
+    pub tls_listen: Vec<String>,
+    pub tls: TlsOptions,
+    /// Offered in this order; EXTERNAL behind TLS only.
+    pub auth_mechanisms: Vec<Mechanism>,
+    /// Who ANONYMOUS is.
+    pub anonymous: Anonymous,
     /// Seconds; what the server proposes. 0 is off.
     pub heartbeat: u16,
     /// Envelope included. 0 is no limit.
@@ -76,6 +86,9 @@ pub struct Amqp {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
     pub listen: Vec<String>,
+    /// The same, behind TLS.
+    pub tls_listen: Vec<String>,
+    pub tls: TlsOptions,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -111,6 +124,16 @@ impl Default for Config {
             loopback_users: vec![definitions::GUEST.to_owned()],
             amqp: Amqp {
                 listen: listen("127.0.0.1:5672"),
+                tls_listen: Vec::new(),
+                tls: TlsOptions::default(),
+                // RabbitMQ 4's, and EXTERNAL, which takes a certificate that somebody has vouched for.
+                auth_mechanisms: vec![
+                    Mechanism::Plain,
+                    Mechanism::Amqplain,
+                    Mechanism::Anonymous,
+                    Mechanism::External,
+                ],
+                anonymous: Anonymous::default(),
                 heartbeat: 60,
                 frame_max: 131_072,
                 channel_max: 2047,
@@ -121,12 +144,8 @@ impl Default for Config {
                 // ends, not where a careful user would set it.
                 max_connections: 65_536,
             },
-            management: Listener {
-                listen: listen("127.0.0.1:15672"),
-            },
-            prometheus: Listener {
-                listen: listen("127.0.0.1:15692"),
-            },
+            management: Listener::on("127.0.0.1:15672"),
+            prometheus: Listener::on("127.0.0.1:15692"),
             limits: Limits {
                 memory_high_watermark: Watermark::Fraction(0.6),
                 disk_free_limit: 1 << 30,
@@ -139,6 +158,22 @@ impl Default for Config {
             policies: Vec::new(),
             unknown_variables: Vec::new(),
         }
+    }
+}
+
+impl Listener {
+    fn on(address: &str) -> Listener {
+        Listener {
+            listen: vec![address.to_owned()],
+            tls_listen: Vec::new(),
+            tls: TlsOptions::default(),
+        }
+    }
+
+    fn read(&mut self, section: &mut Section<'_>) {
+        section.read("listen", &mut self.listen, values::addresses);
+        section.read("tls_listen", &mut self.tls_listen, values::addresses);
+        section.section("tls", |section| tls::read(&mut self.tls, section));
     }
 }
 
@@ -209,6 +244,7 @@ impl Config {
         definitions::read(&mut config, &mut root, &sources.variables);
         policies::read(&mut config, &mut root);
         root.finish();
+        problems.list.extend(tls::missing(&config));
         if problems.list.is_empty() {
             config.unknown_variables = problems.unknown_variables;
             Ok(config)
@@ -227,13 +263,14 @@ impl Config {
             values::text(node).map(PathBuf::from)
         });
         root.read("loopback_users", &mut self.loopback_users, values::texts);
+        let mut options = TlsOptions::default();
+        root.section("tls", |section| tls::read(&mut options, section));
+        self.amqp.tls = options.clone();
+        self.management.tls = options.clone();
+        self.prometheus.tls = options;
         root.section("amqp", |section| self.amqp.read(section));
-        root.section("management", |section| {
-            section.read("listen", &mut self.management.listen, values::addresses);
-        });
-        root.section("prometheus", |section| {
-            section.read("listen", &mut self.prometheus.listen, values::addresses);
-        });
+        root.section("management", |section| self.management.read(section));
+        root.section("prometheus", |section| self.prometheus.read(section));
         root.section("limits", |section| self.limits.read(section));
         root.named("plugins", |name, section| {
             let mut plugin = PluginSettings::default();
@@ -262,6 +299,12 @@ fn lay_over_set(entries: &mut tree::Entries, text: &str) -> Option<Problem> {
 impl Amqp {
     fn read(&mut self, section: &mut Section<'_>) {
         section.read("listen", &mut self.listen, values::addresses);
+        section.read("tls_listen", &mut self.tls_listen, values::addresses);
+        section.section("tls", |section| tls::read(&mut self.tls, section));
+        section.read("auth_mechanisms", &mut self.auth_mechanisms, mechanisms);
+        let Anonymous { user, password } = &mut self.anonymous;
+        section.read("anonymous_login_user", user, values::text);
+        section.read("anonymous_login_pass", password, values::text);
         section.read("heartbeat", &mut self.heartbeat, values::heartbeat);
         section.read(
             "frame_max",
@@ -302,6 +345,17 @@ impl Limits {
         );
         section.read("disk_free_limit", &mut self.disk_free_limit, values::bytes);
     }
+}
+
+fn mechanisms(node: &tree::Node) -> Result<Vec<Mechanism>, String> {
+    let names = values::texts(node)?;
+    let parse = |name: &String| {
+        Mechanism::parse(name).ok_or_else(|| {
+            let known = Mechanism::ALL.map(Mechanism::name).join(", ");
+            format!("expected some of {known}, found \"{name}\"")
+        })
+    };
+    names.iter().map(parse).collect()
 }
 
 fn read_plugin(plugin: &mut PluginSettings, section: &mut Section<'_>) {

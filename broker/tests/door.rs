@@ -12,7 +12,8 @@ use warren::amqp::{
     AMQPClass, FieldTable, LongString, basic, channel, connection, exchange, queue, write,
 };
 use warren::auth::{
-    PasswordHash, PermissionRow, Remembered, Row, TopicPermissionRow, UserLimits, UserRow, Users,
+    Mechanism, PasswordHash, PermissionRow, Remembered, Row, TopicPermissionRow, UserLimits,
+    UserRow, Users,
 };
 use warren::clock::{SystemClock, SystemEntropy, Uptime};
 use warren::names::{QueueId, Seq};
@@ -198,6 +199,8 @@ impl House {
             heartbeat: 0,
             max_message_size: 1 << 20,
             consumer_max_per_channel: 1,
+            mechanisms: [Mechanism::Plain].into(),
+            anonymous: Arc::default(),
         };
         let peer: SocketAddr = "127.0.0.1:1".parse().expect("an address");
         let session = Session::new(

@@ -134,6 +134,7 @@ fn every_key_is_read() {
         max_message_size: 1_000_000,
         handshake_timeout: Duration::from_millis(500),
         max_connections: 10,
+        ..Config::default().amqp
     };
     assert_eq!(config.amqp, amqp);
     assert!(config.management.listen.is_empty());

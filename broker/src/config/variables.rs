@@ -8,7 +8,7 @@ const PREFIX: &str = "WARREN_";
 const NOT_KEYS: &[&str] = &["config", "log"];
 
 /// Sections whose keys a variable may name. Lists of tables (users ...) are the file's alone.
-const SECTIONS: &[&str] = &["amqp", "management", "prometheus", "limits"];
+const SECTIONS: &[&str] = &["amqp", "management", "prometheus", "limits", "tls"];
 
 const TOP_LEVEL: &[&str] = &["data_dir", "plugins_dir", "loopback_users"];
 

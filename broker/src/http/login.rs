@@ -20,6 +20,7 @@ const PERIOD: Millis = 60_000;
 /// This many addresses are remembered; with more, the brake lets go of the oldest.
 const ADDRESSES: usize = 10_000;
 
+#[derive(Clone)]
 pub(super) struct User {
     pub name: String,
     pub tags: Vec<String>,

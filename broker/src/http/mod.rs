@@ -10,6 +10,7 @@ mod channels;
 mod connections;
 mod consumers;
 mod definitions;
+mod events;
 mod exchanges;
 mod explain;
 mod exposition;
@@ -51,6 +52,7 @@ use crate::plugin::Plugins;
 use crate::vhost::{Broker, Saved};
 use answer::{Answer, Failure};
 use call::{Call, Outcome};
+use events::Heart;
 use login::Attempts;
 use node::Node;
 use request::{Method, Request};
@@ -65,6 +67,9 @@ const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(200);
 /// RabbitMQ's version that this API is like.
 const VERSION: &str = "4.2.0";
 
+/// The one path whose answer is not JSON.
+const EVENTS: &str = "/api/warren/events";
+
 /// Who the broker is: sent along with every answer but not in it.
 const POLICY: &str = "default-src 'self'; object-src 'none'; frame-ancestors 'none'";
 
@@ -74,6 +79,7 @@ pub struct Management {
     plugins: Arc<Plugins>,
     node: Arc<dyn Node>,
     samples: Samples,
+    heart: Heart,
     attempts: Attempts,
     connections: AtomicUsize,
 }
@@ -98,6 +104,7 @@ impl Management {
             plugins,
             node,
             samples: Samples::default(),
+            heart: Heart::default(),
             attempts: Attempts::default(),
             connections: AtomicUsize::new(0),
         })
@@ -118,6 +125,7 @@ impl Management {
                 for (service, listener) in listeners {
                     tokio::spawn(Arc::clone(&house).accept(service, listener));
                 }
+                tokio::spawn(Arc::clone(&house).beat());
                 tokio::spawn(house.sample());
                 let _ = stop.await;
             });
@@ -272,6 +280,7 @@ fn accepts_json(request: &Request) -> bool {
     };
     accept.split(',').any(|kind| {
         let kind = kind.split(';').next().unwrap_or_default().trim();
-        matches!(kind, "" | "*/*" | "application/*" | "application/json")
+        let events = request.path == EVENTS && kind == "text/event-stream";
+        events || matches!(kind, "" | "*/*" | "application/*" | "application/json")
     })
 }

@@ -4,7 +4,7 @@ use super::answer::Failure;
 use super::call::{Call, Handler};
 use super::request::Method;
 use super::{
-    about, bindings, channels, connections, consumers, definitions, exchanges, explain, health,
+    about, bindings, channels, connections, consumers, definitions, events, exchanges, explain, health,
     limits, messages, nodes, overview, parameters, permissions, plugins, policies, publish, queues,
     users, vhosts,
 };
@@ -289,6 +289,7 @@ static ROUTES: &[Route] = &[
         .delete(permissions::delete_topics),
     at("topic-permissions/{vhost}/{user}/{exchange}", Administrator)
         .delete(permissions::delete_topics),
+    at("warren/events", Management).get(events::listen),
     at("warren/plugins", Monitoring).get(plugins::list),
     at("warren/plugins/{plugin}", MonitoringOrAdministrator)
         .get(plugins::show)

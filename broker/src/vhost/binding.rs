@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::definition::{Arguments, BindingDefinition, Definition};
 use super::exchange::{Bound, Exchange, Identity};
 use super::exchange_type::BindRefusal;
-use super::{Incoming, Saved, Vhost};
+use super::{Incoming, Kind, Saved, Vhost};
 use crate::error::Refusal;
 use crate::names::Destination;
 use crate::store::DefinitionChange;
@@ -35,6 +35,9 @@ impl Vhost {
         let source = self.source(&request.source)?;
         let identity = request.identity();
         let applied = self.apply_binding(&mut incoming, &source, identity.clone());
+        if let Ok(Some((Bound::New(_), _))) = &applied {
+            self.tell_binding(Kind::BindingCreated, &source.name, &identity);
+        }
         match applied.map_err(refused)? {
             None => Err(self.no_destination(&request.destination)),
             Some((Bound::New(_), true)) => Ok(self.save(vec![self.row(&source, &identity).put()])),
@@ -95,6 +98,7 @@ impl Vhost {
         let Some(binding) = source.unbind(identity) else {
             return false;
         };
+        self.tell_binding(Kind::BindingDeleted, &source.name, identity);
         if let Some(sources) = incoming.get_mut(&identity.destination) {
             sources.remove(&(Arc::clone(&source.name), identity.clone()));
             if sources.is_empty() {

@@ -41,6 +41,9 @@ pub struct Config {
     pub loopback_users: Vec<String>,
     pub amqp: Amqp,
     pub management: Listener,
+    /// Names under which browsers may ask for the management pages, besides addresses and the
+    /// machine's own name.
+    pub management_hosts: Vec<String>,
     pub prometheus: Listener,
     pub limits: Limits,
     /// One for each `[plugins.<name>]`.
@@ -124,6 +127,7 @@ impl Default for Config {
             management: Listener {
                 listen: listen("127.0.0.1:15672"),
             },
+            management_hosts: Vec::new(),
             prometheus: Listener {
                 listen: listen("127.0.0.1:15692"),
             },
@@ -230,6 +234,7 @@ impl Config {
         root.section("amqp", |section| self.amqp.read(section));
         root.section("management", |section| {
             section.read("listen", &mut self.management.listen, values::addresses);
+            section.read("hosts", &mut self.management_hosts, values::texts);
         });
         root.section("prometheus", |section| {
             section.read("listen", &mut self.prometheus.listen, values::addresses);

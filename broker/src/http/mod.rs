@@ -22,6 +22,7 @@ mod listing;
 mod login;
 mod messages;
 mod metrics;
+mod moving;
 pub mod node;
 mod nodes;
 mod objects;
@@ -30,12 +31,14 @@ mod parameters;
 mod permissions;
 mod plugins;
 mod policies;
+mod preview;
 mod publish;
 mod queues;
 mod request;
 mod routes;
 mod samples;
 mod stats;
+mod ui;
 mod users;
 mod vhosts;
 mod wire;
@@ -53,10 +56,11 @@ use crate::vhost::{Broker, Saved};
 use answer::{Answer, Failure};
 use call::{Call, Outcome};
 use events::Heart;
-use login::Attempts;
+use login::{Attempts, User};
 use node::Node;
 use request::{Method, Request};
 use samples::Samples;
+use ui::Sessions;
 
 /// Connections at once: tools and browsers, not clients.
 const MAX_CONNECTIONS: usize = 256;
@@ -81,6 +85,7 @@ pub struct Management {
     samples: Samples,
     heart: Heart,
     attempts: Attempts,
+    sessions: Sessions,
     connections: AtomicUsize,
 }
 
@@ -106,6 +111,7 @@ impl Management {
             samples: Samples::default(),
             heart: Heart::default(),
             attempts: Attempts::default(),
+            sessions: Sessions::default(),
             connections: AtomicUsize::new(0),
         })
     }
@@ -183,28 +189,34 @@ impl Management {
     }
 
     async fn answer_api(self: &Arc<Self>, request: Request) -> Answer {
+        if request.parts.first().is_none_or(|first| first != "api") {
+            return ui::answer(self, request).await;
+        }
+        self.answer_to(None, request)
+            .await
+            .with("content-security-policy", POLICY)
+            .with("x-content-type-options", "nosniff")
+            .with("vary", "accept, accept-encoding, origin")
+    }
+
+    /// What the API says to this user, or to whom the request says it is from. The pages ask here,
+    /// too: there is no other way to anything.
+    async fn answer_to(self: &Arc<Self>, user: Option<User>, request: Request) -> Answer {
         let (method, path, peer) = (request.method, request.path.clone(), request.peer);
-        let (user, answer) = self.answer_as(request).await;
+        let (user, answer) = self.answer_as(user, request).await;
         if method.changes() {
             let (method, status) = (method.name(), answer.status);
             // The body is left out: it may hold a password.
             tracing::info!(target: "warren::audit", user, %peer, method, path, status, "asked for");
         }
         answer
-            .with("content-security-policy", POLICY)
-            .with("x-content-type-options", "nosniff")
-            .with("vary", "accept, accept-encoding, origin")
     }
 
     /// The answer, and who asked.
-    async fn answer_as(self: &Arc<Self>, request: Request) -> (String, Answer) {
-        let parts: Vec<&str> = request.parts.iter().map(String::as_str).collect();
-        let (route, captured) = match parts.as_slice() {
-            ["api", rest @ ..] => match routes::find(rest) {
-                Some(found) => found,
-                None => return (String::new(), Failure::NotFound.answer()),
-            },
-            _ => return (String::new(), about::front(&request)),
+    async fn answer_as(self: &Arc<Self>, user: Option<User>, request: Request) -> (String, Answer) {
+        let parts: Vec<&str> = request.parts.iter().skip(1).map(String::as_str).collect();
+        let Some((route, captured)) = routes::find(&parts) else {
+            return (String::new(), Failure::NotFound.answer());
         };
         let handler = match route.handler(request.method) {
             Some(handler) => handler,
@@ -222,9 +234,12 @@ impl Management {
             }
         };
         let now = self.node.now();
-        let user = match self.attempts.log_in(&request, &self.users, now) {
-            Ok(user) => user,
-            Err(answer) => return (String::new(), answer),
+        let user = match user.or_else(|| self.sessions.looking(&request, &self.users, now)) {
+            Some(user) => user,
+            None => match self.attempts.log_in(&request, &self.users, now) {
+                Ok(user) => user,
+                Err(answer) => return (String::new(), answer),
+            },
         };
         let name = user.name.clone();
         if !accepts_json(&request) {

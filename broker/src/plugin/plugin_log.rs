@@ -1,6 +1,7 @@
 //! A plugin's lines in the broker's log, bounded in length and rate. Not the broker's own lines
 //! about plugins.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
@@ -18,7 +19,20 @@ pub(super) struct PluginLog {
     window: Mutex<Window>,
     lines: AtomicU64,
     dropped: AtomicU64,
+    recent: Mutex<VecDeque<LogLine>>,
 }
+
+/// One of a plugin's last lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    pub at: Millis,
+    pub level: &'static str,
+    pub exchange: String,
+    pub line: String,
+}
+
+/// So many are kept, to be looked at beside the plugin.
+const RECENT: usize = 100;
 
 #[derive(Default)]
 struct Window {
@@ -62,7 +76,21 @@ impl PluginLog {
             window: Mutex::new(Window::default()),
             lines: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            recent: Mutex::default(),
         }
+    }
+
+    /// The newest first.
+    pub fn recent(&self) -> Vec<LogLine> {
+        self.recent.lock().iter().rev().cloned().collect()
+    }
+
+    fn remember(&self, line: LogLine) {
+        let mut recent = self.recent.lock();
+        if recent.len() >= RECENT {
+            recent.pop_front();
+        }
+        recent.push_back(line);
     }
 
     pub fn line(&self, level: Level, exchange: &str, line: &str, now: Millis) {
@@ -81,6 +109,17 @@ impl PluginLog {
         }
         self.lines.fetch_add(1, Ordering::Relaxed);
         let line = printable(line);
+        self.remember(LogLine {
+            at: now,
+            level: match level {
+                Level::Error => "error",
+                Level::Warn => "warning",
+                Level::Info => "info",
+                Level::Debug => "debug",
+            },
+            exchange: exchange.to_owned(),
+            line: line.clone(),
+        });
         match level {
             Level::Error => tracing::error!(plugin, exchange, "{line}"),
             Level::Warn => tracing::warn!(plugin, exchange, "{line}"),

@@ -17,6 +17,7 @@ pub(super) struct ThisNode {
     gate: Arc<Gate>,
     listeners: Vec<Listener>,
     config: Config,
+    hosts: Vec<String>,
 }
 
 impl ThisNode {
@@ -26,6 +27,8 @@ impl ThisNode {
         gate: Arc<Gate>,
         listeners: Vec<Listener>,
     ) -> ThisNode {
+        let mut hosts = config.management_hosts.clone();
+        hosts.extend([full_host_name(), host_name()]);
         ThisNode {
             name: format!("warren@{}", host_name()),
             started_at: clock.now(),
@@ -33,6 +36,7 @@ impl ThisNode {
             gate,
             listeners,
             config: config.clone(),
+            hosts,
         }
     }
 }
@@ -41,9 +45,14 @@ pub(super) fn listener(protocol: Protocol, address: SocketAddr) -> Listener {
     Listener { protocol, address }
 }
 
-fn host_name() -> String {
+fn full_host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim().split('.').next().unwrap_or_default();
+    name.trim().to_owned()
+}
+
+fn host_name() -> String {
+    let name = full_host_name();
+    let name = name.split('.').next().unwrap_or_default();
     if name.is_empty() { "localhost" } else { name }.to_owned()
 }
 
@@ -115,6 +124,18 @@ impl Node for ThisNode {
     fn salt(&self) -> [u8; 4] {
         let [a, b, c, d, ..] = SystemEntropy.bytes();
         [a, b, c, d]
+    }
+
+    fn secret(&self) -> [u8; 32] {
+        let mut secret = [0; 32];
+        let (first, second) = secret.split_at_mut(16);
+        first.copy_from_slice(&SystemEntropy.bytes());
+        second.copy_from_slice(&SystemEntropy.bytes());
+        secret
+    }
+
+    fn hosts(&self) -> Vec<String> {
+        self.hosts.clone()
     }
 
     fn limits(&self) -> NodeLimits {

@@ -73,9 +73,8 @@ impl Vhost {
         stated: PolicyDefinition,
     ) -> Result<(Vec<Arc<Queue>>, Vec<Arc<Exchange>>), DoorError> {
         let policy = Policy::new(origin, stated).map_err(DoorError::InvalidPolicy)?;
-        let is_for = |queue: &Queue| {
-            policy.is_for(Object::Queue(queue.attributes.queue_type), &queue.name)
-        };
+        let is_for =
+            |queue: &Queue| policy.is_for(Object::Queue(queue.attributes.queue_type), &queue.name);
         let mut queues = self.queues();
         queues.retain(|queue| is_for(queue));
         queues.sort_by(|a, b| a.name.cmp(&b.name));

@@ -15,7 +15,7 @@ START_LIMIT = 30
 STOP_LIMIT = 30
 
 
-def _free_port():
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -23,13 +23,13 @@ def _free_port():
 
 class Broker:
     def __init__(self, binary, settings):
-        self._folder = Path(tempfile.mkdtemp(prefix="warren-interop-"))
-        port = _free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix="warren-interop-"))
+        port = free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{port}/"
         self._lines = []
         self._ready = threading.Event()
         self._process = subprocess.Popen(
-            [binary, "--data-dir", self._folder / "data", "--listen", f"127.0.0.1:{port}",
+            [binary, "--data-dir", self.folder / "data", "--listen", f"127.0.0.1:{port}",
              *[word for setting in settings for word in ("--set", setting)]],  # fmt: skip
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -64,7 +64,7 @@ class Broker:
             self._process.kill()
             code = self._process.wait()
         self._reader.join(5)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
         return code
 
     def last_words(self):

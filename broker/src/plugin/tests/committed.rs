@@ -102,8 +102,14 @@ fn the_fault_plugin_fails_in_every_way_and_never_takes_the_host_along() {
 /// Built once, when its version of the contract was the newest, and never again.
 #[test]
 fn components_of_every_released_contract_are_served() {
-    for version in ["0.1.0"] {
-        let bytes = committed(&format!("tests/fixtures/released/exchange-{version}.wasm"));
+    for (version, language) in [
+        ("0.1.0", "rust"),
+        ("0.1.0", "c"),
+        ("0.1.0", "zig"),
+        ("0.1.0", "assemblyscript"),
+    ] {
+        let file = format!("tests/fixtures/released/exchange-{version}-{language}.wasm");
+        let bytes = committed(&file);
         let bench = Bench::new(&[("old", &bytes)]);
         assert_eq!(bench.reports[0].version.as_deref(), Some(version));
         let exchange = bench.open("x-exact", "");

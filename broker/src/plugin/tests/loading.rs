@@ -92,6 +92,21 @@ fn an_export_of_the_right_name_and_the_wrong_shape_is_refused() {
 }
 
 #[test]
+fn a_fault_in_describe_refuses_the_component_with_its_kind() {
+    let begin = "#describe\") (result i32)";
+    for (fault, kind) in [
+        ("unreachable", "trap: in describe"),
+        ("(loop $for_ever (br $for_ever))", "timeout: in describe"),
+    ] {
+        let text = probe_text("probe", 1);
+        assert!(text.contains(begin));
+        let text = text.replace(begin, &format!("{begin} {fault}"));
+        let refused = refusal(&encode(&text, &wit("0.1.0")));
+        assert!(refused.contains(kind), "{refused}");
+    }
+}
+
+#[test]
 fn of_two_plugins_with_one_type_the_second_is_refused_naming_both() {
     let bytes = probe("probe");
     let bench = Bench::new(&[("first", &bytes), ("second", &bytes)]);

@@ -23,6 +23,16 @@ impl Management {
     }
 }
 
+impl Management {
+    /// A global parameter, as in RabbitMQ; what is no object there is none.
+    pub(super) fn cluster_tags(&self) -> Value {
+        match self.broker.global_parameter("cluster_tags") {
+            Some(Value::Object(tags)) => Value::Object(tags),
+            Some(_) | None => json!({}),
+        }
+    }
+}
+
 /// Outside of `/api`: where the API is.
 pub(super) fn front(request: &Request) -> Answer {
     if request.path != "/" {

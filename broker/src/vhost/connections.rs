@@ -10,7 +10,7 @@ use super::facts::{ChannelFacts, Churn, ConnectionFacts, Introduction};
 use crate::names::ConnectionId;
 use crate::outbox::Outbox;
 use crate::queue::QueueType;
-use crate::tally::Messages;
+use crate::tally::{Messages, Sizes};
 
 #[derive(Default)]
 pub struct Connections {
@@ -29,6 +29,8 @@ struct Open {
     before: HashMap<Arc<str>, Messages>,
     /// The same of all vhosts, those too that are deleted.
     before_all: Messages,
+    /// What connections that are closed have published.
+    sizes_before: Sizes,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -123,6 +125,16 @@ impl Connections {
         sum
     }
 
+    /// What has been published since the start, by size.
+    pub fn sizes(&self) -> Sizes {
+        let open = self.open.lock();
+        let mut sum = open.sizes_before;
+        for connection in open.connections.values() {
+            sum += connection.traffic.sizes.get();
+        }
+        sum
+    }
+
     pub(super) fn add_gone_queue(&self, queue_type: QueueType, counted: Messages) {
         let mut gone = self.gone_queues.lock();
         if let Some(sum) = gone.get_mut(place_of(queue_type)) {
@@ -137,8 +149,9 @@ impl Connections {
     }
 
     /// What came in without a channel.
-    pub fn add_counted(&self, vhost: &Arc<str>, counted: Messages) {
+    pub fn add_counted(&self, vhost: &Arc<str>, counted: Messages, sizes: Sizes) {
         let mut open = self.open.lock();
+        open.sizes_before += sizes;
         *open.before.entry(Arc::clone(vhost)).or_default() += counted;
         open.before_all += counted;
     }
@@ -234,6 +247,7 @@ impl Drop for Presence {
         let mut open = self.all.open.lock();
         self.all.churn.connections_closed.add(1);
         open.connections.remove(&self.connection.id);
+        open.sizes_before += self.connection.traffic.sizes.get();
         let ConnectionFacts { vhost, user, .. } = self.connection.as_ref();
         if let Some(count) = open.vhosts.get_mut(vhost) {
             *count = count.saturating_sub(1);

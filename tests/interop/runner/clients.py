@@ -37,7 +37,8 @@ def _run(*command, **options):
     subprocess.run([str(part) for part in command], check=True, stdout=sys.stderr, **options)
 
 
-def _install_python():
+def install_python():
+    CACHE.mkdir(parents=True, exist_ok=True)
     folder = CACHE / "venv"
     stamp = folder / "installed"
     wanted = _fingerprint(INTEROP / "requirements.txt")
@@ -106,4 +107,4 @@ def _build_peers():
 
 def install():
     CACHE.mkdir(parents=True, exist_ok=True)
-    return Installed(_install_python(), _install_node(), _build_peers())
+    return Installed(install_python(), _install_node(), _build_peers())

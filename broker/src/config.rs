@@ -378,6 +378,21 @@ fn read_plugin(plugin: &mut PluginSettings, section: &mut Section<'_>) {
     section.read("max_instances", &mut plugin.max_instances, |node| {
         values::number(node).map(Some)
     });
+    section.read("max_exchanges", &mut plugin.max_exchanges, |node| {
+        values::number(node).map(Some)
+    });
+    section.read("max_bindings", &mut plugin.max_bindings, |node| {
+        values::number(node).map(Some)
+    });
+    section.read("state_keys", &mut plugin.state_keys, |node| {
+        values::number(node).map(Some)
+    });
+    section.read("state_bytes", &mut plugin.state_bytes, |node| {
+        values::bytes(node).map(Some)
+    });
+    section.read("log_lines", &mut plugin.log_lines, |node| {
+        values::number(node).map(Some)
+    });
     section.read("unavailable", &mut plugin.unavailable, values::unavailable);
     section.read("grants", &mut plugin.grants, values::texts);
     section.read("config", &mut plugin.config, |node| Ok(node.to_json()));

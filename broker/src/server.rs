@@ -27,7 +27,7 @@ use crate::plugin::{BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOpti
 use crate::queue::{Pressure, Schedule};
 use crate::session;
 use crate::store::{Store, StoreOptions};
-use crate::vhost::{Broker, Parts};
+use crate::vhost::{Broker, Parts, WRITE_BEHIND};
 use events::Events;
 use tls::Identities;
 
@@ -99,6 +99,7 @@ async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Resul
     let called = Arc::clone(&broker);
     let write = move |queue| called.write_late(queue);
     tokio::spawn(queue_clock::run(unwritten, uptime, write));
+    tokio::spawn(write_behind(Arc::clone(&broker)));
     let plugins = Arc::new(Plugins::new(host, Arc::clone(&broker), &config.plugins_dir));
     let follow = plugin_changes::follow(Arc::clone(&plugins), Arc::clone(&identities), reread);
     tokio::spawn(follow);
@@ -118,6 +119,15 @@ async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Resul
     let code = wait_for_the_end(&gate).await?;
     stop(&gate, &broker, &store).await?;
     Ok(code)
+}
+
+async fn write_behind(broker: Arc<Broker>) {
+    let mut ticks = tokio::time::interval(WRITE_BEHIND);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        broker.write_behind();
+    }
 }
 
 async fn serve_amqp(
@@ -222,6 +232,7 @@ async fn stop(gate: &Gate, broker: &Broker, store: &Store) -> anyhow::Result<()>
         );
     }
     broker.note_redelivered();
+    broker.write_all();
     let stats = store.stats();
     tracing::info!(
         by_sync = stats.confirmed_by_sync,

@@ -38,6 +38,10 @@ impl ExchangeTypes for Everything {
         })
     }
 
+    fn room_for_exchange(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+
     fn unavailable(&self, _: &str) -> Unavailable {
         Unavailable::Fail
     }
@@ -50,8 +54,20 @@ impl ExchangeInstance for Everything {
 
     fn remembered(&self, _: u64) {}
 
-    fn bind(&self, _: BindingView<'_>, _: &dyn BindingTable) -> Result<(), BindRefusal> {
+    fn bind(
+        &self,
+        _: BindingView<'_>,
+        _: &dyn BindingTable,
+    ) -> Result<Vec<Arc<warren::message::Message>>, BindRefusal> {
+        Ok(Vec::new())
+    }
+
+    fn room_for_binding(&self) -> Result<(), String> {
         Ok(())
+    }
+
+    fn wants_whole_message(&self) -> bool {
+        false
     }
 
     fn unbind(&self, _: u32, _: &dyn BindingTable) {}
@@ -67,6 +83,7 @@ impl ExchangeInstance for Everything {
             decision: Decision::To(slots.into_iter().collect()),
             set_headers: Vec::new(),
             pure: true,
+            final_word: false,
         })
     }
 

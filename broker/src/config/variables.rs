@@ -15,6 +15,11 @@ const TOP_LEVEL: &[&str] = &["data_dir", "plugins_dir", "loopback_users"];
 /// Every key of a `[plugins.<name>]`, longest first: names of plugins have underscores too.
 const PLUGIN_KEYS: &[&str] = &[
     "route_timeout",
+    "max_exchanges",
+    "max_bindings",
+    "state_bytes",
+    "state_keys",
+    "log_lines",
     "max_instances",
     "bind_timeout",
     "result_bytes",

@@ -44,6 +44,9 @@ pub struct Config {
     pub loopback_users: Vec<String>,
     pub amqp: Amqp,
     pub management: Listener,
+    /// Names under which browsers may ask for the management pages, besides addresses and the
+    /// machine's own name.
+    pub management_hosts: Vec<String>,
     pub prometheus: Listener,
     pub limits: Limits,
     /// One for each `[plugins.<name>]`.
@@ -145,6 +148,7 @@ impl Default for Config {
                 max_connections: 65_536,
             },
             management: Listener::on("127.0.0.1:15672"),
+            management_hosts: Vec::new(),
             prometheus: Listener::on("127.0.0.1:15692"),
             limits: Limits {
                 memory_high_watermark: Watermark::Fraction(0.6),
@@ -269,7 +273,10 @@ impl Config {
         self.management.tls = options.clone();
         self.prometheus.tls = options;
         root.section("amqp", |section| self.amqp.read(section));
-        root.section("management", |section| self.management.read(section));
+        root.section("management", |section| {
+            section.read("hosts", &mut self.management_hosts, values::texts);
+            self.management.read(section);
+        });
         root.section("prometheus", |section| self.prometheus.read(section));
         root.section("limits", |section| self.limits.read(section));
         root.named("plugins", |name, section| {

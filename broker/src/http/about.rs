@@ -2,9 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, Body, Failure};
+use super::answer::{Answer, Failure};
 use super::call::{Call, Handled, Outcome, after, shown};
-use super::request::Request;
 use super::{Management, VERSION};
 use crate::auth::PasswordHash;
 
@@ -30,26 +29,6 @@ impl Management {
             Some(Value::Object(tags)) => Value::Object(tags),
             Some(_) | None => json!({}),
         }
-    }
-}
-
-/// Outside of `/api`: where the API is.
-pub(super) fn front(request: &Request) -> Answer {
-    if request.path != "/" {
-        return Failure::NotFound.answer();
-    }
-    let text = concat!(
-        "Warren ",
-        env!("CARGO_PKG_VERSION"),
-        ": the HTTP API is under /api/, as in RabbitMQ.\n"
-    );
-    Answer {
-        status: 200,
-        headers: Vec::new(),
-        body: Body::Some {
-            kind: "text/plain; charset=utf-8",
-            octets: text.as_bytes().to_vec(),
-        },
     }
 }
 

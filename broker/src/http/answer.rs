@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::events::Listener;
 use crate::amqp::reply::ReplyCode;
 use crate::error::Refusal;
 use crate::vhost::DoorError;
@@ -14,7 +15,12 @@ pub(super) struct Answer {
 
 pub(super) enum Body {
     None,
-    Some { kind: &'static str, octets: Vec<u8> },
+    Some {
+        kind: &'static str,
+        octets: Vec<u8>,
+    },
+    /// Goes on until one side has enough.
+    Events(Box<Listener>),
 }
 
 pub(super) const JSON: &str = "application/json";

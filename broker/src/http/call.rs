@@ -50,6 +50,18 @@ pub(super) fn after(saved: Saved, answer: Answer) -> Handled {
 /// A body that is an object, and what it says.
 pub(super) struct Fields(pub Map<String, Value>);
 
+impl Management {
+    pub(super) fn visible_vhosts(&self, user: &User) -> Vec<Arc<Vhost>> {
+        let mut vhosts = self.broker.vhosts();
+        vhosts.retain(|vhost| self.shows_vhost(user, &vhost.name));
+        vhosts
+    }
+
+    fn shows_vhost(&self, user: &User, name: &str) -> bool {
+        user.is_monitoring() || self.users.may_enter(&user.name, name)
+    }
+}
+
 impl Call {
     /// The name at this place of the path.
     pub fn part(&self, index: usize) -> &str {
@@ -68,13 +80,11 @@ impl Call {
 
     /// Of the vhosts there are, those whose contents this user may see.
     pub fn visible_vhosts(&self) -> Vec<Arc<Vhost>> {
-        let mut vhosts = self.house.broker.vhosts();
-        vhosts.retain(|vhost| self.sees_vhost(&vhost.name));
-        vhosts
+        self.house.visible_vhosts(&self.user)
     }
 
     pub fn sees_vhost(&self, name: &str) -> bool {
-        self.user.is_monitoring() || self.house.users.may_enter(&self.user.name, name)
+        self.house.shows_vhost(&self.user, name)
     }
 
     pub fn check_access(&self, vhost: &str, access: Access, name: &str) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! Who asks: basic authentication, tags and what they allow, a brake on guessing. Not the users
 //! themselves (see `auth/`).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,6 +20,7 @@ const PERIOD: Millis = 60_000;
 /// This many addresses are remembered; with more, the brake lets go of the oldest.
 const ADDRESSES: usize = 10_000;
 
+#[derive(Clone)]
 pub(super) struct User {
     pub name: String,
     pub tags: Vec<String>,
@@ -44,6 +45,24 @@ impl User {
 
     pub fn is_management(&self) -> bool {
         self.has(&["administrator", "monitoring", "policymaker", "management"])
+    }
+}
+
+/// Why somebody is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Denied {
+    Wait,
+    Wrong,
+    OnlyFromLoopback,
+}
+
+impl Denied {
+    pub fn text(self) -> &'static str {
+        match self {
+            Denied::Wait => "too many failed logins from this address",
+            Denied::Wrong => "Login failed",
+            Denied::OnlyFromLoopback => "User can only log in via localhost",
+        }
     }
 }
 
@@ -124,25 +143,41 @@ impl Attempts {
             let realm = "Basic realm=\"RabbitMQ Management\"";
             return Err(failed("Login failed").with("www-authenticate", realm));
         };
-        let address = request.peer.ip();
+        let user = self.check(request.peer, (&name, &password), users, now);
+        user.map_err(|denied| match denied {
+            Denied::Wait => {
+                Answer::error(429, "too_many_requests", denied.text()).with("retry-after", "60")
+            }
+            Denied::Wrong | Denied::OnlyFromLoopback => failed(denied.text()),
+        })
+    }
+
+    /// Whether this is that user's password, and whether guessing has not gone on too long.
+    pub fn check(
+        &self,
+        peer: SocketAddr,
+        (name, password): (&str, &[u8]),
+        users: &Users,
+        now: Millis,
+    ) -> Result<User, Denied> {
+        let address = peer.ip();
         if self.must_wait(address, now) {
-            let text = "too many failed logins from this address";
-            return Err(Answer::error(429, "too_many_requests", text).with("retry-after", "60"));
+            return Err(Denied::Wait);
         }
         let loopback = address.to_canonical().is_loopback();
-        let outcome = users.login(&name, &password, loopback);
+        let outcome = users.login(name, password, loopback);
         self.count(address, now, outcome.is_ok());
         match outcome {
-            Ok(()) => {
-                let tags = users.tags(&name);
-                Ok(User { name, tags })
-            }
+            Ok(()) => Ok(User {
+                name: name.to_owned(),
+                tags: users.tags(name),
+            }),
             Err(reason) => {
-                tracing::warn!(peer = %request.peer, user = name, ?reason, "login refused (HTTP)");
-                Err(failed(match reason {
-                    LoginRefusal::UnknownUser | LoginRefusal::WrongPassword => "Login failed",
-                    LoginRefusal::OnlyFromLoopback => "User can only log in via localhost",
-                }))
+                tracing::warn!(%peer, user = name, ?reason, "login refused (HTTP)");
+                Err(match reason {
+                    LoginRefusal::UnknownUser | LoginRefusal::WrongPassword => Denied::Wrong,
+                    LoginRefusal::OnlyFromLoopback => Denied::OnlyFromLoopback,
+                })
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::auth::Access;
 use crate::outbox::Outbox;
 use crate::queue::{Back, Effects, Got, Queue, QueueType, Settle};
 
-const CHANNEL: u16 = 1;
+pub(super) const CHANNEL: u16 = 1;
 
 /// One answer holds at most this much: it is put together in memory.
 const MAX_MESSAGES: i64 = 10_000;
@@ -138,8 +138,15 @@ fn give_back(queue: &Queue, outbox: &Outbox, ack_mode: AckMode) {
     effects.apply();
 }
 
+/// A message as basic.get hands it out.
+pub(super) struct Taken<'a> {
+    got: basic::GetOk,
+    pub properties: &'a [u8],
+    pub body: &'a [u8],
+}
+
 /// basic.get-ok with its content.
-fn read(octets: &[u8], asked: Asked) -> Option<Value> {
+pub(super) fn parsed(octets: &[u8]) -> Option<Taken<'_>> {
     let mut rest = octets;
     let mut next = || {
         let Ok(Cut::Frame { frame, length }) = frame::cut(rest, 0) else {
@@ -162,6 +169,19 @@ fn read(octets: &[u8], asked: Asked) -> Option<Value> {
                 .payload
         }
     };
+    Some(Taken {
+        got,
+        properties: header.properties,
+        body,
+    })
+}
+
+fn read(octets: &[u8], asked: Asked) -> Option<Value> {
+    let Taken {
+        got,
+        properties,
+        body,
+    } = parsed(octets)?;
     let shown = body
         .get(..asked.truncate.unwrap_or(body.len()))
         .unwrap_or(body);
@@ -175,7 +195,7 @@ fn read(octets: &[u8], asked: Asked) -> Option<Value> {
         "exchange": got.exchange.as_str(),
         "routing_key": got.routing_key.as_str(),
         "message_count": got.message_count,
-        "properties": fields::properties(header.properties),
+        "properties": fields::properties(properties),
         "payload": payload,
         "payload_encoding": encoding,
     }))

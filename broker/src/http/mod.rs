@@ -10,6 +10,7 @@ mod channels;
 mod connections;
 mod consumers;
 mod definitions;
+mod events;
 mod exchanges;
 mod explain;
 mod exposition;
@@ -21,6 +22,7 @@ mod listing;
 mod login;
 mod messages;
 mod metrics;
+mod moving;
 pub mod node;
 mod nodes;
 mod objects;
@@ -30,12 +32,14 @@ mod permissions;
 mod places;
 mod plugins;
 mod policies;
+mod preview;
 mod publish;
 mod queues;
 mod request;
 mod routes;
 mod samples;
 mod stats;
+mod ui;
 mod users;
 mod vhosts;
 mod wire;
@@ -53,17 +57,22 @@ use crate::tls::{Encrypted, Identity};
 use crate::vhost::{Broker, Saved};
 use answer::{Answer, Failure};
 use call::{Call, Outcome};
-use login::Attempts;
+use events::Heart;
+use login::{Attempts, User};
 use node::Node;
 use places::{Place, Places};
 use request::{Method, Request};
 use samples::Samples;
+use ui::Sessions;
 
 /// How long to leave the listener alone when the process has no file descriptors left.
 const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(200);
 
 /// RabbitMQ's version that this API is like.
 const VERSION: &str = "4.2.0";
+
+/// The one path whose answer is not JSON.
+const EVENTS: &str = "/api/warren/events";
 
 /// Who the broker is: sent along with every answer but not in it.
 const POLICY: &str = "default-src 'self'; object-src 'none'; frame-ancestors 'none'";
@@ -74,8 +83,10 @@ pub struct Management {
     plugins: Arc<Plugins>,
     node: Arc<dyn Node>,
     samples: Samples,
+    heart: Heart,
     attempts: Attempts,
     places: Arc<Places>,
+    sessions: Sessions,
 }
 
 /// What is served on a listener.
@@ -106,8 +117,10 @@ impl Management {
             plugins,
             node,
             samples: Samples::default(),
+            heart: Heart::default(),
             attempts: Attempts::default(),
             places: Arc::default(),
+            sessions: Sessions::default(),
         })
     }
 
@@ -126,6 +139,7 @@ impl Management {
                 for door in doors {
                     tokio::spawn(Arc::clone(&house).accept(door));
                 }
+                tokio::spawn(Arc::clone(&house).beat());
                 tokio::spawn(house.sample());
                 let _ = stop.await;
             });
@@ -203,28 +217,34 @@ impl Management {
     }
 
     async fn answer_api(self: &Arc<Self>, request: Request) -> Answer {
+        if request.parts.first().is_none_or(|first| first != "api") {
+            return ui::answer(self, request).await;
+        }
+        self.answer_to(None, request)
+            .await
+            .with("content-security-policy", POLICY)
+            .with("x-content-type-options", "nosniff")
+            .with("vary", "accept, accept-encoding, origin")
+    }
+
+    /// What the API says to this user, or to whom the request says it is from. The pages ask here,
+    /// too: there is no other way to anything.
+    async fn answer_to(self: &Arc<Self>, user: Option<User>, request: Request) -> Answer {
         let (method, path, peer) = (request.method, request.path.clone(), request.peer);
-        let (user, answer) = self.answer_as(request).await;
+        let (user, answer) = self.answer_as(user, request).await;
         if method.changes() {
             let (method, status) = (method.name(), answer.status);
             // The body is left out: it may hold a password.
             tracing::info!(target: "warren::audit", user, %peer, method, path, status, "asked for");
         }
         answer
-            .with("content-security-policy", POLICY)
-            .with("x-content-type-options", "nosniff")
-            .with("vary", "accept, accept-encoding, origin")
     }
 
     /// The answer, and who asked.
-    async fn answer_as(self: &Arc<Self>, request: Request) -> (String, Answer) {
-        let parts: Vec<&str> = request.parts.iter().map(String::as_str).collect();
-        let (route, captured) = match parts.as_slice() {
-            ["api", rest @ ..] => match routes::find(rest) {
-                Some(found) => found,
-                None => return (String::new(), Failure::NotFound.answer()),
-            },
-            _ => return (String::new(), about::front(&request)),
+    async fn answer_as(self: &Arc<Self>, user: Option<User>, request: Request) -> (String, Answer) {
+        let parts: Vec<&str> = request.parts.iter().skip(1).map(String::as_str).collect();
+        let Some((route, captured)) = routes::find(&parts) else {
+            return (String::new(), Failure::NotFound.answer());
         };
         let handler = match route.handler(request.method) {
             Some(handler) => handler,
@@ -242,9 +262,12 @@ impl Management {
             }
         };
         let now = self.node.now();
-        let user = match self.attempts.log_in(&request, &self.users, now) {
-            Ok(user) => user,
-            Err(answer) => return (String::new(), answer),
+        let user = match user.or_else(|| self.sessions.looking(&request, &self.users, now)) {
+            Some(user) => user,
+            None => match self.attempts.log_in(&request, &self.users, now) {
+                Ok(user) => user,
+                Err(answer) => return (String::new(), answer),
+            },
         };
         let name = user.name.clone();
         if !accepts_json(&request) {
@@ -300,6 +323,7 @@ fn accepts_json(request: &Request) -> bool {
     };
     accept.split(',').any(|kind| {
         let kind = kind.split(';').next().unwrap_or_default().trim();
-        matches!(kind, "" | "*/*" | "application/*" | "application/json")
+        let events = request.path == EVENTS && kind == "text/event-stream";
+        events || matches!(kind, "" | "*/*" | "application/*" | "application/json")
     })
 }

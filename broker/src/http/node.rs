@@ -20,6 +20,10 @@ pub trait Node: Send + Sync {
     fn data_dir(&self) -> PathBuf;
     fn is_stopping(&self) -> bool;
     fn salt(&self) -> [u8; 4];
+    /// Nobody can guess it.
+    fn secret(&self) -> [u8; 32];
+    /// Names, besides its addresses and localhost, under which browsers may ask for pages.
+    fn hosts(&self) -> Vec<String>;
     /// Definitions in the configuration that a missing limit stands for.
     fn limits(&self) -> NodeLimits;
     /// Of SASL, those that are offered.

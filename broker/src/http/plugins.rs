@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Failure};
 use super::call::{Call, Handled, Outcome};
-use super::listing::{listed, one};
-use crate::plugin::{Limits, PluginError, PluginStatus, Plugins};
+use super::listing::{all, listed, one};
+use crate::plugin::{Histogram, Limits, PluginError, PluginStatus, Plugins};
 
 fn row(plugin: &PluginStatus) -> Value {
     let rolled_back = plugin.rolled_back.as_ref();
@@ -36,6 +36,7 @@ fn row(plugin: &PluginStatus) -> Value {
         "faults": Value::Object(faults.collect()),
         "rebuilds": plugin.rebuilds,
         "longest_rebuild_seconds": plugin.longest_rebuild.as_secs_f64(),
+        "call_times": call_times(plugin),
         "open_breakers": plugin.open_breakers,
         "live_instances": plugin.live_instances,
         "evictions": plugin.evictions,
@@ -54,8 +55,8 @@ fn row(plugin: &PluginStatus) -> Value {
 /// Times in seconds, sizes in bytes.
 fn limits(limits: &Limits) -> Value {
     json!({
-        "route_timeout": limits.route_timeout.as_secs_f64(),
-        "bind_timeout": limits.bind_timeout.as_secs_f64(),
+        "route_timeout_seconds": limits.route_timeout.as_secs_f64(),
+        "bind_timeout_seconds": limits.bind_timeout.as_secs_f64(),
         "memory": limits.memory,
         "result_bytes": limits.result_bytes,
         "stack": limits.stack,
@@ -66,6 +67,31 @@ fn limits(limits: &Limits) -> Value {
         "state_bytes": limits.state_bytes,
         "log_lines": limits.log_lines,
     })
+}
+
+/// How many calls took so long, and longer than the bound before; the last has none.
+fn call_times(plugin: &PluginStatus) -> Value {
+    let buckets = plugin.call_times.counts.iter().enumerate();
+    let buckets = buckets.map(|(bucket, calls)| {
+        let bound = Histogram::bound(bucket).map(|bound| bound.as_secs_f64());
+        json!({"up_to_seconds": bound, "calls": calls})
+    });
+    Value::Array(buckets.collect())
+}
+
+/// Its last lines, the newest first.
+pub(super) fn log(call: &Call) -> Handled {
+    check(call)?;
+    let lines = call.house.plugins.log(call.part(0)).into_iter();
+    let rows = lines.map(|line| {
+        json!({
+            "at": line.at,
+            "level": line.level,
+            "exchange": line.exchange,
+            "line": line.line,
+        })
+    });
+    all(call, rows.collect())
 }
 
 pub(super) fn list(call: &Call) -> Handled {

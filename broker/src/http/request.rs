@@ -52,6 +52,8 @@ pub(super) struct Request {
     pub path: String,
     /// Between the slashes, decoded.
     pub parts: Vec<String>,
+    /// Behind the question mark, as it came.
+    raw_query: String,
     query: Vec<(String, String)>,
     headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -74,6 +76,7 @@ impl Request {
         if parts.len() > 1 && parts.last().is_some_and(String::is_empty) {
             parts.pop();
         }
+        let raw_query = query.to_owned();
         let query = query
             .split('&')
             .filter(|pair| !pair.is_empty())
@@ -85,11 +88,20 @@ impl Request {
             method,
             path: path.to_owned(),
             parts,
+            raw_query,
             query: query.collect(),
             headers,
             body: Vec::new(),
             peer,
             keep_alive: true,
+        }
+    }
+
+    /// Path and query.
+    pub fn target(&self) -> String {
+        match self.raw_query.as_str() {
+            "" => self.path.clone(),
+            query => format!("{}?{query}", self.path),
         }
     }
 

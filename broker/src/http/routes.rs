@@ -4,9 +4,9 @@ use super::answer::Failure;
 use super::call::{Call, Handler};
 use super::request::Method;
 use super::{
-    about, bindings, channels, connections, consumers, definitions, exchanges, explain, health,
-    limits, messages, nodes, overview, parameters, permissions, plugins, policies, publish, queues,
-    users, vhosts,
+    about, bindings, channels, connections, consumers, definitions, events, exchanges, explain,
+    health, limits, messages, moving, nodes, overview, parameters, permissions, plugins, policies,
+    preview, publish, queues, users, vhosts,
 };
 
 /// What a user must be.
@@ -304,6 +304,7 @@ static ROUTES: &[Route] = &[
         .delete(permissions::delete_topics),
     at("topic-permissions/{vhost}/{user}/{exchange}", Administrator)
         .delete(permissions::delete_topics),
+    at("warren/events", Management).get(events::listen),
     at("warren/plugins", Monitoring).get(plugins::list),
     at("warren/plugins/{plugin}", MonitoringOrAdministrator)
         .get(plugins::show)
@@ -312,6 +313,9 @@ static ROUTES: &[Route] = &[
     at("warren/plugins/{plugin}/enable", Administrator).post(plugins::enable),
     at("warren/plugins/{plugin}/disable", Administrator).post(plugins::disable),
     at("warren/plugins/{plugin}/reload", Administrator).post(plugins::reload),
+    at("warren/plugins/{plugin}/log", Monitoring).get(plugins::log),
+    at("warren/policies/{vhost}", Vhost).post(preview::show),
+    at("warren/queues/{vhost}/{queue}/move", Vhost).post(moving::run),
     at("warren/explain/{vhost}", Vhost).post(explain::explain),
     at("aliveness-test/{vhost}", Vhost).get(health::aliveness),
     at("healthchecks/node", Monitoring).get(health::node),

@@ -13,7 +13,7 @@ use crate::tally::Messages;
 use crate::vhost::{ExchangeCounts, Vhost};
 
 /// In the order of the samples.
-const MESSAGE_FIELDS: [&str; 12] = [
+pub(super) const MESSAGE_FIELDS: [&str; 12] = [
     "publish",
     "confirm",
     "return_unroutable",

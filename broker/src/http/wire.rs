@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use super::answer::{Answer, Body};
+use super::events::Listener;
 use super::places::Place;
 use super::request::{Method, Request};
 use super::{Management, Service};
@@ -80,6 +81,12 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             Ok(Read::Wrong(answer)) => (answer, Method::Get, false),
             Ok(Read::End) | Err(Gone) => return,
         };
+        if let Body::Events(listener) = answer.body {
+            let head = (answer.status, answer.headers);
+            let _ = write_events(&mut stream, head, *listener, method).await;
+            let _ = stream.shutdown().await;
+            return;
+        }
         if write_answer(&mut stream, answer, method, keep_alive)
             .await
             .is_err()
@@ -270,6 +277,44 @@ async fn read_chunks<S: AsyncRead + Unpin>(
     }
 }
 
+fn head_of(status: u16, headers: Vec<(&'static str, String)>) -> String {
+    let mut head = format!("HTTP/1.1 {status} {}\r\n", reason(status));
+    for (name, value) in headers {
+        // Nothing that came from outside may begin a line of its own.
+        let value: String = value.chars().filter(|c| !c.is_control()).collect();
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head
+}
+
+/// Its end is the connection's. A client that does not read loses it, like any other.
+async fn write_events<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    (status, headers): (u16, Vec<(&'static str, String)>),
+    mut listener: Listener,
+    method: Method,
+) -> Result<(), Gone> {
+    let mut head = head_of(status, headers);
+    head.push_str("content-type: text/event-stream\r\nconnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await?;
+    let mut said = [0; 64];
+    while method != Method::Head {
+        let piece = tokio::select! {
+            piece = listener.next() => piece.ok_or(Gone)?,
+            read = stream.read(&mut said) => match read? {
+                0 => return Ok(()),
+                _ => continue,
+            },
+        };
+        let written = async {
+            stream.write_all(piece.as_bytes()).await?;
+            stream.flush().await
+        };
+        timeout(WHOLE, written).await.map_err(|_| Gone)??;
+    }
+    Ok(())
+}
+
 async fn write_answer<S: AsyncWrite + Unpin>(
     stream: &mut S,
     answer: Answer,
@@ -281,18 +326,13 @@ async fn write_answer<S: AsyncWrite + Unpin>(
         headers,
         body,
     } = answer;
-    let mut head = format!("HTTP/1.1 {status} {}\r\n", reason(status));
-    for (name, value) in headers {
-        // Nothing that came from outside may begin a line of its own.
-        let value: String = value.chars().filter(|c| !c.is_control()).collect();
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
+    let mut head = head_of(status, headers);
     if !keep_alive {
         head.push_str("connection: close\r\n");
     }
     match &body {
         Body::None if status == 204 => {}
-        Body::None => head.push_str("content-length: 0\r\n"),
+        Body::None | Body::Events(_) => head.push_str("content-length: 0\r\n"),
         Body::Some { kind, octets } => {
             head.push_str(&format!(
                 "content-type: {kind}\r\ncontent-length: {}\r\n",
@@ -304,7 +344,7 @@ async fn write_answer<S: AsyncWrite + Unpin>(
     let mut out = head.into_bytes();
     match body {
         Body::Some { octets, .. } if method != Method::Head => out.extend_from_slice(&octets),
-        Body::Some { .. } | Body::None => {}
+        Body::Some { .. } | Body::None | Body::Events(_) => {}
     }
     let written = async {
         stream.write_all(&out).await?;
@@ -327,6 +367,7 @@ fn reason(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         406 => "Not Acceptable",
         408 => "Request Timeout",
+        421 => "Misdirected Request",
         413 => "Payload Too Large",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",

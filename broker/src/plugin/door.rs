@@ -15,6 +15,7 @@ use super::entry::Source;
 use super::folder::{Change, Folder};
 use super::host::PluginHost;
 use super::limits::PluginSettings;
+use super::plugin_log::LogLine;
 use super::status::PluginStatus;
 use crate::vhost::Broker;
 
@@ -88,6 +89,11 @@ impl Plugins {
 
     pub fn get(&self, name: &str) -> Option<PluginStatus> {
         self.host.status(name)
+    }
+
+    /// Its last lines in the log, the newest first.
+    pub fn log(&self, name: &str) -> Vec<LogLine> {
+        self.host.log(name)
     }
 
     /// The enabled exchange types, sorted, each with the name of its plugin.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::limits::{MAX_COMPONENT_BYTES, PluginSettings};
 use super::one_plugin::{Plugin, Record};
+use super::plugin_log::LogLine;
 use super::status::{LoadReport, Outcome, PluginState, PluginStatus, RolledBack};
 use crate::clock::Millis;
 
@@ -103,6 +104,10 @@ impl Entry {
             types,
             outcome,
         }
+    }
+
+    pub fn log(&self) -> Vec<LogLine> {
+        self.record.log.recent()
     }
 
     pub fn status(&self) -> PluginStatus {

@@ -11,6 +11,7 @@ use super::entry::{Entry, Phase, Source};
 use super::folder;
 use super::limits::{PluginOptions, PluginSettings};
 use super::one_plugin::Plugin;
+use super::plugin_log::LogLine;
 use super::status::{LoadReport, PluginStatus, RolledBack};
 use super::type_table::TypeTable;
 use super::workshop::Workshop;
@@ -127,6 +128,13 @@ impl PluginHost {
 
     pub(super) fn status(&self, name: &str) -> Option<PluginStatus> {
         self.state.lock().entry(name).map(|entry| entry.status())
+    }
+
+    /// Its last lines in the log, the newest first.
+    pub(super) fn log(&self, name: &str) -> Vec<LogLine> {
+        let mut state = self.state.lock();
+        let entry = state.entry(name);
+        entry.map(|entry| entry.log()).unwrap_or_default()
     }
 
     /// Loads a plugin that is new, or another version of one that is there, or the same one with

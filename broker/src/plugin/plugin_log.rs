@@ -1,6 +1,7 @@
 //! A plugin's lines in the broker's log, bounded in length and rate. Not the broker's own lines
 //! about plugins.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
@@ -20,7 +21,20 @@ pub(super) struct PluginLog {
     dropped: AtomicU64,
     /// Lines a second.
     limit: AtomicU32,
+    recent: Mutex<VecDeque<LogLine>>,
 }
+
+/// One of a plugin's last lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    pub at: Millis,
+    pub level: &'static str,
+    pub exchange: String,
+    pub line: String,
+}
+
+/// So many are kept, to be looked at beside the plugin.
+const RECENT: usize = 100;
 
 #[derive(Default)]
 struct Window {
@@ -65,11 +79,25 @@ impl PluginLog {
             lines: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             limit: AtomicU32::new(DEFAULT_LOG_LINES),
+            recent: Mutex::default(),
         }
     }
 
     pub fn limit_to(&self, lines_a_second: u32) {
         self.limit.store(lines_a_second, Ordering::Relaxed);
+    }
+
+    /// The newest first.
+    pub fn recent(&self) -> Vec<LogLine> {
+        self.recent.lock().iter().rev().cloned().collect()
+    }
+
+    fn remember(&self, line: LogLine) {
+        let mut recent = self.recent.lock();
+        if recent.len() >= RECENT {
+            recent.pop_front();
+        }
+        recent.push_back(line);
     }
 
     pub fn line(&self, level: Level, exchange: &str, line: &str, now: Millis) {
@@ -89,6 +117,17 @@ impl PluginLog {
         }
         self.lines.fetch_add(1, Ordering::Relaxed);
         let line = printable(line);
+        self.remember(LogLine {
+            at: now,
+            level: match level {
+                Level::Error => "error",
+                Level::Warn => "warning",
+                Level::Info => "info",
+                Level::Debug => "debug",
+            },
+            exchange: exchange.to_owned(),
+            line: line.clone(),
+        });
         match level {
             Level::Error => tracing::error!(plugin, exchange, "{line}"),
             Level::Warn => tracing::warn!(plugin, exchange, "{line}"),

@@ -19,6 +19,7 @@ pub(super) struct ThisNode {
     gate: Arc<Gate>,
     listeners: Vec<Listener>,
     config: Config,
+    hosts: Vec<String>,
 }
 
 impl ThisNode {
@@ -28,6 +29,8 @@ impl ThisNode {
         gate: Arc<Gate>,
         listeners: Vec<Listener>,
     ) -> ThisNode {
+        let mut hosts = config.management_hosts.clone();
+        hosts.extend([full_host_name(), host_name()]);
         ThisNode {
             name: format!("warren@{}", host_name()),
             started_at: clock.now(),
@@ -35,6 +38,7 @@ impl ThisNode {
             gate,
             listeners,
             config: config.clone(),
+            hosts,
         }
     }
 }
@@ -51,9 +55,14 @@ pub(super) fn listener(
     }
 }
 
-fn host_name() -> String {
+fn full_host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim().split('.').next().unwrap_or_default();
+    name.trim().to_owned()
+}
+
+fn host_name() -> String {
+    let name = full_host_name();
+    let name = name.split('.').next().unwrap_or_default();
     if name.is_empty() { "localhost" } else { name }.to_owned()
 }
 
@@ -129,6 +138,18 @@ impl Node for ThisNode {
 
     fn mechanisms(&self) -> &[Mechanism] {
         &self.config.amqp.auth_mechanisms
+    }
+
+    fn secret(&self) -> [u8; 32] {
+        let mut secret = [0; 32];
+        let (first, second) = secret.split_at_mut(16);
+        first.copy_from_slice(&SystemEntropy.bytes());
+        second.copy_from_slice(&SystemEntropy.bytes());
+        secret
+    }
+
+    fn hosts(&self) -> Vec<String> {
+        self.hosts.clone()
     }
 
     fn limits(&self) -> NodeLimits {

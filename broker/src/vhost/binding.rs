@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::definition::{Arguments, BindingDefinition, Definition};
 use super::exchange::{Bound, Exchange, Identity};
 use super::exchange_type::{BindRefusal, Fault, Moment};
-use super::{Incoming, Memo, Route, Saved, Step, Vhost, carbon_copies};
+use super::{Incoming, Kind, Memo, Route, Saved, Step, Vhost, carbon_copies};
 use crate::error::Refusal;
 use crate::message::Message;
 use crate::names::Destination;
@@ -40,6 +40,9 @@ impl Vhost {
             source.room_for_binding().map_err(Refusal::precondition)?;
         }
         let applied = self.apply_binding(&mut incoming, &source, identity.clone());
+        if let Ok(Some((Bound::New { .. }, _))) = &applied {
+            self.tell_binding(Kind::BindingCreated, &source.name, &identity);
+        }
         let Some((bound, durable)) = applied.map_err(refused)? else {
             return Err(self.no_destination(&request.destination));
         };
@@ -145,6 +148,7 @@ impl Vhost {
         let Some(binding) = source.unbind(identity) else {
             return false;
         };
+        self.tell_binding(Kind::BindingDeleted, &source.name, identity);
         if let Some(sources) = incoming.get_mut(&identity.destination) {
             sources.remove(&(Arc::clone(&source.name), identity.clone()));
             if sources.is_empty() {

@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use super::facts::{ChannelFacts, Churn, ConnectionFacts, Introduction};
+use super::news::{Concerns, Event, Kind, News};
 use crate::names::ConnectionId;
 use crate::outbox::Outbox;
 use crate::queue::QueueType;
@@ -16,6 +17,7 @@ use crate::tally::{Messages, Sizes};
 pub struct Connections {
     open: Mutex<Open>,
     churn: Churn,
+    news: Arc<News>,
     /// What queues that are deleted have counted, by type.
     gone_queues: Mutex<[Messages; 3]>,
 }
@@ -84,6 +86,9 @@ impl Connections {
         let listed = Arc::clone(&connection);
         open.connections.insert(connection.id, listed);
         self.churn.connections_opened.add(1);
+        drop(open);
+        self.news
+            .tell(|| of_connection(Kind::ConnectionCreated, &connection));
         Ok(Presence {
             all: Arc::clone(self),
             connection,
@@ -160,6 +165,10 @@ impl Connections {
         &self.churn
     }
 
+    pub fn news(&self) -> &Arc<News> {
+        &self.news
+    }
+
     /// Somebody wants this one closed.
     pub fn dismiss_one(&self, id: ConnectionId, reason: &str) {
         self.dismiss(reason, |connection| connection.id == id);
@@ -216,6 +225,8 @@ impl Presence {
         let mut channels = self.connection.channels.lock();
         channels.insert(channel.number, Arc::clone(channel));
         self.all.churn.channels_opened.add(1);
+        let (news, connection) = (&self.all.news, &self.connection);
+        news.tell(|| of_channel(Kind::ChannelCreated, connection, channel.number));
         Ok(())
     }
 
@@ -226,6 +237,8 @@ impl Presence {
         };
         let counted = self.connection.messages(&channel);
         self.all.churn.channels_closed.add(1);
+        let (news, connection) = (&self.all.news, &self.connection);
+        news.tell(|| of_channel(Kind::ChannelClosed, connection, number));
         self.channels = self.channels.saturating_sub(1);
         let mut open = self.all.open.lock();
         let vhost = Arc::clone(&self.connection.vhost);
@@ -246,6 +259,8 @@ impl Drop for Presence {
     fn drop(&mut self) {
         let mut open = self.all.open.lock();
         self.all.churn.connections_closed.add(1);
+        let (news, connection) = (&self.all.news, &self.connection);
+        news.tell(|| of_connection(Kind::ConnectionClosed, connection));
         open.connections.remove(&self.connection.id);
         open.sizes_before += self.connection.traffic.sizes.get();
         let ConnectionFacts { vhost, user, .. } = self.connection.as_ref();
@@ -262,6 +277,25 @@ impl Drop for Presence {
                 open.users.remove(user);
             }
         }
+    }
+}
+
+fn of_connection(kind: Kind, connection: &ConnectionFacts) -> Event {
+    Event {
+        kind,
+        concerns: Concerns::User {
+            user: Arc::clone(&connection.user),
+            vhost: Arc::clone(&connection.vhost),
+        },
+        name: connection.name(),
+        details: Vec::new(),
+    }
+}
+
+fn of_channel(kind: Kind, connection: &ConnectionFacts, number: u16) -> Event {
+    Event {
+        name: format!("{} ({number})", connection.name()),
+        ..of_connection(kind, connection)
     }
 }
 

@@ -7,7 +7,7 @@ use super::definition::{Arguments, Definition, ExchangeDefinition};
 use super::exchange_type::{OpenRefusal, Opening};
 use super::kept::Kept;
 use super::written_behind::row;
-use super::{Exchange, Incoming, Saved, Vhost};
+use super::{Exchange, Incoming, Kind, Saved, Vhost};
 use crate::amqp::table::{Table, Value};
 use crate::error::Refusal;
 use crate::names::Destination;
@@ -52,6 +52,7 @@ impl Vhost {
             .map_err(Refusal::precondition)?;
         self.apply_exchange(definition.clone())
             .map_err(|refusal| refused(refusal, type_name))?;
+        self.tell(Kind::ExchangeCreated, name);
         if !request.durable {
             return Ok(Saved::Nothing);
         }
@@ -163,6 +164,7 @@ impl Vhost {
         changes: &mut Vec<DefinitionChange>,
     ) {
         self.exchanges.write().remove(&exchange.name);
+        self.tell(Kind::ExchangeDeleted, &exchange.name);
         exchange.mark_deleted();
         let vhost = self.name.to_string();
         for identity in exchange.identities() {

@@ -19,6 +19,7 @@ mod limits;
 mod listing;
 mod live;
 mod memo;
+mod news;
 mod parameters;
 mod policies;
 pub mod policy;
@@ -52,6 +53,7 @@ pub use facts::{ChannelFacts, ChannelMode, Churn, ConnectionFacts, Introduction}
 pub use listing::ListedBinding;
 pub use live::Stage;
 pub use memo::Memo;
+pub use news::{Concerns, Event, Kind, Listening, News};
 pub use parameters::Parameter;
 pub use policies::InForce;
 pub use publish::{ConfirmTo, Handed, Transaction};

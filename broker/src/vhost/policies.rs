@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::definition::Definition;
 use super::exchange::Exchange;
 use super::policy::{Object, Origin, Policy, PolicyDefinition, alternate, combine, winner};
-use super::{DoorError, QueueArguments, Saved, Vhost, check_name};
+use super::{DoorError, Kind, QueueArguments, Saved, Vhost, check_name};
 use crate::queue::{Effects, Options, Queue};
 
 /// By origin and name: so they are gone through in the order of their names.
@@ -37,6 +37,7 @@ pub struct InForce {
 impl Vhost {
     pub fn set_policy(&self, origin: Origin, stated: PolicyDefinition) -> Result<Saved, DoorError> {
         check_name(&stated.name)?;
+        let name = stated.name.clone();
         let policy = Policy::new(origin, stated).map_err(DoorError::InvalidPolicy)?;
         let mut effects = Effects::default();
         let saved = {
@@ -47,6 +48,7 @@ impl Vhost {
             self.save(vec![row])
         };
         effects.apply();
+        self.tell(Kind::PolicySet, &name);
         Ok(saved)
     }
 
@@ -60,7 +62,25 @@ impl Vhost {
             self.save(vec![self.policy_row(origin, &policy.stated).remove()])
         };
         effects.apply();
+        self.tell(Kind::PolicyCleared, name);
         Ok(saved)
+    }
+
+    /// The queues and the exchanges of now that a policy like this would be for.
+    pub fn matches(
+        &self,
+        origin: Origin,
+        stated: PolicyDefinition,
+    ) -> Result<(Vec<Arc<Queue>>, Vec<Arc<Exchange>>), DoorError> {
+        let policy = Policy::new(origin, stated).map_err(DoorError::InvalidPolicy)?;
+        let is_for =
+            |queue: &Queue| policy.is_for(Object::Queue(queue.attributes.queue_type), &queue.name);
+        let mut queues = self.queues();
+        queues.retain(|queue| is_for(queue));
+        queues.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut exchanges = self.exchanges();
+        exchanges.retain(|exchange| policy.is_for(Object::Exchange, &exchange.name));
+        Ok((queues, exchanges))
     }
 
     pub fn policies(&self, origin: Origin) -> Vec<PolicyDefinition> {

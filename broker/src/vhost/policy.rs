@@ -136,7 +136,7 @@ impl Policy {
     }
 
     /// RabbitMQ passes over a policy with a key that this type of queue does not have, as a whole.
-    fn is_for(&self, object: Object, name: &str) -> bool {
+    pub(super) fn is_for(&self, object: Object, name: &str) -> bool {
         let has_all_keys = match object {
             Object::Exchange => true,
             Object::Queue(queue_type) => self

@@ -37,16 +37,21 @@ def _run(*command, **options):
     subprocess.run([str(part) for part in command], check=True, stdout=sys.stderr, **options)
 
 
-def install_python():
-    CACHE.mkdir(parents=True, exist_ok=True)
-    folder = CACHE / "venv"
+def install_packages(requirements, name):
+    """A Python with these packages, of its own."""
+    folder = CACHE / name
     stamp = folder / "installed"
-    wanted = _fingerprint(INTEROP / "requirements.txt")
+    wanted = _fingerprint(requirements)
     if not _up_to_date(stamp, wanted):
+        folder.parent.mkdir(parents=True, exist_ok=True)
         _run(sys.executable, "-m", "venv", "--clear", folder)
-        _run(folder / "bin/python", "-m", "pip", "install", "--quiet", "-r", INTEROP / "requirements.txt")
+        _run(folder / "bin/python", "-m", "pip", "install", "--quiet", "-r", requirements)
         stamp.write_text(wanted)
     return folder / "bin/python"
+
+
+def install_python():
+    return install_packages(INTEROP / "requirements.txt", "venv")
 
 
 def _install_node():

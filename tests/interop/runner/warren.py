@@ -23,13 +23,13 @@ def free_port():
 
 class Broker:
     def __init__(self, binary, settings, configuration):
-        self._folder = Path(tempfile.mkdtemp(prefix="warren-interop-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="warren-interop-"))
         port = free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{port}/"
         self._lines = []
         self._ready = threading.Event()
         self._process = subprocess.Popen(
-            [binary, "--data-dir", self._folder / "data", "--listen", f"127.0.0.1:{port}",
+            [binary, "--data-dir", self.folder / "data", "--listen", f"127.0.0.1:{port}",
              *(["--config", configuration] if configuration else []),
              *[word for setting in settings for word in ("--set", setting)]],  # fmt: skip
             stdin=subprocess.DEVNULL,
@@ -65,7 +65,7 @@ class Broker:
             self._process.kill()
             code = self._process.wait()
         self._reader.join(5)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
         return code
 
     def signal(self, number):

@@ -2,9 +2,11 @@
 
 mod command_line;
 mod definitions;
+mod events;
 mod explain;
 mod messages;
 mod objects;
+mod pages;
 mod refusals;
 mod rights;
 mod statistics;

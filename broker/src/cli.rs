@@ -1,9 +1,12 @@
 //! The command line: what was asked for, as data. Nothing is done here but reading the
 //! configuration file that it names.
 
+use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::{Config, ConfigError, Problem, Sources};
 use crate::{ctl, perf};
@@ -15,6 +18,7 @@ pub enum Command {
     Plugin(Plugin),
     Perf(Box<perf::Command>),
     Ctl(ctl::Options),
+    Completions(Shell),
 }
 
 #[derive(Parser, Debug)]
@@ -42,6 +46,8 @@ enum Subcommands {
     Perf(Box<perf::Command>),
     /// Look after a running broker, with rabbitmqctl's verbs
     Ctl(ctl::Options),
+    /// Print what makes a shell complete these commands
+    Completions { shell: Shell },
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -165,6 +171,15 @@ pub fn parse() -> Command {
     CommandLine::parse().into()
 }
 
+/// The script for this shell; it knows ctl's verbs too, which are plain words to the parser.
+pub fn completions(shell: Shell, out: &mut dyn Write) {
+    let verbs = PossibleValuesParser::new(ctl::verbs());
+    let mut command = CommandLine::command().mut_subcommand("ctl", |ctl| {
+        ctl.mut_arg("verb", |verb| verb.value_parser(verbs))
+    });
+    clap_complete::generate(shell, &mut command, "warren", &mut { out });
+}
+
 impl From<CommandLine> for Command {
     fn from(line: CommandLine) -> Self {
         match line.command {
@@ -173,6 +188,7 @@ impl From<CommandLine> for Command {
             Some(Subcommands::Plugin(plugin)) => Command::Plugin(plugin),
             Some(Subcommands::Perf(options)) => Command::Perf(options),
             Some(Subcommands::Ctl(options)) => Command::Ctl(options),
+            Some(Subcommands::Completions { shell }) => Command::Completions(shell),
         }
     }
 }
@@ -180,7 +196,6 @@ impl From<CommandLine> for Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     fn command(line: &str) -> Command {
         CommandLine::try_parse_from(line.split(' '))
@@ -191,7 +206,9 @@ mod tests {
     fn config(line: &str) -> Config {
         match command(line) {
             Command::Serve(serve) => serve.load([]).expect(line),
-            Command::Plugin(_) | Command::Perf(_) | Command::Ctl(_) => panic!("{line}"),
+            Command::Plugin(_) | Command::Perf(_) | Command::Ctl(_) | Command::Completions(_) => {
+                panic!("{line}")
+            }
         }
     }
 
@@ -211,6 +228,26 @@ mod tests {
             assert_eq!(config.plugins_dir, PathBuf::from("/p"));
             assert_eq!(config.amqp.listen, ["0.0.0.0:1", "[::]:2"]);
         }
+    }
+
+    #[test]
+    fn every_shell_is_told_of_commands_and_verbs() {
+        for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+            let line = format!("warren completions {shell}");
+            let Command::Completions(shell) = command(&line) else {
+                panic!("{line}");
+            };
+            let mut script = Vec::new();
+            completions(shell, &mut script);
+            let script = String::from_utf8(script).expect("text");
+            for word in ["warren", "perf", "--data-dir", "ctl"] {
+                assert!(script.contains(word), "{shell}: {word}");
+            }
+        }
+        let mut script = Vec::new();
+        completions(Shell::Bash, &mut script);
+        let script = String::from_utf8(script).expect("text");
+        assert!(script.contains("list_queues") && script.contains("set_permissions"));
     }
 
     #[test]

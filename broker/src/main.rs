@@ -27,6 +27,10 @@ fn main() -> ExitCode {
         }
         Command::Plugin(command) => warren::plugin_command::run(&command),
         Command::Ctl(options) => warren::ctl::run(&options),
+        Command::Completions(shell) => {
+            cli::completions(shell, &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Perf(options) => warren::perf::run(&options).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {

@@ -37,13 +37,76 @@ impl Shared {
     }
 }
 
-/// A connection's octets and how often the socket was asked.
+/// A connection's octets and how often the socket was asked, and what it has published by size.
 #[derive(Debug, Default)]
 pub struct Traffic {
+    pub sizes: SizeCounters,
     pub received: Counter,
     pub reads: Counter,
     pub sent: Counter,
     pub writes: Counter,
+}
+
+/// RabbitMQ's steps, in octets of body; what is above the last stands by itself.
+pub const SIZE_STEPS: [u64; 8] = [
+    100,
+    1_000,
+    10_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    50_000_000,
+    100_000_000,
+];
+
+/// How many messages of which size, and their octets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    pub octets: u64,
+    pub counts: [u64; SIZE_STEPS.len() + 1],
+}
+
+impl Sizes {
+    #[inline]
+    pub fn count(&mut self, octets: u64) {
+        self.octets += octets;
+        let above = SIZE_STEPS.iter().take_while(|step| octets > **step);
+        if let Some(count) = self.counts.get_mut(above.count()) {
+            *count += 1;
+        }
+    }
+}
+
+impl std::ops::AddAssign for Sizes {
+    fn add_assign(&mut self, other: Sizes) {
+        self.octets += other.octets;
+        for (sum, count) in self.counts.iter_mut().zip(other.counts) {
+            *sum += count;
+        }
+    }
+}
+
+/// The same for others to read.
+#[derive(Debug, Default)]
+pub struct SizeCounters {
+    octets: Counter,
+    counts: [Counter; SIZE_STEPS.len() + 1],
+}
+
+impl SizeCounters {
+    pub fn add(&self, sizes: &Sizes) {
+        self.octets.add(sizes.octets);
+        for (counter, count) in self.counts.iter().zip(sizes.counts) {
+            counter.add(count);
+        }
+    }
+
+    pub fn get(&self) -> Sizes {
+        Sizes {
+            octets: self.octets.get(),
+            counts: std::array::from_fn(|step| self.counts.get(step).map_or(0, Counter::get)),
+        }
+    }
 }
 
 /// What a channel's client has done. Deliveries are counted where they are made (`Deliveries`).
@@ -119,5 +182,26 @@ impl std::ops::AddAssign for Messages {
         self.out.got_no_ack += other.out.got_no_ack;
         self.out.redelivered += other.out.redelivered;
         self.out.confirmed += other.out.confirmed;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_counts_up_to_its_step_and_with_it() {
+        let mut sizes = Sizes::default();
+        for octets in [0, 100, 101, 1_000, 100_000_000, 100_000_001] {
+            sizes.count(octets);
+        }
+        assert_eq!(sizes.counts, [2, 2, 0, 0, 0, 0, 0, 1, 1]);
+        assert_eq!(sizes.octets, 200_001_202);
+        let counters = SizeCounters::default();
+        counters.add(&sizes);
+        counters.add(&sizes);
+        let mut twice = sizes;
+        twice += sizes;
+        assert_eq!(counters.get(), twice);
     }
 }

@@ -4,7 +4,8 @@
 #   rabbitmq.sh start   installs it when missing (Debian), starts it, waits until it answers
 #   rabbitmq.sh stop    stops it and removes its folder
 #
-# RABBITMQ_YARDSTICK_PORT chooses another port.
+# RABBITMQ_YARDSTICK_PORT chooses another port, and with RABBITMQ_YARDSTICK_MANAGEMENT its management
+# plugin listens on that one.
 set -euo pipefail
 
 port=${RABBITMQ_YARDSTICK_PORT:-5673}
@@ -32,7 +33,13 @@ start() {
 listeners.tcp.default = 127.0.0.1:$port
 loopback_users = none
 CONF
-  echo '[rabbitmq_consistent_hash_exchange].' > "$dir/enabled_plugins"
+  local plugins=rabbitmq_consistent_hash_exchange
+  if [ -n "${RABBITMQ_YARDSTICK_MANAGEMENT:-}" ]; then
+    plugins+=,rabbitmq_management
+    printf 'management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = %s\n' \
+      "$RABBITMQ_YARDSTICK_MANAGEMENT" >> "$dir/rabbitmq.conf"
+  fi
+  echo "[$plugins]." > "$dir/enabled_plugins"
   # The Debian wrapper drops root for the rabbitmq user, which then must own the folder.
   [ "$(id -u)" = 0 ] && chown -R rabbitmq "$dir"
   RABBITMQ_NODENAME=$node RABBITMQ_MNESIA_BASE=$dir/mnesia RABBITMQ_LOG_BASE=$dir/log \

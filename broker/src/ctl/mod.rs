@@ -60,6 +60,12 @@ pub struct Options {
     pub apply_to: String,
 }
 
+/// All there are, for shells.
+pub fn verbs() -> Vec<&'static str> {
+    let lists = LISTS.iter().map(|list| list.verb);
+    lists.chain(VERBS.iter().map(|verb| verb.name)).collect()
+}
+
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let client = Client {
         address: options.address.clone(),

@@ -22,6 +22,16 @@ impl Management {
     }
 }
 
+impl Management {
+    /// A global parameter, as in RabbitMQ; what is no object there is none.
+    pub(super) fn cluster_tags(&self) -> Value {
+        match self.broker.global_parameter("cluster_tags") {
+            Some(Value::Object(tags)) => Value::Object(tags),
+            Some(_) | None => json!({}),
+        }
+    }
+}
+
 pub(super) fn whoami(call: &Call) -> Handled {
     shown(&json!({"name": call.user.name, "tags": call.user.tags}))
 }

@@ -70,6 +70,15 @@ pub(super) fn of_channel(call: &Call, connection: &ConnectionFacts, number: u16)
     rows
 }
 
+/// Who monitors sees all consumers, everybody else their own.
+fn sees(call: &Call, listed: &ListedConsumer, connections: &[Arc<ConnectionFacts>]) -> bool {
+    let outbox = &listed.consumer.outbox;
+    let owner = connections
+        .iter()
+        .find(|connection| Arc::ptr_eq(&connection.outbox, outbox));
+    call.user.is_monitoring() || owner.is_some_and(|owner| *owner.user == *call.user.name)
+}
+
 fn rows(call: &Call, vhosts: &[Arc<Vhost>]) -> Handled {
     let connections = call.house.broker.connections().list();
     let mut rows = Vec::new();
@@ -78,11 +87,8 @@ fn rows(call: &Call, vhosts: &[Arc<Vhost>]) -> Handled {
         queues.sort_by(|a, b| a.name.cmp(&b.name));
         for queue in queues {
             let consumers = queue.consumers();
-            rows.extend(
-                consumers
-                    .iter()
-                    .map(|one| row(call, &queue, one, &connections)),
-            );
+            let seen = consumers.iter().filter(|one| sees(call, one, &connections));
+            rows.extend(seen.map(|one| row(call, &queue, one, &connections)));
         }
     }
     all(call, rows)

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 pub(super) enum Kind {
     Counter,
     Gauge,
+    Histogram,
     Untyped,
 }
 
@@ -14,6 +15,7 @@ impl Kind {
         match self {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
             Kind::Untyped => "untyped",
         }
     }

@@ -11,7 +11,7 @@ use super::request::{Method, Request};
 use super::{Management, VERSION, objects};
 use crate::plugin::PluginStatus;
 use crate::queue::QueueType;
-use crate::tally::Messages;
+use crate::tally::{Messages, SIZE_STEPS};
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -35,17 +35,18 @@ impl Management {
         let parts: Vec<&str> = request.parts.iter().map(String::as_str).collect();
         match parts.as_slice() {
             ["metrics"] => {
-                self.node_page(&mut page);
+                self.node_page(&mut page, "aggregated");
                 objects::summed(self, &mut page);
                 self.plugin_page(&mut page);
             }
             ["metrics", "per-object"] => {
-                self.node_page(&mut page);
+                self.node_page(&mut page, "per-object");
                 objects::each(self, &mut page, "rabbitmq_", &objects::Wanted::everything());
                 self.plugin_page(&mut page);
             }
             ["metrics", "detailed"] => {
                 let wanted = objects::Wanted::of(request);
+                self.identity(&mut page, "detailed");
                 objects::each(self, &mut page, "rabbitmq_detailed_", &wanted);
                 objects::cluster(self, &mut page, &wanted);
             }
@@ -54,15 +55,17 @@ impl Management {
         Answer::some(200, TEXT, page.into_octets())
     }
 
-    fn node_page(&self, page: &mut Page) {
-        self.identity(page);
+    fn node_page(&self, page: &mut Page, endpoint: &str) {
+        self.build(page);
+        self.identity(page, endpoint);
         self.resources(page);
         self.churn_page(page);
         self.totals(page);
         self.global(page);
+        self.sizes(page);
     }
 
-    fn identity(&self, page: &mut Page) {
+    fn build(&self, page: &mut Page) {
         let name = "rabbitmq_build_info";
         page.family(name, Kind::Untyped, "RabbitMQ & Erlang/OTP version info");
         let labels = [
@@ -73,6 +76,10 @@ impl Management {
             ("warren_version", env!("CARGO_PKG_VERSION")),
         ];
         page.sample(name, &labels, 1.0);
+    }
+
+    /// Which page this is, too: RabbitMQ's dashboards choose one by it.
+    fn identity(&self, page: &mut Page, endpoint: &str) {
         let name = "rabbitmq_identity_info";
         page.family(name, Kind::Untyped, "RabbitMQ node & cluster identity info");
         let cluster = self.cluster_name();
@@ -80,6 +87,7 @@ impl Management {
             ("rabbitmq_node", self.node.name()),
             ("rabbitmq_cluster", &cluster),
             ("rabbitmq_cluster_permanent_id", &cluster),
+            ("rabbitmq_endpoint", endpoint),
         ];
         page.sample(name, &labels, 1.0);
     }
@@ -225,6 +233,22 @@ impl Management {
         }
     }
 
+    fn sizes(&self, page: &mut Page) {
+        let sizes = self.broker.connections().sizes();
+        let name = "rabbitmq_message_size_bytes";
+        let help = "Size of messages received from publishers";
+        page.family(name, Kind::Histogram, help);
+        let protocol = ("protocol", "amqp091");
+        let bucket = format!("{name}_bucket");
+        let mut sum = 0;
+        for (step, count) in SIZE_LABELS.iter().zip(sizes.counts) {
+            sum += count;
+            page.sample(&bucket, &[protocol, ("le", step)], sum as f64);
+        }
+        page.sample(&format!("{name}_count"), &[protocol], sum as f64);
+        page.sample(&format!("{name}_sum"), &[protocol], sizes.octets as f64);
+    }
+
     /// What queues of this type have counted since the start, and their consumers now.
     fn by_type(&self, queue_type: QueueType) -> (Messages, u64) {
         let mut counted = self.broker.connections().gone_queues(queue_type);
@@ -264,6 +288,12 @@ impl Management {
         }
     }
 }
+
+/// `tally::SIZE_STEPS` as OpenMetrics writes numbers, which is how the dashboard asks for them, whatever
+/// Prometheus makes of other spellings.
+const SIZE_LABELS: [&str; SIZE_STEPS.len() + 1] = [
+    "100.0", "1000.0", "10000.0", "100000.0", "1e+06", "1e+07", "5e+07", "1e+08", "+Inf",
+];
 
 struct Now {
     resources: Resources,

@@ -88,8 +88,8 @@ fn about(house: &Management) -> Map<String, Value> {
         ("product_name", json!("Warren")),
         ("rabbitmq_version", json!(VERSION)),
         ("cluster_name", json!(house.cluster_name())),
-        ("cluster_tags", json!([])),
-        ("node_tags", json!([])),
+        ("cluster_tags", house.cluster_tags()),
+        ("node_tags", json!({})),
         ("default_queue_type", json!("classic")),
         ("erlang_version", json!("none")),
         (

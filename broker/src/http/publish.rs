@@ -15,7 +15,7 @@ use crate::amqp::properties::Properties;
 use crate::auth::{Access, Asking};
 use crate::message::{Message, MessageView};
 use crate::queue::Effects;
-use crate::tally::Messages;
+use crate::tally::{Messages, Sizes};
 use crate::vhost::exchange_type::{BindingTable, Fault, Moment};
 use crate::vhost::{Exchange, Memo, Route, Step, Vhost, carbon_copies};
 
@@ -165,16 +165,21 @@ async fn route(
     let mut effects = Effects::default();
     let handed = vhost.hand_over(&route, message.view(), None, &mut effects);
     effects.apply();
-    count(&house, &vhost, exchange.as_deref(), &route, handed.routed);
+    let size = message.view().body.len() as u64;
+    count(
+        &house,
+        (&vhost, exchange.as_deref()),
+        (&route, handed.routed),
+        size,
+    );
     Ok(Answer::json(&json!({"routed": handed.routed})))
 }
 
 fn count(
     house: &Management,
-    vhost: &Vhost,
-    exchange: Option<&Exchange>,
-    route: &Route,
-    routed: bool,
+    (vhost, exchange): (&Vhost, Option<&Exchange>),
+    (route, routed): (&Route, bool),
+    size: u64,
 ) {
     let queues = route.queues.len() as u64;
     match exchange {
@@ -186,5 +191,8 @@ fn count(
         returned: u64::from(!routed),
         ..Messages::default()
     };
-    house.broker.connections().add_counted(&vhost.name, counted);
+    let mut sizes = Sizes::default();
+    sizes.count(size);
+    let connections = house.broker.connections();
+    connections.add_counted(&vhost.name, counted, sizes);
 }

@@ -17,7 +17,10 @@ enum Needs {
     Vhost,
     /// And be a policymaker there.
     Policies,
+    Policymaker,
     Monitoring,
+    /// To look; to change, administrator.
+    ManagementOrAdministrator,
     /// To look; to change, administrator.
     MonitoringOrAdministrator,
     Administrator,
@@ -98,19 +101,28 @@ impl Route {
         must(user.is_management(), "Not management user")?;
         match self.needs {
             Needs::Management => Ok(()),
-            Needs::Vhost | Needs::Policies => {
+            Needs::Vhost => {
                 let vhost = call.vhost()?;
                 let enters = call.house.users.may_enter(&user.name, &vhost.name);
                 let sees = user.is_monitoring() && !changes;
                 let text = "User not authorised to access virtual host";
-                must(enters || sees, text)?;
-                let policies = self.needs == Needs::Policies;
-                let text = "User not authorised to access object";
-                must(!policies || sees || user.is_policymaker(), text)
+                must(enters || sees, text)
             }
-            Needs::MonitoringOrAdministrator if changes => {
+            Needs::Policies => {
+                let vhost = call.vhost()?;
+                let enters = call.house.users.may_enter(&user.name, &vhost.name);
+                let decides = user.is_policymaker() && enters;
+                let text = "User not authorised to access object";
+                must(decides || user.is_administrator(), text)
+            }
+            Needs::Policymaker => {
+                let text = "User not authorised to access object";
+                must(user.is_policymaker(), text)
+            }
+            Needs::MonitoringOrAdministrator | Needs::ManagementOrAdministrator if changes => {
                 must(user.is_administrator(), "Not administrator user")
             }
+            Needs::ManagementOrAdministrator => Ok(()),
             Needs::Monitoring | Needs::MonitoringOrAdministrator => {
                 must(user.is_monitoring(), "Not monitor user")
             }
@@ -142,11 +154,14 @@ pub(super) fn find(parts: &[&str]) -> Option<(&'static Route, Vec<String>)> {
         .find_map(|route| Some((route, route.captures(parts)?)))
 }
 
-use Needs::{Administrator, Management, Monitoring, MonitoringOrAdministrator, Policies, Vhost};
+use Needs::{
+    Administrator, Management, ManagementOrAdministrator, Monitoring, MonitoringOrAdministrator,
+    Policies, Policymaker, Vhost,
+};
 
 static ROUTES: &[Route] = &[
     at("overview", Management).get(overview::show),
-    at("cluster-name", MonitoringOrAdministrator)
+    at("cluster-name", ManagementOrAdministrator)
         .get(about::cluster_name)
         .put(about::set_cluster_name),
     at("nodes", Monitoring).get(nodes::list),
@@ -156,11 +171,11 @@ static ROUTES: &[Route] = &[
     at("whoami", Management).get(about::whoami),
     at("auth", Management).get(about::auth),
     at("version", Management).get(about::version),
-    at("auth/hash_password/{password}", Management).get(about::hash_password),
-    at("auth/attempts/{node}", Monitoring)
+    at("auth/hash_password/{password}", Administrator).get(about::hash_password),
+    at("auth/attempts/{node}", MonitoringOrAdministrator)
         .get(about::attempts)
         .delete(about::reset_attempts),
-    at("auth/attempts/{node}/source", Monitoring)
+    at("auth/attempts/{node}/source", MonitoringOrAdministrator)
         .get(about::attempts_by_source)
         .delete(about::reset_attempts),
     at("feature-flags", Management).get(about::feature_flags),
@@ -178,15 +193,15 @@ static ROUTES: &[Route] = &[
     at("all-configuration", Administrator)
         .get(definitions::export)
         .post(definitions::import),
-    at("parameters", Management).get(parameters::list),
-    at("parameters/{component}", Management).get(parameters::list_component),
-    at("parameters/{component}/{vhost}", Management).get(parameters::list_in_vhost),
-    at("parameters/{component}/{vhost}/{name}", Management)
+    at("parameters", Policymaker).get(parameters::list),
+    at("parameters/{component}", Policymaker).get(parameters::list_component),
+    at("parameters/{component}/{vhost}", Policymaker).get(parameters::list_in_vhost),
+    at("parameters/{component}/{vhost}/{name}", Policymaker)
         .get(parameters::show)
         .put(parameters::put)
         .delete(parameters::delete),
-    at("global-parameters", Management).get(parameters::list_global),
-    at("global-parameters/{name}", MonitoringOrAdministrator)
+    at("global-parameters", Policymaker).get(parameters::list_global),
+    at("global-parameters/{name}", Policymaker)
         .get(parameters::show_global)
         .put(parameters::put_global)
         .delete(parameters::delete_global),
@@ -198,7 +213,7 @@ static ROUTES: &[Route] = &[
         .delete(policies::delete),
     at("operator-policies", Management).get(policies::list_operator),
     at("operator-policies/{vhost}", Vhost).get(policies::list_operator_in_vhost),
-    at("operator-policies/{vhost}/{name}", Policies)
+    at("operator-policies/{vhost}/{name}", Administrator)
         .get(policies::show_operator)
         .put(policies::put_operator)
         .delete(policies::delete_operator),
@@ -225,7 +240,7 @@ static ROUTES: &[Route] = &[
     at("channels/{channel}", Management).get(channels::show),
     at("vhosts/{vhost}/channels", Vhost).get(channels::list_in_vhost),
     at("consumers", Management).get(consumers::list),
-    at("consumers/{vhost}", Vhost).get(consumers::list_in_vhost),
+    at("consumers/{vhost}", Management).get(consumers::list_in_vhost),
     at("exchanges", Management).get(exchanges::list),
     at("exchanges/{vhost}", Vhost).get(exchanges::list_in_vhost),
     at("exchanges/{vhost}/{name}", Vhost)
@@ -244,7 +259,7 @@ static ROUTES: &[Route] = &[
         .delete(queues::delete),
     at("queues/{vhost}/{name}/contents", Vhost).delete(queues::purge),
     at("queues/{vhost}/{name}/get", Vhost).post(messages::get),
-    at("queues/{vhost}/{name}/actions", Vhost).post(queues::act),
+    at("queues/{vhost}/{name}/actions", Administrator).post(queues::act),
     at("queues/{vhost}/{name}/bindings", Vhost).get(bindings::to_queue),
     at("bindings", Management).get(bindings::list),
     at("bindings/{vhost}", Vhost).get(bindings::list_in_vhost),
@@ -258,7 +273,7 @@ static ROUTES: &[Route] = &[
     .get(bindings::show)
     .delete(bindings::unbind),
     at("vhosts", Management).get(vhosts::list),
-    at("vhosts/{vhost}", MonitoringOrAdministrator)
+    at("vhosts/{vhost}", Administrator)
         .get(vhosts::show)
         .put(vhosts::put)
         .delete(vhosts::delete),
@@ -305,37 +320,37 @@ static ROUTES: &[Route] = &[
     at("aliveness-test/{vhost}", Vhost).get(health::aliveness),
     at("healthchecks/node", Monitoring).get(health::node),
     at("healthchecks/node/{node}", Monitoring).get(health::node),
-    at("health/checks/alarms", Monitoring).get(health::alarms),
-    at("health/checks/local-alarms", Monitoring).get(health::alarms),
+    at("health/checks/alarms", Management).get(health::alarms),
+    at("health/checks/local-alarms", Management).get(health::alarms),
     at(
         "health/checks/certificate-expiration/{within}/{unit}",
-        Monitoring,
+        Management,
     )
     .get(health::certificates),
-    at("health/checks/port-listener/{port}", Monitoring).get(health::port),
-    at("health/checks/protocol-listener/{protocol}", Monitoring).get(health::protocol),
-    at("health/checks/virtual-hosts", Monitoring).get(health::fine),
-    at("health/checks/metadata-store/initialized", Monitoring).get(health::fine),
+    at("health/checks/port-listener/{port}", Management).get(health::port),
+    at("health/checks/protocol-listener/{protocol}", Management).get(health::protocol),
+    at("health/checks/virtual-hosts", Management).get(health::fine),
+    at("health/checks/metadata-store/initialized", Management).get(health::fine),
     at(
         "health/checks/metadata-store/initialized/with-data",
-        Monitoring,
+        Management,
     )
     .get(health::fine),
     at(
         "health/checks/quorum-queues-without-elected-leaders/all-vhosts/pattern/{pattern}",
-        Monitoring,
+        Management,
     )
     .get(health::fine),
     at(
         "health/checks/quorum-queues-without-elected-leaders/vhost/{vhost}/pattern/{pattern}",
-        Monitoring,
+        Management,
     )
     .get(health::fine),
-    at("health/checks/node-is-mirror-sync-critical", Monitoring).get(health::single_node),
-    at("health/checks/node-is-quorum-critical", Monitoring).get(health::single_node),
-    at("health/checks/is-in-service", Monitoring).get(health::in_service),
-    at("health/checks/ready-to-serve-clients", Monitoring).get(health::ready),
-    at("health/checks/below-node-connection-limit", Monitoring).get(health::below_connection_limit),
+    at("health/checks/node-is-mirror-sync-critical", Management).get(health::single_node),
+    at("health/checks/node-is-quorum-critical", Management).get(health::single_node),
+    at("health/checks/is-in-service", Management).get(health::in_service),
+    at("health/checks/ready-to-serve-clients", Management).get(health::ready),
+    at("health/checks/below-node-connection-limit", Management).get(health::below_connection_limit),
 ];
 
 #[cfg(test)]

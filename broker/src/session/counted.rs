@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::{Phase, Session};
+use crate::tally::Sizes;
 use crate::vhost::Exchange;
 
 #[derive(Default)]
@@ -18,6 +19,7 @@ pub(super) struct Counted {
     dropped: u64,
     acked: u64,
     got_nothing: u64,
+    sizes: Sizes,
 }
 
 /// What became of one publish.
@@ -26,6 +28,8 @@ pub(super) struct Published {
     pub queues: usize,
     pub returned: bool,
     pub dropped: bool,
+    /// Octets of the body.
+    pub size: usize,
 }
 
 impl Counted {
@@ -49,6 +53,7 @@ impl Session {
             self.counted.exchange = exchange;
         }
         self.counted.published += 1;
+        self.counted.sizes.count(published.size as u64);
         self.counted.routed += published.queues as u64;
         self.counted.returned += u64::from(published.returned);
         self.counted.dropped += u64::from(published.dropped);
@@ -88,6 +93,7 @@ impl Session {
             dropped,
             acked,
             got_nothing,
+            sizes,
         } = &mut self.counted;
         if let Some(channel) = self.channels.get(channel) {
             let requests = &channel.facts.requests;
@@ -98,6 +104,7 @@ impl Session {
             requests.get_empty.add(*got_nothing);
         }
         if *published > 0 {
+            self.traffic.sizes.add(&std::mem::take(sizes));
             match (exchange, &self.phase) {
                 (Some(exchange), _) => exchange.count(*published, *routed),
                 (None, Phase::Running(running)) => {

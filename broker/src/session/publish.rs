@@ -360,6 +360,7 @@ impl Session {
             queues: route.queues.len(),
             returned: !routed && mandatory,
             dropped: !routed && !mandatory,
+            size: message.body.len(),
         };
         self.count_publish(number, published);
         if !routed && mandatory {

@@ -11,7 +11,7 @@ use super::news::{Concerns, Event, Kind, News};
 use crate::names::ConnectionId;
 use crate::outbox::Outbox;
 use crate::queue::QueueType;
-use crate::tally::Messages;
+use crate::tally::{Messages, Sizes};
 
 #[derive(Default)]
 pub struct Connections {
@@ -31,6 +31,8 @@ struct Open {
     before: HashMap<Arc<str>, Messages>,
     /// The same of all vhosts, those too that are deleted.
     before_all: Messages,
+    /// What connections that are closed have published.
+    sizes_before: Sizes,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -128,6 +130,16 @@ impl Connections {
         sum
     }
 
+    /// What has been published since the start, by size.
+    pub fn sizes(&self) -> Sizes {
+        let open = self.open.lock();
+        let mut sum = open.sizes_before;
+        for connection in open.connections.values() {
+            sum += connection.traffic.sizes.get();
+        }
+        sum
+    }
+
     pub(super) fn add_gone_queue(&self, queue_type: QueueType, counted: Messages) {
         let mut gone = self.gone_queues.lock();
         if let Some(sum) = gone.get_mut(place_of(queue_type)) {
@@ -142,8 +154,9 @@ impl Connections {
     }
 
     /// What came in without a channel.
-    pub fn add_counted(&self, vhost: &Arc<str>, counted: Messages) {
+    pub fn add_counted(&self, vhost: &Arc<str>, counted: Messages, sizes: Sizes) {
         let mut open = self.open.lock();
+        open.sizes_before += sizes;
         *open.before.entry(Arc::clone(vhost)).or_default() += counted;
         open.before_all += counted;
     }
@@ -249,6 +262,7 @@ impl Drop for Presence {
         let (news, connection) = (&self.all.news, &self.connection);
         news.tell(|| of_connection(Kind::ConnectionClosed, connection));
         open.connections.remove(&self.connection.id);
+        open.sizes_before += self.connection.traffic.sizes.get();
         let ConnectionFacts { vhost, user, .. } = self.connection.as_ref();
         if let Some(count) = open.vhosts.get_mut(vhost) {
             *count = count.saturating_sub(1);

@@ -108,6 +108,8 @@ def main():
         print(name, "equal" if same else "DIFFERENT",
               {key: len(rows) for key, rows in contents(one).items()})
         outcome |= not same
+    for address in (rabbitmq, warren):
+        remove(address)
     sys.exit(outcome)
 
 

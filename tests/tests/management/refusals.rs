@@ -1,7 +1,10 @@
 //! What is not answered: no login, wrong methods, wrong bodies, too much.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
 use serde_json::json;
-use warren_tests::kit::{Broker, Options};
+use warren_tests::kit::{Broker, DEADLINE, Options};
 
 use super::start;
 
@@ -38,6 +41,28 @@ fn whoever_guesses_passwords_has_to_wait() {
             .iter()
             .any(|line| line.contains("guess\""))
     );
+}
+
+/// Half a request each, and nothing more: they give way to whoever has something to ask.
+#[test]
+fn idle_connections_keep_nobody_out() {
+    let (broker, http) = start();
+    let half = || {
+        let mut stream = TcpStream::connect(&http.address).expect("a connection");
+        let sent = stream.write_all(b"GET /api/overview HTTP/1.1\r\nhost: x");
+        sent.expect("half a head");
+        stream
+    };
+    let mut idle: Vec<TcpStream> = (0..900).map(|_| half()).collect();
+    for _ in 0..20 {
+        http.get("/whoami").is(200);
+        idle.push(half());
+    }
+    // The first have had to go.
+    let first = idle.first_mut().expect("one");
+    first.set_read_timeout(Some(DEADLINE)).expect("a limit");
+    assert!(matches!(first.read(&mut [0; 8]), Ok(0) | Err(_)));
+    assert!(!broker.has_logged("too many management connections"));
 }
 
 #[test]

@@ -21,7 +21,7 @@ type Row = (
     &'static [&'static str],
 );
 
-const TABLE: [Row; 32] = [
+const TABLE: [Row; 37] = [
     (
         "GET",
         "/overview",
@@ -111,7 +111,22 @@ const TABLE: [Row; 32] = [
         "GET",
         "/health/checks/alarms",
         "",
-        &["monitoring", "administrator"],
+        &["management", "policymaker", "monitoring", "administrator"],
+    ),
+    ("GET", "/parameters", "", &["policymaker", "administrator"]),
+    (
+        "GET",
+        "/policies/%2f/p",
+        "",
+        &["policymaker", "administrator"],
+    ),
+    ("GET", "/operator-policies/%2f/p", "", &["administrator"]),
+    ("GET", "/vhosts/%2f", "", &["administrator"]),
+    (
+        "POST",
+        "/queues/%2f/mine/actions",
+        "{\"action\":\"sync\"}",
+        &["administrator"],
     ),
     ("GET", "/users", "", &["administrator"]),
     ("GET", "/users/guest", "", &["administrator"]),
@@ -148,7 +163,7 @@ const TABLE: [Row; 32] = [
         "PUT",
         "/global-parameters/g",
         "{\"value\":1}",
-        &["administrator"],
+        &["policymaker", "administrator"],
     ),
     (
         "PUT",

@@ -130,6 +130,51 @@ async fn a_queue_that_is_published_to_has_a_rate() {
     assert!(samples[0]["sample"].as_u64() >= samples[12]["sample"].as_u64());
 }
 
+/// What RabbitMQ's overview dashboard asks for: rabbitmq-server, deps/rabbitmq_prometheus/docker/grafana/
+/// dashboards/RabbitMQ-Overview.json, as of August 2026.
+const OVERVIEW_DASHBOARD: [&str; 40] = [
+    "rabbitmq_build_info",
+    "rabbitmq_channels",
+    "rabbitmq_channels_closed_total",
+    "rabbitmq_channels_opened_total",
+    "rabbitmq_connections",
+    "rabbitmq_connections_closed_total",
+    "rabbitmq_connections_opened_total",
+    "rabbitmq_disk_space_available_bytes",
+    "rabbitmq_disk_space_available_limit_bytes",
+    "rabbitmq_erlang_uptime_seconds",
+    "rabbitmq_global_consumers",
+    "rabbitmq_global_messages_acknowledged_total",
+    "rabbitmq_global_messages_confirmed_total",
+    "rabbitmq_global_messages_delivered_consume_auto_ack_total",
+    "rabbitmq_global_messages_delivered_consume_manual_ack_total",
+    "rabbitmq_global_messages_delivered_get_auto_ack_total",
+    "rabbitmq_global_messages_delivered_get_manual_ack_total",
+    "rabbitmq_global_messages_delivered_total",
+    "rabbitmq_global_messages_get_empty_total",
+    "rabbitmq_global_messages_received_confirm_total",
+    "rabbitmq_global_messages_received_total",
+    "rabbitmq_global_messages_redelivered_total",
+    "rabbitmq_global_messages_routed_total",
+    "rabbitmq_global_messages_unroutable_dropped_total",
+    "rabbitmq_global_messages_unroutable_returned_total",
+    "rabbitmq_global_publishers",
+    "rabbitmq_identity_info",
+    "rabbitmq_message_size_bytes_bucket",
+    "rabbitmq_message_size_bytes_count",
+    "rabbitmq_message_size_bytes_sum",
+    "rabbitmq_process_max_fds",
+    "rabbitmq_process_open_fds",
+    "rabbitmq_process_resident_memory_bytes",
+    "rabbitmq_queue_messages_ready",
+    "rabbitmq_queue_messages_unacked",
+    "rabbitmq_queues",
+    "rabbitmq_queues_created_total",
+    "rabbitmq_queues_declared_total",
+    "rabbitmq_queues_deleted_total",
+    "rabbitmq_resident_memory_limit_bytes",
+];
+
 #[tokio::test]
 async fn metrics_have_the_names_that_dashboards_ask_for() {
     let (broker, _) = start();
@@ -156,6 +201,10 @@ async fn metrics_have_the_names_that_dashboards_ask_for() {
         "rabbitmq_global_messages_routed_total{protocol=\"amqp091\"} 1",
         "rabbitmq_channel_messages_published_total 1",
         "rabbitmq_queues_created_total 1",
+        "rabbitmq_message_size_bytes_bucket{protocol=\"amqp091\",le=\"100.0\"} 1",
+        "rabbitmq_message_size_bytes_bucket{protocol=\"amqp091\",le=\"+Inf\"} 1",
+        "rabbitmq_message_size_bytes_count{protocol=\"amqp091\"} 1",
+        "rabbitmq_message_size_bytes_sum{protocol=\"amqp091\"} 1",
     ] {
         assert!(
             metrics.contains(&format!("\n{line}\n")),
@@ -163,6 +212,12 @@ async fn metrics_have_the_names_that_dashboards_ask_for() {
         );
     }
     assert!(metrics.contains("rabbitmq_identity_info{rabbitmq_node=\"warren@"));
+    assert!(metrics.contains("rabbitmq_endpoint=\"aggregated\""));
+    for name in OVERVIEW_DASHBOARD {
+        let there =
+            metrics.contains(&format!("\n{name}{{")) || metrics.contains(&format!("\n{name} "));
+        assert!(there, "{name}");
+    }
     assert!(metrics.contains("warren_plugin_calls_total{plugin=\"topic\"}"));
     let each = page("/metrics/per-object");
     assert!(

@@ -196,6 +196,8 @@ impl<T: sdk::ExchangeType> Native<T> {
             arguments: arguments.as_table(),
             configuration: "{}",
             host: &sdk::Host::new(std::rc::Rc::new(Silent)),
+            state: &sdk::State::default(),
+            history: &sdk::History::default(),
         });
         let mut exchange = opened.expect("opens");
         for (slot, routing_key) in (0..).zip(patterns) {
@@ -276,6 +278,7 @@ impl Component {
             exchange: &exchange.name,
             type_name,
             arguments: &[],
+            kept: exchange.kept(),
         };
         let Ok(opened) = host.open(&opening) else {
             panic!("{type_name} is built in");

@@ -5,6 +5,7 @@
 mod definitions;
 mod policies;
 mod section;
+mod tls;
 mod tree;
 mod values;
 mod variables;
@@ -15,7 +16,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::amqp::frame::FRAME_MIN_SIZE;
+use crate::auth::{Anonymous, Mechanism};
 use crate::plugin::PluginSettings;
+use crate::tls::TlsOptions;
 
 pub use definitions::{Password, Permission, TopicPermission, User, Vhost};
 pub use policies::VhostPolicy;
@@ -63,6 +66,13 @@ pub struct Config {
 pub struct Amqp {
     /// `host:port`; empty is off.
     pub listen: Vec<String>,
+    /// The same, behind TLS.
+    pub tls_listen: Vec<String>,
+    pub tls: TlsOptions,
+    /// Offered in this order; EXTERNAL behind TLS only.
+    pub auth_mechanisms: Vec<Mechanism>,
+    /// Who ANONYMOUS is.
+    pub anonymous: Anonymous,
     /// Seconds; what the server proposes. 0 is off.
     pub heartbeat: u16,
     /// Envelope included. 0 is no limit.
@@ -79,6 +89,9 @@ pub struct Amqp {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
     pub listen: Vec<String>,
+    /// The same, behind TLS.
+    pub tls_listen: Vec<String>,
+    pub tls: TlsOptions,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -114,6 +127,16 @@ impl Default for Config {
             loopback_users: vec![definitions::GUEST.to_owned()],
             amqp: Amqp {
                 listen: listen("127.0.0.1:5672"),
+                tls_listen: Vec::new(),
+                tls: TlsOptions::default(),
+                // RabbitMQ 4's, and EXTERNAL, which takes a certificate that somebody has vouched for.
+                auth_mechanisms: vec![
+                    Mechanism::Plain,
+                    Mechanism::Amqplain,
+                    Mechanism::Anonymous,
+                    Mechanism::External,
+                ],
+                anonymous: Anonymous::default(),
                 heartbeat: 60,
                 frame_max: 131_072,
                 channel_max: 2047,
@@ -124,13 +147,9 @@ impl Default for Config {
                 // ends, not where a careful user would set it.
                 max_connections: 65_536,
             },
-            management: Listener {
-                listen: listen("127.0.0.1:15672"),
-            },
+            management: Listener::on("127.0.0.1:15672"),
             management_hosts: Vec::new(),
-            prometheus: Listener {
-                listen: listen("127.0.0.1:15692"),
-            },
+            prometheus: Listener::on("127.0.0.1:15692"),
             limits: Limits {
                 memory_high_watermark: Watermark::Fraction(0.6),
                 disk_free_limit: 1 << 30,
@@ -143,6 +162,22 @@ impl Default for Config {
             policies: Vec::new(),
             unknown_variables: Vec::new(),
         }
+    }
+}
+
+impl Listener {
+    fn on(address: &str) -> Listener {
+        Listener {
+            listen: vec![address.to_owned()],
+            tls_listen: Vec::new(),
+            tls: TlsOptions::default(),
+        }
+    }
+
+    fn read(&mut self, section: &mut Section<'_>) {
+        section.read("listen", &mut self.listen, values::addresses);
+        section.read("tls_listen", &mut self.tls_listen, values::addresses);
+        section.section("tls", |section| tls::read(&mut self.tls, section));
     }
 }
 
@@ -213,6 +248,7 @@ impl Config {
         definitions::read(&mut config, &mut root, &sources.variables);
         policies::read(&mut config, &mut root);
         root.finish();
+        problems.list.extend(tls::missing(&config));
         if problems.list.is_empty() {
             config.unknown_variables = problems.unknown_variables;
             Ok(config)
@@ -231,14 +267,17 @@ impl Config {
             values::text(node).map(PathBuf::from)
         });
         root.read("loopback_users", &mut self.loopback_users, values::texts);
+        let mut options = TlsOptions::default();
+        root.section("tls", |section| tls::read(&mut options, section));
+        self.amqp.tls = options.clone();
+        self.management.tls = options.clone();
+        self.prometheus.tls = options;
         root.section("amqp", |section| self.amqp.read(section));
         root.section("management", |section| {
-            section.read("listen", &mut self.management.listen, values::addresses);
             section.read("hosts", &mut self.management_hosts, values::texts);
+            self.management.read(section);
         });
-        root.section("prometheus", |section| {
-            section.read("listen", &mut self.prometheus.listen, values::addresses);
-        });
+        root.section("prometheus", |section| self.prometheus.read(section));
         root.section("limits", |section| self.limits.read(section));
         root.named("plugins", |name, section| {
             let mut plugin = PluginSettings::default();
@@ -267,6 +306,12 @@ fn lay_over_set(entries: &mut tree::Entries, text: &str) -> Option<Problem> {
 impl Amqp {
     fn read(&mut self, section: &mut Section<'_>) {
         section.read("listen", &mut self.listen, values::addresses);
+        section.read("tls_listen", &mut self.tls_listen, values::addresses);
+        section.section("tls", |section| tls::read(&mut self.tls, section));
+        section.read("auth_mechanisms", &mut self.auth_mechanisms, mechanisms);
+        let Anonymous { user, password } = &mut self.anonymous;
+        section.read("anonymous_login_user", user, values::text);
+        section.read("anonymous_login_pass", password, values::text);
         section.read("heartbeat", &mut self.heartbeat, values::heartbeat);
         section.read(
             "frame_max",
@@ -309,6 +354,17 @@ impl Limits {
     }
 }
 
+fn mechanisms(node: &tree::Node) -> Result<Vec<Mechanism>, String> {
+    let names = values::texts(node)?;
+    let parse = |name: &String| {
+        Mechanism::parse(name).ok_or_else(|| {
+            let known = Mechanism::ALL.map(Mechanism::name).join(", ");
+            format!("expected some of {known}, found \"{name}\"")
+        })
+    };
+    names.iter().map(parse).collect()
+}
+
 fn read_plugin(plugin: &mut PluginSettings, section: &mut Section<'_>) {
     section.read("enabled", &mut plugin.enabled, values::boolean);
     section.read("memory", &mut plugin.memory, |node| {
@@ -327,6 +383,21 @@ fn read_plugin(plugin: &mut PluginSettings, section: &mut Section<'_>) {
         values::number_of_bytes(node).map(Some)
     });
     section.read("max_instances", &mut plugin.max_instances, |node| {
+        values::number(node).map(Some)
+    });
+    section.read("max_exchanges", &mut plugin.max_exchanges, |node| {
+        values::number(node).map(Some)
+    });
+    section.read("max_bindings", &mut plugin.max_bindings, |node| {
+        values::number(node).map(Some)
+    });
+    section.read("state_keys", &mut plugin.state_keys, |node| {
+        values::number(node).map(Some)
+    });
+    section.read("state_bytes", &mut plugin.state_bytes, |node| {
+        values::bytes(node).map(Some)
+    });
+    section.read("log_lines", &mut plugin.log_lines, |node| {
         values::number(node).map(Some)
     });
     section.read("unavailable", &mut plugin.unavailable, values::unavailable);

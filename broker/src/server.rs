@@ -8,6 +8,7 @@ mod node;
 mod plugin_changes;
 mod queue_clock;
 mod seed;
+mod tls;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,8 +27,9 @@ use crate::plugin::{BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOpti
 use crate::queue::{Pressure, Schedule};
 use crate::session;
 use crate::store::{Store, StoreOptions};
-use crate::vhost::{Broker, Parts};
+use crate::vhost::{Broker, Parts, WRITE_BEHIND};
 use events::Events;
+use tls::Identities;
 
 /// Connections get this long to take their leave.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -61,6 +63,7 @@ pub fn load_plugins(config: &Config) -> (Arc<PluginHost>, Vec<LoadReport>) {
 
 async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Result<ExitCode> {
     let seed_users = seed::users(config)?;
+    let identities = Arc::new(Identities::load(config)?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (store, mut recovered) =
         Store::open(StoreOptions::new(&config.data_dir), Arc::clone(&clock))?;
@@ -96,17 +99,19 @@ async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Resul
     let called = Arc::clone(&broker);
     let write = move |queue| called.write_late(queue);
     tokio::spawn(queue_clock::run(unwritten, uptime, write));
+    tokio::spawn(write_behind(Arc::clone(&broker)));
     let plugins = Arc::new(Plugins::new(host, Arc::clone(&broker), &config.plugins_dir));
-    tokio::spawn(plugin_changes::follow(Arc::clone(&plugins), reread));
+    let follow = plugin_changes::follow(Arc::clone(&plugins), Arc::clone(&identities), reread);
+    tokio::spawn(follow);
     let users = Arc::new(users);
-    let mut listeners = serve_amqp(config, &broker, &users, &gate).await?;
+    let mut listeners = serve_amqp(config, &broker, &users, (&gate, &identities)).await?;
     tokio::spawn(alarms::watch(
         Arc::clone(&gate),
         pressure,
         config.limits.clone(),
         config.data_dir.clone(),
     ));
-    let (sockets, at) = management::listen(config)?;
+    let (sockets, at) = management::listen(config, &identities)?;
     listeners.extend(at);
     let this = node::ThisNode::new(config, clock, Arc::clone(&gate), listeners.clone());
     management::start(&broker, (&users, &plugins), this, &gate, sockets)?;
@@ -116,11 +121,20 @@ async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Resul
     Ok(code)
 }
 
+async fn write_behind(broker: Arc<Broker>) {
+    let mut ticks = tokio::time::interval(WRITE_BEHIND);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        broker.write_behind();
+    }
+}
+
 async fn serve_amqp(
     config: &Config,
     broker: &Arc<Broker>,
     users: &Arc<Users>,
-    gate: &Arc<Gate>,
+    (gate, identities): (&Arc<Gate>, &Identities),
 ) -> anyhow::Result<Vec<Listener>> {
     let acceptor = Acceptor {
         broker: Arc::clone(broker),
@@ -131,18 +145,27 @@ async fn serve_amqp(
             heartbeat: config.amqp.heartbeat,
             max_message_size: config.amqp.max_message_size,
             consumer_max_per_channel: config.amqp.consumer_max_per_channel,
+            mechanisms: config.amqp.auth_mechanisms.as_slice().into(),
+            anonymous: Arc::new(config.amqp.anonymous.clone()),
         },
         handshake_timeout: config.amqp.handshake_timeout,
         max_connections: config.amqp.max_connections as usize,
         gate: Arc::clone(gate),
+        identity: None,
     };
     let mut listeners = Vec::new();
-    for address in &config.amqp.listen {
+    let plain = config.amqp.listen.iter().map(|address| (address, None));
+    let encrypted = config.amqp.tls_listen.iter();
+    let encrypted = encrypted.map(|address| (address, identities.amqp.as_ref()));
+    for (address, identity) in plain.chain(encrypted) {
         let listener = TcpListener::bind(address)
             .await
             .with_context(|| format!("cannot listen on {address}"))?;
-        listeners.push(node::listener(Protocol::Amqp, listener.local_addr()?));
-        tokio::spawn(acceptor.clone().accept(listener));
+        let at = listener.local_addr()?;
+        listeners.push(node::listener(Protocol::Amqp, at, identity));
+        let mut acceptor = acceptor.clone();
+        acceptor.identity = identity.cloned();
+        tokio::spawn(acceptor.accept(listener));
     }
     Ok(listeners)
 }
@@ -150,7 +173,7 @@ async fn serve_amqp(
 fn ready(listeners: &[Listener], reports: &[LoadReport], started: Instant) {
     let mut addresses = Vec::new();
     for listener in listeners {
-        let (protocol, address) = (listener.protocol.name(), listener.address);
+        let (protocol, address) = (listener.protocol_name(), listener.address);
         tracing::info!(protocol, %address, "listening");
         if listener.protocol == Protocol::Amqp {
             addresses.push(address.to_string());
@@ -209,6 +232,7 @@ async fn stop(gate: &Gate, broker: &Broker, store: &Store) -> anyhow::Result<()>
         );
     }
     broker.note_redelivered();
+    broker.write_all();
     let stats = store.stats();
     tracing::info!(
         by_sync = stats.confirmed_by_sync,

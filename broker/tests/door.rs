@@ -12,7 +12,8 @@ use warren::amqp::{
     AMQPClass, FieldTable, LongString, basic, channel, connection, exchange, queue, write,
 };
 use warren::auth::{
-    PasswordHash, PermissionRow, Remembered, Row, TopicPermissionRow, UserLimits, UserRow, Users,
+    Mechanism, PasswordHash, PermissionRow, Remembered, Row, TopicPermissionRow, UserLimits,
+    UserRow, Users,
 };
 use warren::clock::{SystemClock, SystemEntropy, Uptime};
 use warren::names::{QueueId, Seq};
@@ -37,6 +38,10 @@ impl ExchangeTypes for Everything {
         })
     }
 
+    fn room_for_exchange(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+
     fn unavailable(&self, _: &str) -> Unavailable {
         Unavailable::Fail
     }
@@ -49,8 +54,20 @@ impl ExchangeInstance for Everything {
 
     fn remembered(&self, _: u64) {}
 
-    fn bind(&self, _: BindingView<'_>, _: &dyn BindingTable) -> Result<(), BindRefusal> {
+    fn bind(
+        &self,
+        _: BindingView<'_>,
+        _: &dyn BindingTable,
+    ) -> Result<Vec<Arc<warren::message::Message>>, BindRefusal> {
+        Ok(Vec::new())
+    }
+
+    fn room_for_binding(&self) -> Result<(), String> {
         Ok(())
+    }
+
+    fn wants_whole_message(&self) -> bool {
+        false
     }
 
     fn unbind(&self, _: u32, _: &dyn BindingTable) {}
@@ -66,6 +83,7 @@ impl ExchangeInstance for Everything {
             decision: Decision::To(slots.into_iter().collect()),
             set_headers: Vec::new(),
             pure: true,
+            final_word: false,
         })
     }
 
@@ -181,6 +199,8 @@ impl House {
             heartbeat: 0,
             max_message_size: 1 << 20,
             consumer_max_per_channel: 1,
+            mechanisms: [Mechanism::Plain].into(),
+            anonymous: Arc::default(),
         };
         let peer: SocketAddr = "127.0.0.1:1".parse().expect("an address");
         let session = Session::new(

@@ -4,13 +4,15 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use crate::keep::Shelf;
 use crate::{Answer, Binding, Decision, ExchangeType, Host, HostFunctions, Inputs, Level, Message};
-use crate::{FieldValue, MessageSource, Opening, TableBuf, Value};
+use crate::{FieldValue, History, Lifetime, MessageSource, Opening, State, TableBuf, Value};
 
 /// One opened exchange, a clock that stands still until it is set, and a log.
 pub struct Bench<T> {
     exchange: T,
     surroundings: Rc<Surroundings>,
+    shelf: Rc<Shelf>,
     remembered: bool,
 }
 
@@ -40,7 +42,21 @@ impl<T: ExchangeType> Bench<T> {
 
     /// The same with a configuration, as JSON.
     pub fn open_configured(arguments: &TableBuf, configuration: &str) -> Result<Self, String> {
-        let surroundings = Rc::new(Surroundings::default());
+        Self::open_with(arguments, configuration, Rc::default(), Rc::default())
+    }
+
+    /// As the broker does after a fault: a new instance finds what this one has kept. Without the
+    /// bindings.
+    pub fn reopen(self, arguments: &TableBuf) -> Result<Self, String> {
+        Self::open_with(arguments, "{}", self.surroundings, self.shelf)
+    }
+
+    fn open_with(
+        arguments: &TableBuf,
+        configuration: &str,
+        surroundings: Rc<Surroundings>,
+        shelf: Rc<Shelf>,
+    ) -> Result<Self, String> {
         let exchange = T::open(&Opening {
             vhost: "/",
             name: "bench",
@@ -48,10 +64,13 @@ impl<T: ExchangeType> Bench<T> {
             arguments: arguments.as_table(),
             configuration,
             host: &Host::new(surroundings.clone()),
+            state: &State::on(&shelf),
+            history: &History::on(&shelf),
         })?;
         Ok(Bench {
             exchange,
             surroundings,
+            shelf,
             remembered: false,
         })
     }
@@ -66,6 +85,7 @@ impl<T: ExchangeType> Bench<T> {
         routing_key: &str,
         arguments: &TableBuf,
     ) -> Result<(), String> {
+        self.shelf.replay.set(false);
         self.exchange.bind(&Binding {
             slot,
             routing_key,
@@ -112,6 +132,30 @@ impl<T: ExchangeType> Bench<T> {
         self.remembered
     }
 
+    /// How many messages the last one that was routed is to be the newest of.
+    pub fn keeps(&self) -> Option<u32> {
+        self.shelf.keep.get()
+    }
+
+    /// Whether the last binding is to be given what is kept.
+    pub fn replays(&self) -> bool {
+        self.shelf.replay.get()
+    }
+
+    /// Keys of this exchange's state, with how long they are kept.
+    pub fn state(&self) -> Vec<(Vec<u8>, Lifetime)> {
+        let entries = self.shelf.entries.borrow();
+        let entries = entries.iter();
+        entries
+            .map(|(key, (_, lifetime))| (key.clone(), *lifetime))
+            .collect()
+    }
+
+    /// From now on further keys are refused.
+    pub fn limit_keys(&mut self, most: usize) {
+        self.shelf.most_keys.set(Some(most));
+    }
+
     /// What was logged so far.
     pub fn log(&self) -> Vec<(Level, String)> {
         self.surroundings.log.borrow().clone()
@@ -124,10 +168,13 @@ impl<T: ExchangeType> Bench<T> {
             stepped_over: Cell::new(false),
         };
         self.surroundings.clock_read.set(false);
+        self.shelf.touched.set(false);
+        self.shelf.keep.set(None);
         let answer = decide(&mut self.exchange, &Message::new(&watched));
         self.remembered = watched.allowed != Inputs::Anything
             && !watched.stepped_over.get()
             && !self.surroundings.clock_read.get()
+            && !self.shelf.touched.get()
             && !matches!(answer.decision, Decision::Hold(_))
             && answer.set_headers.is_empty();
         answer

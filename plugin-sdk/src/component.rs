@@ -5,16 +5,19 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use crate::{Answer, Binding, Decision, ExchangeType, Host, Inputs, Level, Message, Named};
+use crate::{History, State};
 use crate::{HostFunctions, MessageSource, Opening, Table};
 use bindings::exports::warren::exchange::exchange_type as wit;
+use bindings::exports::warren::plugin::configuration;
 use bindings::warren::exchange as broker;
 
 // Generated: its names and forms are wit-bindgen's.
 #[allow(clippy::all, clippy::unwrap_used, missing_docs)]
 pub mod bindings {
     wit_bindgen::generate!({
-        path: "../wit/exchange",
-        world: "exchange-plugin",
+        path: ["../wit/exchange", "../wit/plugin"],
+        world: "warren:plugin/configured-exchange-plugin",
+        generate_all,
         pub_export_macro: true,
         export_macro_name: "export_component",
         default_bindings_module: "warren_plugin_sdk::component::bindings",
@@ -79,6 +82,8 @@ impl<T: Instance> wit::Guest for Exported<T> {
             arguments: Table(&exchange.arguments),
             configuration: &exchange.configuration,
             host: &Host::new(Rc::new(Broker)),
+            state: &State::default(),
+            history: &History::default(),
         })?;
         let inner_type = opened.inner_type();
         T::with(|serving| *serving = Some(opened));
@@ -119,6 +124,15 @@ impl<T: Instance> wit::Guest for Exported<T> {
 
     fn due() -> wit::Answer {
         answer(T::due)
+    }
+}
+
+impl<T: Instance> configuration::Guest for Exported<T> {
+    fn check(configuration: String) -> Result<(), configuration::Refusal> {
+        T::check(&configuration).map_err(|wrong| configuration::Refusal {
+            key: wrong.key,
+            reason: wrong.reason,
+        })
     }
 }
 

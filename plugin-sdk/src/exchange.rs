@@ -1,7 +1,7 @@
 //! The trait of an exchange type: what its author writes. Not how it becomes a component
 //! (see `component.rs`).
 
-use crate::{Answer, Host, Inputs, Message, Table};
+use crate::{Answer, History, Host, Inputs, Message, State, Table};
 
 /// One exchange of a type that this plugin offers.
 ///
@@ -18,6 +18,13 @@ pub trait ExchangeType: Sized + 'static {
     const CONFIGURATION: &'static [Named] = &[];
     /// True: with CC and BCC the type is asked once for the whole message, not once for each key.
     const WHOLE_MESSAGE: bool = false;
+
+    /// The plugin's table from the broker's configuration, as JSON. Asked when the plugin is loaded
+    /// and when its settings change. An error refuses the plugin; the operator sees key and reason.
+    fn check(configuration: &str) -> Result<(), WrongKey> {
+        let _ = configuration;
+        Ok(())
+    }
 
     /// Serves one exchange from now on. An error refuses exchange.declare: 406 with this text.
     fn open(exchange: &Opening) -> Result<Self, String>;
@@ -59,6 +66,23 @@ pub struct Named {
     pub summary: &'static str,
 }
 
+/// What is wrong with a plugin's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongKey {
+    /// Empty when it is no key that is wrong.
+    pub key: String,
+    pub reason: String,
+}
+
+impl WrongKey {
+    pub fn new(key: &str, reason: impl Into<String>) -> Self {
+        WrongKey {
+            key: key.to_owned(),
+            reason: reason.into(),
+        }
+    }
+}
+
 /// The exchange that is being opened.
 pub struct Opening<'a> {
     pub vhost: &'a str,
@@ -70,6 +94,9 @@ pub struct Opening<'a> {
     pub configuration: &'a str,
     /// The broker's log and clock: clone it to keep it.
     pub host: &'a Host,
+    /// What earlier instances of this exchange have left: clone it to keep it.
+    pub state: &'a State,
+    pub history: &'a History,
 }
 
 /// A binding that was made.

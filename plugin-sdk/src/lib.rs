@@ -39,12 +39,14 @@
 //! ```
 
 mod answer;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod bench;
 #[doc(hidden)]
 pub mod component;
 mod exchange;
 mod field;
 mod host;
+mod keep;
 mod message;
 mod write;
 
@@ -52,8 +54,9 @@ mod write;
 mod tests;
 
 pub use answer::{Answer, Decision, Inputs};
-pub use exchange::{Binding, ExchangeType, Named, Opening};
+pub use exchange::{Binding, ExchangeType, Named, Opening, WrongKey};
 pub use field::{Array, Fields, Items, Table, Value};
 pub use host::{Host, HostFunctions, Level};
+pub use keep::{History, Lifetime, State};
 pub use message::{Message, MessageSource};
 pub use write::{ArrayBuf, FieldValue, TableBuf};

@@ -114,6 +114,54 @@ fn a_component_is_inspected_and_measured() {
     assert!(said(&refused).contains("refused: it imports wasi:sockets/network@0.2.0"));
 }
 
+#[test]
+fn a_component_tells_its_name_its_configuration_and_what_it_must_be_granted() {
+    let home = tempfile::tempdir().expect("a folder");
+    let component = fixture("rate-limit.wasm");
+    let text = succeeds(
+        home.path(),
+        &["inspect", component.to_str().expect("a path")],
+    );
+    for line in [
+        "name: rate-limit 0.1.0",
+        "description: Holds messages that come faster than a rate",
+        "types: x-rate-limit",
+        "configuration rate: integer, 100 without: Messages a second",
+        "imports warren:plugin/state@0.1.0, which must be granted",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    let routes = examples().join("rate-limit/routes.toml");
+    let (component, routes) = (component.to_str(), routes.to_str());
+    let arguments = [
+        "test",
+        component.expect("a path"),
+        "--routes",
+        routes.expect("a path"),
+    ];
+    let text = succeeds(home.path(), &arguments);
+    assert!(text.contains("0 failed"), "{text}");
+}
+
+#[test]
+#[ignore = "builds the examples in Rust"]
+fn every_example_passes_its_table() {
+    let home = tempfile::tempdir().expect("a folder");
+    for name in ["geo", "content", "canary", "rate-limit"] {
+        let folder = examples().join(name);
+        let component = home.path().join(format!("{name}.wasm"));
+        let component = component.to_str().expect("a path");
+        let source = folder.to_str().expect("a path");
+        succeeds(home.path(), &["build", source, "--out", component]);
+        let routes = folder.join("routes.toml");
+        let routes = routes.to_str().expect("a path");
+        let text = succeeds(home.path(), &["test", component, "--routes", routes]);
+        println!("{}", text.trim());
+        let measured = succeeds(home.path(), &["bench", component, "--bindings", "0"]);
+        println!("{}", measured.lines().nth(2).unwrap_or_default());
+    }
+}
+
 /// From nothing to a message routed by one's own component.
 async fn stranger(language: &str, home: &Path) -> Result<String, String> {
     let name = format!("my-{language}");

@@ -89,6 +89,54 @@ async fn a_component_in_the_folder_is_an_exchange_type() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_is_wrong_is_refused_with_the_key_and_the_one_before_stays() {
+    let granted = "plugins.rate-limit.grants=[\"warren:plugin\"]";
+    for (config, reason) in [
+        (
+            "{ rate = 0 }",
+            "configuration key \"rate\" is from 1 to 1000000",
+        ),
+        (
+            "{ rate = \"5\" }",
+            "configuration key \"rate\" takes integer, not \"5\"",
+        ),
+        (
+            "{ rat = 5 }",
+            "configuration key \"rat\" is unknown; it knows rate",
+        ),
+    ] {
+        let config = format!("plugins.rate-limit.config={config}");
+        let options = Options::default().set(granted).set(config);
+        let (_folder, broker) = broker_with(&["rate-limit.wasm"], options);
+        let channel = broker.channel().await;
+        let declared = declare(&channel, "x", "x-rate-limit", FieldTable::default());
+        declared.await.expect_err("refused");
+        let lines = broker.log_lines().concat().replace('\\', "");
+        assert!(lines.contains(reason), "{lines}");
+    }
+    let options = Options::default()
+        .set(granted)
+        .set("plugins.rate-limit.config={ rate = 2 }");
+    let (_folder, broker) = broker_with(&["rate-limit.wasm"], options);
+    let channel = broker.connect().await.confirming().await;
+    let declared = declare(&channel, "x", "x-rate-limit", FieldTable::default());
+    declared.await.expect("exchange.declare");
+    channel.queue("q", Default::default()).await;
+    channel.bind("q", "x", "").await;
+    let begun = std::time::Instant::now();
+    for body in [b"1", b"2", b"3"] {
+        let confirm = channel.confirmed("x", "", body, persistent()).await;
+        assert_eq!(confirm, Confirmation::Ack(None));
+    }
+    soon("all have their turn", DEADLINE, async || {
+        channel.count("q").await == 3
+    })
+    .await;
+    assert!(begun.elapsed().as_millis() >= 1_000, "two a second");
+    assert_eq!(channel.drain("q").await, ["1", "2", "3"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_standard_type_can_be_disabled() {
     let broker = Broker::start(Options::default().set("plugins.topic.enabled=false"));
     let client = broker.connect().await;

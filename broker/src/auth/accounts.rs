@@ -205,6 +205,17 @@ impl Accounts {
         if !hash.is_some_and(|hash| hash.matches(password)) {
             return Err(LoginRefusal::WrongPassword);
         }
+        self.login_without_password(name, from_loopback)
+    }
+
+    pub fn login_without_password(
+        &self,
+        name: &str,
+        from_loopback: bool,
+    ) -> Result<(), LoginRefusal> {
+        if !self.users.contains_key(name) {
+            return Err(LoginRefusal::UnknownUser);
+        }
         if !from_loopback && self.loopback_only.iter().any(|only| only == name) {
             return Err(LoginRefusal::OnlyFromLoopback);
         }

@@ -3,6 +3,7 @@
 //! connected. Not sessions: it keeps no state about connections.
 
 mod accounts;
+mod mechanism;
 mod password;
 mod row;
 
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 pub use accounts::{Access, Asking, LoginRefusal};
+pub use mechanism::{Anonymous, Mechanism};
 pub use password::PasswordHash;
 pub use row::{PermissionRow, Row, TopicPermissionRow, UserLimits, UserRow};
 
@@ -87,6 +89,16 @@ impl Users {
         from_loopback: bool,
     ) -> Result<(), LoginRefusal> {
         self.accounts.read().login(name, password, from_loopback)
+    }
+
+    /// For whoever has shown otherwise who it is: with a certificate.
+    pub fn login_without_password(
+        &self,
+        name: &str,
+        from_loopback: bool,
+    ) -> Result<(), LoginRefusal> {
+        let accounts = self.accounts.read();
+        accounts.login_without_password(name, from_loopback)
     }
 
     pub fn may_enter(&self, user: &str, vhost: &str) -> bool {

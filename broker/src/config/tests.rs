@@ -57,6 +57,11 @@ bind_timeout = 1
 result_bytes = "1KiB"
 stack = "512KiB"
 max_instances = 7
+max_exchanges = 8
+max_bindings = 9
+state_keys = 10
+state_bytes = "1MiB"
+log_lines = 11
 grants = ["http"]
 unavailable = "hold:50"
 config = { precision = 6, names = ["a", { b = 1.5 }], on = true }
@@ -129,6 +134,7 @@ fn every_key_is_read() {
         max_message_size: 1_000_000,
         handshake_timeout: Duration::from_millis(500),
         max_connections: 10,
+        ..Config::default().amqp
     };
     assert_eq!(config.amqp, amqp);
     assert!(config.management.listen.is_empty());
@@ -249,6 +255,11 @@ fn a_plugins_table_is_read_and_its_config_handed_on_as_it_is() {
         result_bytes: Some(1024),
         stack: Some(512 << 10),
         max_instances: Some(7),
+        max_exchanges: Some(8),
+        max_bindings: Some(9),
+        state_keys: Some(10),
+        state_bytes: Some(1 << 20),
+        log_lines: Some(11),
         grants: vec!["http".to_owned()],
         unavailable: Unavailable::Hold { limit: 50 },
         config: serde_json::json!({ "precision": 6, "names": ["a", { "b": 1.5 }], "on": true }),

@@ -8,13 +8,18 @@ const PREFIX: &str = "WARREN_";
 const NOT_KEYS: &[&str] = &["config", "log"];
 
 /// Sections whose keys a variable may name. Lists of tables (users ...) are the file's alone.
-const SECTIONS: &[&str] = &["amqp", "management", "prometheus", "limits"];
+const SECTIONS: &[&str] = &["amqp", "management", "prometheus", "limits", "tls"];
 
 const TOP_LEVEL: &[&str] = &["data_dir", "plugins_dir", "loopback_users"];
 
 /// Every key of a `[plugins.<name>]`, longest first: names of plugins have underscores too.
 const PLUGIN_KEYS: &[&str] = &[
     "route_timeout",
+    "max_exchanges",
+    "max_bindings",
+    "state_bytes",
+    "state_keys",
+    "log_lines",
     "max_instances",
     "bind_timeout",
     "result_bytes",

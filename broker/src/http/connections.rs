@@ -11,6 +11,7 @@ use super::fields;
 use super::listing::{listed, one};
 use super::samples::Subject;
 use super::stats::Shown;
+use crate::protection::Protection;
 use crate::vhost::ConnectionFacts;
 
 impl Call {
@@ -58,23 +59,43 @@ fn row(call: &Call, connection: &ConnectionFacts) -> Value {
         ("port", json!(connection.local.port())),
         ("peer_host", json!(connection.peer.ip().to_string())),
         ("peer_port", json!(connection.peer.port())),
-        ("peer_cert_issuer", Value::Null),
-        ("peer_cert_subject", Value::Null),
-        ("peer_cert_validity", Value::Null),
-        ("ssl", json!(false)),
-        ("ssl_cipher", Value::Null),
-        ("ssl_hash", Value::Null),
-        ("ssl_key_exchange", Value::Null),
-        ("ssl_protocol", Value::Null),
         ("recv_cnt", json!(traffic.reads.get())),
         ("send_cnt", json!(traffic.writes.get())),
         ("send_pend", json!(connection.outbox.waiting_bytes())),
     ]);
+    put_protection(connection.protection.as_deref(), &mut map);
     put_traffic(call, connection, &mut map);
     if given.is_none() {
         map.remove("user_provided_name");
     }
     Value::Object(map)
+}
+
+fn put_protection(protection: Option<&Protection>, map: &mut Map<String, Value>) {
+    let certificate = protection.and_then(|protection| protection.certificate.as_ref());
+    let validity = certificate.map(|certificate| {
+        let [from, until] = &certificate.validity;
+        format!("{from} - {until}")
+    });
+    map.extend(object([
+        (
+            "peer_cert_issuer",
+            json!(certificate.map(|one| &one.issuer)),
+        ),
+        (
+            "peer_cert_subject",
+            json!(certificate.map(|one| &one.subject)),
+        ),
+        ("peer_cert_validity", json!(validity)),
+        ("ssl", json!(protection.is_some())),
+        ("ssl_cipher", json!(protection.map(|one| one.cipher))),
+        ("ssl_hash", json!(protection.map(|one| one.hash))),
+        (
+            "ssl_key_exchange",
+            json!(protection.map(|one| one.key_exchange)),
+        ),
+        ("ssl_protocol", json!(protection.map(|one| one.protocol))),
+    ]));
 }
 
 fn put_traffic(call: &Call, connection: &ConnectionFacts, map: &mut Map<String, Value>) {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Failure};
 use super::call::{Call, Handled, Outcome, shown};
+use crate::protection::Certificate;
 
 fn ok() -> Handled {
     shown(&json!({"status": "ok"}))
@@ -45,17 +46,57 @@ pub(super) fn alarms(call: &Call) -> Handled {
     }
 }
 
-/// No listener has a certificate that could expire.
+const DAY: u64 = 24 * 60 * 60;
+
+/// Whether a listener's certificate, or one that leads to its authority, ends within this time.
 pub(super) fn certificates(call: &Call) -> Handled {
     let within: Option<u64> = call.part(0).parse().ok();
-    let units = ["days", "weeks", "months", "years"];
-    match within {
-        Some(_) if units.contains(&call.part(1)) => ok(),
-        Some(_) => Err(Failure::bad(
-            "Time unit not recognised. Supported units: days, weeks, months, years.",
-        )),
-        None => Err(Failure::bad("not_an_integer")),
+    let within = within.ok_or_else(|| Failure::bad("not_an_integer"))?;
+    let unit = match call.part(1) {
+        "days" => DAY,
+        "weeks" => DAY * 7,
+        "months" => DAY * 365 / 12,
+        "years" => DAY * 365,
+        _ => {
+            let text = "Time unit not recognised. Supported units: days, weeks, months, years.";
+            return Err(Failure::bad(text));
+        }
+    };
+    let node = &call.house.node;
+    let until = (node.now() / 1000).saturating_add(within.saturating_mul(unit));
+    let listeners = node.listeners();
+    let expiring = listeners.iter().filter_map(|listener| {
+        let current = listener.identity.as_ref()?.current();
+        let of = |certificates: &[Certificate]| -> Vec<String> {
+            let ends = certificates.iter().filter(|one| one.expires <= until);
+            ends.map(|one| date(&one.validity[1])).collect()
+        };
+        let (own, authorities) = (of(&current.chain), of(&current.authorities));
+        (!own.is_empty() || !authorities.is_empty()).then(|| {
+            json!({
+                "certfile": current.certificate_file.display().to_string(),
+                "certfile_expires_on": own,
+                "cacertfile": current.ca_file.display().to_string(),
+                "cacertfile_expires_on": authorities,
+                "interface": listener.address.ip().to_string(),
+                "node": node.name(),
+                "port": listener.address.port(),
+                "protocol": listener.protocol_name(),
+            })
+        })
+    });
+    let expiring: Vec<Value> = expiring.collect();
+    match expiring.is_empty() {
+        true => ok(),
+        false => failed(json!({"expired": expiring}), "Certificates expiring"),
     }
+}
+
+/// `2027-11-22 7:36:52`, as RabbitMQ writes it here.
+fn date(iso: &str) -> String {
+    let (day, time) = iso.split_once('T').unwrap_or((iso, ""));
+    let time = time.trim_end_matches('Z');
+    format!("{day} {}", time.strip_prefix('0').unwrap_or(time))
 }
 
 pub(super) fn port(call: &Call) -> Handled {
@@ -87,7 +128,7 @@ pub(super) fn protocol(call: &Call) -> Handled {
     };
     let mut protocols: Vec<&str> = Vec::new();
     for listener in call.house.node.listeners() {
-        let name = listener.protocol.name();
+        let name = listener.protocol_name();
         if !protocols.contains(&name) {
             protocols.push(name);
         }

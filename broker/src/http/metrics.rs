@@ -325,7 +325,7 @@ const BY_TYPE: [OfMessages; 8] = [
 type OfPlugin = (&'static str, Kind, &'static str, fn(&PluginStatus) -> f64);
 
 #[rustfmt::skip]
-const OF_PLUGINS: [OfPlugin; 8] = [
+const OF_PLUGINS: [OfPlugin; 15] = [
     ("warren_plugin_calls_total", Kind::Counter, "Calls of a plugin", |one| one.calls as f64),
     ("warren_plugin_seconds_total", Kind::Counter, "Time spent in a plugin", |one| one.time.as_secs_f64()),
     ("warren_plugin_longest_call_seconds", Kind::Gauge, "The longest call of a plugin", |one| one.longest_call.as_secs_f64()),
@@ -334,4 +334,11 @@ const OF_PLUGINS: [OfPlugin; 8] = [
     ("warren_plugin_live_instances", Kind::Gauge, "Instances in memory", |one| one.live_instances as f64),
     ("warren_plugin_evictions_total", Kind::Counter, "Instances dropped because there were too many", |one| one.evictions as f64),
     ("warren_plugin_log_lines_dropped_total", Kind::Counter, "Log lines over a plugin's limit", |one| one.log_lines_dropped as f64),
+    ("warren_plugin_exchanges", Kind::Gauge, "Exchanges of a plugin's types", |one| one.exchanges as f64),
+    ("warren_plugin_exchanges_limit", Kind::Gauge, "How many there may be", |one| one.limits.max_exchanges as f64),
+    ("warren_plugin_bindings", Kind::Gauge, "Bindings of a plugin's exchanges", |one| one.bindings as f64),
+    ("warren_plugin_bindings_limit", Kind::Gauge, "How many there may be", |one| one.limits.max_bindings as f64),
+    ("warren_plugin_state_keys", Kind::Gauge, "Keys that a plugin keeps", |one| one.state_keys as f64),
+    ("warren_plugin_state_bytes", Kind::Gauge, "Bytes that a plugin keeps", |one| one.state_bytes as f64),
+    ("warren_plugin_state_refused_total", Kind::Counter, "What a plugin wanted to keep over its limits", |one| one.state_refused as f64),
 ];

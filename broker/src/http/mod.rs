@@ -29,6 +29,7 @@ mod objects;
 mod overview;
 mod parameters;
 mod permissions;
+mod places;
 mod plugins;
 mod policies;
 mod preview;
@@ -43,27 +44,26 @@ mod users;
 mod vhosts;
 mod wire;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use crate::auth::Users;
 use crate::plugin::Plugins;
+use crate::tls::{Encrypted, Identity};
 use crate::vhost::{Broker, Saved};
 use answer::{Answer, Failure};
 use call::{Call, Outcome};
 use events::Heart;
 use login::{Attempts, User};
 use node::Node;
+use places::{Place, Places};
 use request::{Method, Request};
 use samples::Samples;
 use ui::Sessions;
-
-/// Connections at once: tools and browsers, not clients.
-const MAX_CONNECTIONS: usize = 256;
 
 /// How long to leave the listener alone when the process has no file descriptors left.
 const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(200);
@@ -85,8 +85,8 @@ pub struct Management {
     samples: Samples,
     heart: Heart,
     attempts: Attempts,
+    places: Arc<Places>,
     sessions: Sessions,
-    connections: AtomicUsize,
 }
 
 /// What is served on a listener.
@@ -94,6 +94,14 @@ pub struct Management {
 pub enum Service {
     Api,
     Metrics,
+}
+
+/// A listener, and what is behind it.
+pub struct Door {
+    pub service: Service,
+    /// Of an encrypted listener.
+    pub identity: Option<Arc<Identity>>,
+    pub socket: std::net::TcpListener,
 }
 
 impl Management {
@@ -111,15 +119,15 @@ impl Management {
             samples: Samples::default(),
             heart: Heart::default(),
             attempts: Attempts::default(),
+            places: Arc::default(),
             sessions: Sessions::default(),
-            connections: AtomicUsize::new(0),
         })
     }
 
     /// Serves on a thread of its own until `stop` comes or its sender is gone.
     pub fn start(
         self: &Arc<Self>,
-        listeners: Vec<(Service, std::net::TcpListener)>,
+        doors: Vec<Door>,
         stop: oneshot::Receiver<()>,
     ) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -128,8 +136,8 @@ impl Management {
         let house = Arc::clone(self);
         let serve = move || {
             runtime.block_on(async move {
-                for (service, listener) in listeners {
-                    tokio::spawn(Arc::clone(&house).accept(service, listener));
+                for door in doors {
+                    tokio::spawn(Arc::clone(&house).accept(door));
                 }
                 tokio::spawn(Arc::clone(&house).beat());
                 tokio::spawn(house.sample());
@@ -142,29 +150,49 @@ impl Management {
         Ok(())
     }
 
-    async fn accept(self: Arc<Self>, service: Service, listener: std::net::TcpListener) {
-        let listener = match TcpListener::from_std(listener) {
+    async fn accept(self: Arc<Self>, door: Door) {
+        let listener = match TcpListener::from_std(door.socket) {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "no management"),
         };
         loop {
             match listener.accept().await {
-                Ok(_) if self.connections.load(Ordering::Relaxed) >= MAX_CONNECTIONS => {
-                    tracing::warn!("too many management connections");
-                }
-                Ok((stream, peer)) => {
-                    self.connections.fetch_add(1, Ordering::Relaxed);
-                    let house = Arc::clone(&self);
-                    tokio::spawn(async move {
-                        wire::serve(stream, peer, (&house, service)).await;
-                        house.connections.fetch_sub(1, Ordering::Relaxed);
-                    });
-                }
+                Ok((stream, peer)) => match self.places.take(peer.ip().to_canonical()) {
+                    None => tracing::warn!(%peer, "too many management connections"),
+                    Some(place) => {
+                        let house = Arc::clone(&self);
+                        let identity = door.identity.clone();
+                        tokio::spawn(async move {
+                            let served =
+                                house.serve(door.service, identity, (stream, peer), &place);
+                            tokio::select! {
+                                () = served => {}
+                                () = place.dismissed() => {}
+                            }
+                        });
+                    }
+                },
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a management connection");
                     tokio::time::sleep(OUT_OF_DESCRIPTORS_PAUSE).await;
                 }
             }
+        }
+    }
+
+    async fn serve(
+        self: &Arc<Self>,
+        service: Service,
+        identity: Option<Arc<Identity>>,
+        (stream, peer): (TcpStream, SocketAddr),
+        place: &Place,
+    ) {
+        let Some(identity) = identity else {
+            return wire::serve(stream, peer, (self, service), place).await;
+        };
+        match Encrypted::accept(&identity, stream).await {
+            Ok((stream, _)) => wire::serve(stream, peer, (self, service), place).await,
+            Err(error) => tracing::info!(%peer, %error, "TLS handshake failed (HTTP)"),
         }
     }
 

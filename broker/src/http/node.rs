@@ -3,8 +3,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use crate::auth::Mechanism;
 use crate::clock::Millis;
+use crate::tls::Identity;
 
 pub trait Node: Send + Sync {
     /// As in `rabbit@host`.
@@ -23,6 +26,8 @@ pub trait Node: Send + Sync {
     fn hosts(&self) -> Vec<String>;
     /// Definitions in the configuration that a missing limit stands for.
     fn limits(&self) -> NodeLimits;
+    /// Of SASL, those that are offered.
+    fn mechanisms(&self) -> &[Mechanism];
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,10 +52,24 @@ pub struct Resources {
     pub read_bytes: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Listener {
     pub protocol: Protocol,
     pub address: SocketAddr,
+    /// Of an encrypted one.
+    pub identity: Option<Arc<Identity>>,
+}
+
+impl Listener {
+    /// RabbitMQ's.
+    pub fn protocol_name(&self) -> &'static str {
+        match (self.protocol, self.identity.is_some()) {
+            (Protocol::Amqp, true) => "amqp/ssl",
+            (Protocol::Http, true) => "https",
+            (Protocol::Prometheus, true) => "https/prometheus",
+            (plain, false) => plain.name(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +80,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// RabbitMQ's.
+    /// RabbitMQ's, without TLS.
     pub fn name(self) -> &'static str {
         match self {
             Protocol::Amqp => "amqp",

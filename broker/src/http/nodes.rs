@@ -10,6 +10,7 @@ use super::listing::{all, one};
 use super::overview::CHURN;
 use super::samples::Subject;
 use super::stats::Shown;
+use crate::auth::Mechanism;
 
 /// Behind the churn, in the order of the samples.
 const RESOURCES: [&str; 5] = [
@@ -66,7 +67,6 @@ fn row(call: &Call) -> Value {
     let resources = node.resources();
     let alarms = node.alarms();
     let plugins = house.plugins.list();
-    let mechanism = |name: &str, description: &str| json!({"name": name, "description": description, "enabled": true});
     let names: Vec<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
     let mut map = itself(call);
     map.extend(object([
@@ -79,13 +79,7 @@ fn row(call: &Call) -> Value {
         ("sockets_total", json!(resources.descriptors_limit)),
         ("proc_total", json!(1_048_576)),
         ("exchange_types", house.exchange_types()),
-        (
-            "auth_mechanisms",
-            json!([
-                mechanism("PLAIN", "SASL PLAIN authentication mechanism"),
-                mechanism("AMQPLAIN", "QPid AMQPLAIN mechanism"),
-            ]),
-        ),
+        ("auth_mechanisms", mechanisms(node.mechanisms())),
         (
             "applications",
             json!([{
@@ -155,4 +149,19 @@ pub(super) fn memory(call: &Call) -> Handled {
         "erlang": 0,
     });
     one(call, json!({"memory": {"strategy": "rss", "total": total}}))
+}
+
+/// All that there are, in RabbitMQ's words.
+fn mechanisms(enabled: &[Mechanism]) -> Value {
+    let all = Mechanism::ALL.into_iter().map(|mechanism| {
+        let description = match mechanism {
+            Mechanism::Plain => "SASL PLAIN authentication mechanism",
+            Mechanism::Amqplain => "QPid AMQPLAIN mechanism",
+            Mechanism::Anonymous => "SASL ANONYMOUS authentication mechanism",
+            Mechanism::External => "SASL EXTERNAL: the client's TLS certificate",
+        };
+        let enabled = enabled.contains(&mechanism);
+        json!({"name": mechanism.name(), "description": description, "enabled": enabled})
+    });
+    Value::Array(all.collect())
 }

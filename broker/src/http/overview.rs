@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::about::object;
 use super::call::{Call, Handled};
 use super::listing::one;
-use super::node::Protocol;
+use super::node::{Listener, Protocol};
 use super::samples::Subject;
 use super::stats::{Shown, Sums};
 use super::{Management, VERSION};
@@ -161,10 +161,10 @@ impl Management {
         let listeners = listeners.iter().map(|listener| {
             json!({
                 "node": node,
-                "protocol": listener.protocol.name(),
+                "protocol": listener.protocol_name(),
                 "ip_address": listener.address.ip().to_string(),
                 "port": listener.address.port(),
-                "tls": false,
+                "tls": listener.identity.is_some(),
                 "socket_opts": {"nodelay": true},
             })
         });
@@ -181,15 +181,29 @@ impl Management {
                 Protocol::Prometheus => "RabbitMQ Prometheus",
             };
             Some(json!({
-                "ssl_opts": [],
+                "ssl_opts": ssl_options(listener),
                 "node": node,
                 "description": description,
                 "path": "/",
                 "ip": listener.address.ip().to_string(),
                 "port": listener.address.port().to_string(),
-                "protocol": listener.protocol.name(),
+                "protocol": listener.protocol_name(),
             }))
         });
         Value::Array(contexts.collect())
     }
+}
+
+/// The files that the certificates came from.
+fn ssl_options(listener: &Listener) -> Value {
+    let Some(identity) = &listener.identity else {
+        return json!([]);
+    };
+    let current = identity.current();
+    json!({
+        "certfile": current.certificate_file.display().to_string(),
+        "keyfile": current.key_file.display().to_string(),
+        "cacertfile": current.ca_file.display().to_string(),
+        "verify": if current.verifies { "verify_peer" } else { "verify_none" },
+    })
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Failure};
 use super::call::{Call, Handled, Outcome};
 use super::listing::{all, listed, one};
-use crate::plugin::{Histogram, PluginError, PluginStatus, Plugins};
+use crate::plugin::{Histogram, Limits, PluginError, PluginStatus, Plugins};
 
 fn row(plugin: &PluginStatus) -> Value {
     let rolled_back = plugin.rolled_back.as_ref();
@@ -18,6 +18,7 @@ fn row(plugin: &PluginStatus) -> Value {
     json!({
         "name": plugin.name,
         "version": plugin.version,
+        "manifest": plugin.manifest,
         "summary": plugin.summary,
         "types": plugin.types,
         "builtin": plugin.builtin,
@@ -35,27 +36,36 @@ fn row(plugin: &PluginStatus) -> Value {
         "faults": Value::Object(faults.collect()),
         "rebuilds": plugin.rebuilds,
         "longest_rebuild_seconds": plugin.longest_rebuild.as_secs_f64(),
-        "exchanges": plugin.exchanges,
-        "memory": plugin.memory,
-        "limits": limits(plugin),
         "call_times": call_times(plugin),
         "open_breakers": plugin.open_breakers,
         "live_instances": plugin.live_instances,
         "evictions": plugin.evictions,
         "log_lines": plugin.log_lines,
         "log_lines_dropped": plugin.log_lines_dropped,
+        "exchanges": plugin.exchanges,
+        "bindings": plugin.bindings,
+        "memory": plugin.memory,
+        "state_keys": plugin.state_keys,
+        "state_bytes": plugin.state_bytes,
+        "state_refused": plugin.state_refused,
+        "limits": limits(&plugin.limits),
     })
 }
 
-fn limits(plugin: &PluginStatus) -> Value {
-    let limits = &plugin.limits;
+/// Times in seconds, sizes in bytes.
+fn limits(limits: &Limits) -> Value {
     json!({
-        "memory": limits.memory,
         "route_timeout_seconds": limits.route_timeout.as_secs_f64(),
         "bind_timeout_seconds": limits.bind_timeout.as_secs_f64(),
+        "memory": limits.memory,
         "result_bytes": limits.result_bytes,
         "stack": limits.stack,
         "max_instances": limits.max_instances,
+        "max_exchanges": limits.max_exchanges,
+        "max_bindings": limits.max_bindings,
+        "state_keys": limits.state_keys,
+        "state_bytes": limits.state_bytes,
+        "log_lines": limits.log_lines,
     })
 }
 

@@ -132,9 +132,7 @@ async fn route(
     let mut step = match &exchange {
         None => {
             let keys = std::iter::once(message.routing_key().to_owned()).chain(copies);
-            for queue in keys.filter_map(|key| vhost.queue(&key)) {
-                route.add_queue(&queue);
-            }
+            route.add_by_name(&vhost, keys.collect());
             Step::Done
         }
         Some(exchange) => {

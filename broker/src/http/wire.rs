@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::answer::{Answer, Body};
 use super::events::Listener;
+use super::places::Place;
 use super::request::{Method, Request};
 use super::{Management, Service};
 
@@ -25,6 +26,9 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// From the first octet of a request to its last, and for each write: slow senders hold a place.
 const WHOLE: Duration = Duration::from_secs(30);
+
+/// From the first octet of a request to the end of its head, which is one packet or two.
+const HEAD: Duration = Duration::from_secs(10);
 
 const READ: usize = 8 * 1024;
 
@@ -63,6 +67,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     peer: SocketAddr,
     (house, service): (&Arc<Management>, Service),
+    place: &Place,
 ) {
     let mut buffer = Vec::new();
     loop {
@@ -70,6 +75,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         let (answer, method, keep_alive) = match read {
             Ok(Read::Request(request)) => {
                 let (method, keep_alive) = (request.method, request.keep_alive);
+                place.answering();
                 (house.answer(service, request).await, method, keep_alive)
             }
             Ok(Read::Wrong(answer)) => (answer, Method::Get, false),
@@ -89,6 +95,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             let _ = stream.shutdown().await;
             return;
         }
+        place.listening();
     }
 }
 
@@ -106,10 +113,34 @@ async fn read_request<S: AsyncRead + AsyncWrite + Unpin>(
         };
     }
     let whole = timeout(WHOLE, read_whole(stream, buffer, peer));
-    whole.await.unwrap_or_else(|_| {
-        let text = "the request did not come in time";
-        Ok(Read::Wrong(Answer::error(408, "timeout", text)))
-    })
+    whole.await.unwrap_or_else(|_| Ok(late()))
+}
+
+fn late() -> Read {
+    let text = "the request did not come in time";
+    Read::Wrong(Answer::error(408, "timeout", text))
+}
+
+/// The head, or what there is instead.
+async fn read_head<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    buffer: &mut Vec<u8>,
+    peer: SocketAddr,
+) -> Result<Result<Head, Read>, Gone> {
+    loop {
+        match parse_head(buffer, peer) {
+            Ok(Some(head)) if head.length <= MAX_HEAD => return Ok(Ok(head)),
+            Ok(Some(_)) => return Ok(Err(wrong(431, "the head is too long"))),
+            Ok(None) if buffer.len() > MAX_HEAD => {
+                return Ok(Err(wrong(431, "the head is too long")));
+            }
+            Ok(None) => {}
+            Err(text) => return Ok(Err(wrong(400, text))),
+        }
+        if more(stream, buffer).await? == 0 {
+            return Ok(Err(Read::End));
+        }
+    }
 }
 
 async fn read_whole<S: AsyncRead + AsyncWrite + Unpin>(
@@ -117,17 +148,12 @@ async fn read_whole<S: AsyncRead + AsyncWrite + Unpin>(
     buffer: &mut Vec<u8>,
     peer: SocketAddr,
 ) -> Result<Read, Gone> {
-    let head = loop {
-        match parse_head(buffer, peer) {
-            Ok(Some(head)) if head.length <= MAX_HEAD => break head,
-            Ok(Some(_)) => return Ok(wrong(431, "the head is too long")),
-            Ok(None) if buffer.len() > MAX_HEAD => return Ok(wrong(431, "the head is too long")),
-            Ok(None) => {}
-            Err(text) => return Ok(wrong(400, text)),
-        }
-        if more(stream, buffer).await? == 0 {
-            return Ok(Read::End);
-        }
+    let head = match timeout(HEAD, read_head(stream, buffer, peer)).await {
+        Ok(read) => match read? {
+            Ok(head) => head,
+            Err(instead) => return Ok(instead),
+        },
+        Err(_) => return Ok(late()),
     };
     buffer.drain(..head.length);
     if head.expects_continue {

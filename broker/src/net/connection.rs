@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::Gate;
@@ -41,8 +40,9 @@ const REST: Duration = Duration::from_millis(1);
 
 type Waiting = Pin<Box<dyn Future<Output = Resumed> + Send>>;
 
-pub(super) struct Driver {
-    stream: TcpStream,
+/// Over a socket, or what stands in for one.
+pub(super) struct Driver<S> {
+    stream: S,
     session: Session,
     gate: Arc<Gate>,
     store: Store,
@@ -87,14 +87,14 @@ enum Event {
     Gone(Option<io::Error>),
 }
 
-impl Driver {
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     pub fn new(
-        stream: TcpStream,
+        stream: S,
         session: Session,
         gate: Arc<Gate>,
         store: Store,
         handshake_timeout: Duration,
-    ) -> Driver {
+    ) -> Driver<S> {
         let now = Instant::now();
         let handshake_until = now + handshake_timeout;
         Driver {

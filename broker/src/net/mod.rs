@@ -8,12 +8,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
 pub use gate::{Alarm, Gate};
 
 use crate::auth::Users;
 use crate::session::{Limits, Session};
+use crate::tls::{Encrypted, HandshakeError, Identity};
 use crate::vhost::Broker;
 
 /// What every connection of a listener shares.
@@ -25,6 +27,8 @@ pub struct Acceptor {
     pub handshake_timeout: Duration,
     pub max_connections: usize,
     pub gate: Arc<Gate>,
+    /// Of an encrypted listener.
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// How long to leave the listener alone when the process has no file descriptors left.
@@ -66,10 +70,46 @@ impl Acceptor {
         );
         // Not told: the socket is gone again, and nobody will see it.
         session.arrived_at(local.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))));
+        self.gate.enter(session.id, &session.outbox);
+        match &self.identity {
+            None => {
+                tokio::spawn(self.driver(stream, session).run());
+            }
+            Some(identity) => {
+                tokio::spawn(
+                    self.clone()
+                        .encrypted(Arc::clone(identity), stream, session),
+                );
+            }
+        }
+    }
+
+    fn driver<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        session: Session,
+    ) -> connection::Driver<S> {
         let gate = Arc::clone(&self.gate);
-        gate.enter(session.id, &session.outbox);
         let store = self.broker.store().clone();
-        let driver = connection::Driver::new(stream, session, gate, store, self.handshake_timeout);
-        tokio::spawn(driver.run());
+        connection::Driver::new(stream, session, gate, store, self.handshake_timeout)
+    }
+
+    /// The connection has its place already, so that handshakes are bounded as connections are.
+    async fn encrypted(self, identity: Arc<Identity>, stream: TcpStream, mut session: Session) {
+        let accepted = tokio::select! {
+            accepted = Encrypted::accept(&identity, stream) => accepted,
+            () = self.gate.stopping() => Err(HandshakeError::TimedOut),
+        };
+        match accepted {
+            Ok((stream, protection)) => {
+                session.protected_by(protection);
+                self.driver(stream, session).run().await;
+            }
+            Err(error) => {
+                self.gate.leave(session.id);
+                let peer = session.peer();
+                tracing::info!(%peer, %error, "TLS handshake failed");
+            }
+        }
     }
 }

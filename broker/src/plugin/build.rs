@@ -3,6 +3,7 @@
 //! that serves.
 
 mod component;
+mod described;
 mod languages;
 mod sources;
 
@@ -13,7 +14,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-pub use component::{WIT, embedded_hash};
+pub use component::{PLUGIN_WIT, WIT, embedded_hash};
+use described::Otherwise;
 pub use languages::{Language, build};
 pub use sources::{source_hash, source_hash_of};
 
@@ -70,8 +72,15 @@ pub fn build_as(crate_dir: &Path, path: &Path) -> Result<Built> {
     let package = Package::read(&crate_dir)?;
     let module = compile(&package)?;
     let hash = source_hash_of(&package.workspace, &crate_dir)?;
-    let wrapped = component::wrap(&module, &hash)
+    let mut wrapped = component::wrap(&module, &hash)
         .with_context(|| format!("{} is no Warren plugin", package.name))?;
+    let otherwise = Otherwise {
+        name: &package.name,
+        version: &package.version,
+        description: &package.description,
+    };
+    let manifest = described::manifest(&crate_dir, &otherwise)?;
+    component::with_manifest(&mut wrapped, &manifest)?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -93,6 +102,8 @@ pub fn core_module(crate_dir: &Path) -> Result<Vec<u8>> {
 /// What cargo knows of the crate.
 struct Package {
     name: String,
+    version: String,
+    description: String,
     /// The library's name, which is the built file's stem.
     library: String,
     workspace: PathBuf,
@@ -109,6 +120,8 @@ struct Metadata {
 #[derive(Deserialize)]
 struct MetadataPackage {
     name: String,
+    version: String,
+    description: Option<String>,
     manifest_path: PathBuf,
     targets: Vec<MetadataTarget>,
 }
@@ -146,6 +159,8 @@ impl Package {
             })?;
         Ok(Package {
             name: found.name,
+            version: found.version,
+            description: found.description.unwrap_or_default(),
             library: library.name.replace('-', "_"),
             workspace: metadata.workspace_root,
             target: metadata.target_directory.join("warren-plugins"),
@@ -219,7 +234,7 @@ fn require_target() -> Result<()> {
         .context("rustc could not be started")?;
     let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if !output.status.success() || !Path::new(&folder).is_dir() {
-        bail!("the compiler has no {TARGET}; run: rustup target add {TARGET}");
+        bail!("the tool chain is missing: rustup target add {TARGET}");
     }
     Ok(())
 }

@@ -13,6 +13,14 @@ pub const BUILTIN: &[(&str, &[u8])] = &[
     ("direct", include_bytes!("../../builtin/direct.wasm")),
     ("fanout", include_bytes!("../../builtin/fanout.wasm")),
     ("headers", include_bytes!("../../builtin/headers.wasm")),
+    (
+        "message-deduplication",
+        include_bytes!("../../builtin/message-deduplication.wasm"),
+    ),
     ("random", include_bytes!("../../builtin/random.wasm")),
+    (
+        "recent-history",
+        include_bytes!("../../builtin/recent-history.wasm"),
+    ),
     ("topic", include_bytes!("../../builtin/topic.wasm")),
 ];

@@ -12,6 +12,12 @@ const EXPORT: &str = "warren:exchange/exchange-type";
 const SERIES: &str = "0.1.";
 const NEWEST: &str = "0.1.0";
 
+/// What a plugin may be granted: this package, or one interface of it.
+pub(super) const OWN_GRANT: &str = "warren:plugin";
+const GRANTED: [&str; 2] = ["warren:plugin/state", "warren:plugin/history"];
+const CHECK: &str = "warren:plugin/configuration";
+const GRANTED_VERSION: &str = "0.1.0";
+
 const OWN_IMPORTS: [&str; 2] = ["warren:exchange/message", "warren:exchange/host"];
 
 /// Linked with nothing in them (see `wasi`).
@@ -35,6 +41,7 @@ pub(super) struct Accepted {
     /// Of the `warren:exchange` package.
     pub version: String,
     pub wants_wasi: bool,
+    pub checks_configuration: bool,
 }
 
 /// Validates the bytes and says what the component imports and exports.
@@ -81,6 +88,7 @@ fn check_kind(bytes: &[u8]) -> Result<(), String> {
 
 pub(super) fn accept(interface: &Interface, grants: &[String]) -> Result<Accepted, String> {
     let version = exported_version(&interface.exports)?;
+    let checks_configuration = exports_check(&interface.exports)?;
     let mut wants_wasi = false;
     for import in &interface.imports {
         wants_wasi |= check_import(import, grants)?;
@@ -88,6 +96,7 @@ pub(super) fn accept(interface: &Interface, grants: &[String]) -> Result<Accepte
     Ok(Accepted {
         version,
         wants_wasi,
+        checks_configuration,
     })
 }
 
@@ -115,6 +124,17 @@ fn exported_version(exports: &[String]) -> Result<String, String> {
     ))
 }
 
+fn exports_check(exports: &[String]) -> Result<bool, String> {
+    let mut exports = exports.iter().map(|export| split(export));
+    match exports.find(|(name, _)| *name == CHECK) {
+        None => Ok(false),
+        Some((_, version)) if version.starts_with(SERIES) => Ok(true),
+        Some((_, version)) => Err(format!(
+            "it exports {CHECK}@{version}; this Warren speaks {CHECK}@{GRANTED_VERSION}"
+        )),
+    }
+}
+
 /// True when the import is one of the empty WASI interfaces.
 fn check_import(import: &str, grants: &[String]) -> Result<bool, String> {
     let (name, version) = split(import);
@@ -132,13 +152,43 @@ fn check_import(import: &str, grants: &[String]) -> Result<bool, String> {
         }
         return Err(format!("it imports {import}; this Warren has WASI 0.2"));
     }
-    if grants.iter().any(|grant| name.starts_with(grant.as_str())) {
+    if GRANTED.contains(&name) {
+        return check_granted(import, grants).map(|()| false);
+    }
+    if grants.iter().any(|grant| covers(grant, name)) {
         return Err(format!(
-            "it imports {import}, which is granted, but exchange types have no grants yet: there \
-             is nothing behind it in this version of Warren"
+            "it imports {import}, which is granted, but there is nothing behind it in this \
+             version of Warren"
         ));
     }
     Err(format!("it imports {import}, which was not granted"))
+}
+
+/// Whether the import is one that an operator has to allow.
+pub(super) fn is_granted_only(import: &str) -> bool {
+    GRANTED.contains(&split(import).0)
+}
+
+fn check_granted(import: &str, grants: &[String]) -> Result<(), String> {
+    let (name, version) = split(import);
+    if !version.starts_with(SERIES) {
+        return Err(format!(
+            "it imports {import}; this Warren has {name}@{GRANTED_VERSION}"
+        ));
+    }
+    if grants.iter().any(|grant| covers(grant, name)) {
+        return Ok(());
+    }
+    Err(format!(
+        "it imports {import}, which was not granted: `grants = [\"{name}\"]` in its table of the \
+         configuration grants it"
+    ))
+}
+
+/// A grant is an interface or a whole package, without versions.
+fn covers(grant: &str, name: &str) -> bool {
+    let rest = name.strip_prefix(grant);
+    !grant.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn split(name: &str) -> (&str, &str) {

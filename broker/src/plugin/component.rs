@@ -7,6 +7,7 @@ use std::sync::Arc;
 use wasmtime::Engine;
 use wasmtime::component::{Component, HasSelf, Linker};
 
+use super::bindings::configured::exports::warren::plugin::configuration::GuestIndices as ConfigurationIndices;
 use super::bindings::exports::warren::exchange::exchange_type::Description;
 use super::bindings::{ExchangePlugin, ExchangePluginPre};
 use super::cache::Cache;
@@ -14,6 +15,7 @@ use super::check::{self, Interface};
 use super::engine::Ticker;
 use super::limits::{DESCRIBE_TIMEOUT, Limits};
 use super::live::Live;
+use super::manifest::Manifest;
 use super::state::{HostState, Surroundings};
 use super::wasi;
 
@@ -25,8 +27,13 @@ pub(super) struct Loaded {
     pub engine: Engine,
     pub ticker: Arc<Ticker>,
     pub pre: ExchangePluginPre<HostState>,
+    /// There where the component looks at its configuration itself.
+    pub check: Option<ConfigurationIndices>,
     pub limits: Limits,
     pub version: String,
+    pub manifest: Option<Manifest>,
+    /// As JSON, with defaults.
+    pub configuration: String,
 }
 
 /// Everything a component is loaded with.
@@ -37,6 +44,7 @@ pub(super) struct Loader<'a> {
     pub cache: Option<&'a Cache>,
     pub limits: Limits,
     pub grants: &'a [String],
+    pub config: &'a serde_json::Value,
     pub surroundings: Surroundings,
 }
 
@@ -48,17 +56,29 @@ impl Loader<'_> {
         let mut linker = Linker::<HostState>::new(self.engine);
         link(&mut linker, accepted.wants_wasi)
             .map_err(|error| format!("linking failed: {error}"))?;
-        let pre = linker
-            .instantiate_pre(&component)
-            .and_then(ExchangePluginPre::new)
-            .map_err(|error| format!("it does not fit its WIT package: {error:#}"))?;
+        let unfit = |error: wasmtime::Error| format!("it does not fit its WIT package: {error:#}");
+        let pre = linker.instantiate_pre(&component).map_err(unfit)?;
+        let check = match accepted.checks_configuration {
+            true => Some(ConfigurationIndices::new(&pre).map_err(unfit)?),
+            false => None,
+        };
+        let pre = ExchangePluginPre::new(pre).map_err(unfit)?;
+        let manifest = Manifest::of(bytes)?;
+        let configuration = match &manifest {
+            Some(manifest) => manifest.complete(self.config)?,
+            None => Manifest::default().complete(self.config)?,
+        };
         let loaded = Loaded {
             engine: self.engine.clone(),
             ticker: Arc::clone(self.ticker),
             pre,
+            check,
+            manifest,
+            configuration: configuration.to_string(),
             limits: self.limits,
             version: accepted.version,
         };
+        Live::check_configuration(&loaded, self.surroundings.clone())?;
         let description = Live::instantiate(&loaded, self.surroundings, 0, DESCRIBE_TIMEOUT)
             .and_then(|mut live| live.describe())
             .map_err(|fault| fault.to_string())?;

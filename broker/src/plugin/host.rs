@@ -113,13 +113,6 @@ impl PluginHost {
         types
     }
 
-    /// Whether a type wants the whole message once under sender-selected distribution.
-    pub fn wants_whole_message(&self, type_name: &str) -> bool {
-        let table = self.table();
-        let plugin = table.by_type.get(type_name);
-        plugin.is_some_and(|plugin| plugin.description.whole_message)
-    }
-
     fn table(&self) -> TypeTable {
         TypeTable::clone(&self.table.read())
     }
@@ -158,7 +151,7 @@ impl PluginHost {
         };
         let loaded = source
             .read()
-            .and_then(|bytes| workshop.load(name, &settings, &bytes, &record))
+            .and_then(|bytes| workshop.load(name, &settings, &bytes, &record, source.is_builtin()))
             .and_then(|plugin| self.bring_in(&workshop, plugin, broker));
         if let Ok(plugin) = &loaded {
             workshop.remember_owner(plugin);
@@ -382,6 +375,10 @@ impl ExchangeTypes for PluginHost {
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenRefusal> {
         let table = Arc::clone(&self.table.read());
         table.open(opening)
+    }
+
+    fn room_for_exchange(&self, type_name: &str) -> Result<(), String> {
+        self.table.read().room_for_exchange(type_name)
     }
 
     fn unavailable(&self, type_name: &str) -> Unavailable {

@@ -5,10 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::bindings::exports::warren::exchange::exchange_type::{Argument, Description};
-use super::check::{self, Interface};
+use super::check::{self, Interface, OWN_GRANT};
 use super::component::Loader;
 use super::engine::{Ticker, new_engine};
+use super::keeping::Keeper;
 use super::limits::{DEFAULT_STACK, Limits};
+use super::manifest::Manifest;
 use super::plugin_log::PluginLog;
 use super::state::Surroundings;
 use crate::clock::SystemClock;
@@ -17,20 +19,30 @@ pub struct Inspected {
     interface: Interface,
     version: Option<String>,
     description: Option<Description>,
+    manifest: Option<Manifest>,
     /// Why no broker would load it.
     pub refused: Option<String>,
 }
 
-/// Loads the component as a broker without grants would, compiled anew.
+/// Loads the component as a broker that grants everything would, compiled anew, with defaults for
+/// configuration.
 pub fn inspect(name: &str, bytes: &[u8]) -> Inspected {
     let mut inspected = Inspected {
         interface: Interface::default(),
         version: None,
         description: None,
+        manifest: None,
         refused: None,
     };
     match check::parse(bytes) {
         Ok(interface) => inspected.interface = interface,
+        Err(reason) => {
+            inspected.refused = Some(reason);
+            return inspected;
+        }
+    }
+    match Manifest::of(bytes) {
+        Ok(manifest) => inspected.manifest = manifest,
         Err(reason) => {
             inspected.refused = Some(reason);
             return inspected;
@@ -55,11 +67,13 @@ fn load(name: &str, bytes: &[u8]) -> Result<(String, Description), String> {
         ticker: &Arc::new(ticker),
         cache: None,
         limits: Limits::default(),
-        grants: &[],
+        grants: &[OWN_GRANT.to_owned()],
+        config: &serde_json::Value::Null,
         surroundings: Surroundings {
             clock: Arc::new(SystemClock),
             log: Arc::new(PluginLog::new(name)),
             exchange: Arc::from(""),
+            keeper: Keeper::of_nothing(),
         },
     };
     let (loaded, description) = loader.load(bytes)?;
@@ -73,19 +87,35 @@ impl fmt::Display for Inspected {
             (None, Some(version)) => writeln!(out, "exchange plugin, warren:exchange@{version}")?,
             (None, None) => {}
         }
+        if let Some(manifest) = &self.manifest {
+            write!(out, "{manifest}")?;
+        }
         if let Some(description) = &self.description {
             writeln!(out, "summary: {}", description.summary)?;
             writeln!(out, "types: {}", description.types.join(", "))?;
             named(out, "argument", &description.arguments)?;
-            named(out, "configuration", &description.configuration)?;
+            // With types and defaults where there is a manifest.
+            if !self.has_keys() {
+                named(out, "configuration", &description.configuration)?;
+            }
         }
         for import in &self.interface.imports {
-            writeln!(out, "imports {import}")?;
+            match check::is_granted_only(import) {
+                true => writeln!(out, "imports {import}, which must be granted")?,
+                false => writeln!(out, "imports {import}")?,
+            }
         }
         for export in &self.interface.exports {
             writeln!(out, "exports {export}")?;
         }
         Ok(())
+    }
+}
+
+impl Inspected {
+    fn has_keys(&self) -> bool {
+        let manifest = self.manifest.as_ref();
+        manifest.is_some_and(|manifest| !manifest.configuration.is_empty())
     }
 }
 

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::breaker::{Admission, Breaker};
 use super::fault::{CallFault, FaultKind};
+use super::keeping::Replay;
 use super::live::Live;
 use super::one_plugin::Plugin;
 use super::pace::Pace;
@@ -21,6 +22,7 @@ use crate::vhost::Declared;
 use crate::vhost::exchange_type::{
     Answer, BindingTable, BindingView, Call, Fault, Inputs, Moment, OpenRefusal, Opening, Routing,
 };
+use crate::vhost::kept::OfType;
 
 /// A worker waits no longer than this for another one's call: about fifty calls of a fast type.
 const LONGEST_SPIN: Duration = Duration::from_micros(20);
@@ -43,11 +45,12 @@ pub(super) struct Instance {
     last_used: AtomicU64,
 }
 
-struct OwnedOpening {
-    vhost: String,
-    exchange: Arc<str>,
-    type_name: String,
-    arguments: Vec<u8>,
+pub(super) struct OwnedOpening {
+    pub vhost: String,
+    pub exchange: Arc<str>,
+    pub type_name: String,
+    pub arguments: Vec<u8>,
+    kept: Arc<OfType>,
 }
 
 /// What one caller at a time may touch.
@@ -111,7 +114,9 @@ impl Instance {
             exchange: Arc::from(opening.exchange),
             type_name: opening.type_name.to_owned(),
             arguments: opening.arguments.to_vec(),
+            kept: opening.kept.of(opening.type_name),
         };
+        owned.kept.count_for(&plugin.record.usage);
         let failed = |fault: CallFault| {
             plugin.tallies().faulted(fault.kind);
             OpenRefusal::Failed(plugin.fault_text(&fault))
@@ -241,8 +246,8 @@ impl Instance {
             if thread == Thread::Worker && seat.pace.rebuild_is_slow(table.len()) {
                 return Err(Failure::NotHere);
             }
-            self.rebuild(seat, table, Watched::None)
-                .map_err(Failure::Fault)?;
+            let rebuilt = self.rebuild(seat, table, Watched::None);
+            rebuilt.map(drop).map_err(Failure::Fault)?;
         }
         let Seat {
             live: Some(live),
@@ -287,14 +292,14 @@ impl Instance {
         answer.map_err(Failure::Fault)
     }
 
-    /// A new instance with everything that is in `table`, and what it said against a binding that
-    /// is watched.
+    /// A new instance with everything that is in `table`, and what it said to a binding that is
+    /// watched.
     fn rebuild<'s>(
         &self,
         seat: &'s mut Seat,
         table: &dyn BindingTable,
         watched: Watched,
-    ) -> Result<(&'s mut Live, Option<String>), CallFault> {
+    ) -> Result<(&'s mut Live, Result<Replay, String>), CallFault> {
         let begun = Instant::now();
         let bindings = table.len();
         let (mut live, opened) = start(&self.plugin, &self.opening, bindings)?;
@@ -304,16 +309,19 @@ impl Instance {
         }
         let opened = begun.elapsed();
         seat.pace.opened(opened);
-        let mut refusal = None;
+        let mut said = Ok(Replay::new());
         let mut fault = None;
         table.for_each(&mut |binding| {
             if fault.is_some() {
                 return;
             }
             match live.bind(binding) {
+                Ok(Ok(())) if watched == Watched::One(binding.slot) => said = Ok(live.replay()),
                 Ok(Ok(())) => {}
                 Ok(Err(text)) if watched.is(binding.slot) => {
-                    refusal = refusal.take().or(Some(text))
+                    if said.is_ok() {
+                        said = Err(text);
+                    }
                 }
                 Ok(Err(text)) => self.log_lost_binding(binding, &text),
                 Err(failed) => fault = Some(failed),
@@ -338,7 +346,8 @@ impl Instance {
         }
         self.live.store(true, Ordering::Relaxed);
         self.counts.uses(live.memory());
-        Ok((seat.live.insert(live), refusal))
+        self.opening.kept.count_bindings(bindings);
+        Ok((seat.live.insert(live), said))
     }
 
     fn bind_once(
@@ -346,8 +355,8 @@ impl Instance {
         seat: &mut Seat,
         binding: BindingView<'_>,
         table: &dyn BindingTable,
-    ) -> Result<Result<(), String>, CallFault> {
-        let live = match &mut seat.live {
+    ) -> Result<Result<Replay, String>, CallFault> {
+        let (live, replay) = match &mut seat.live {
             Some(live) => {
                 let limits = &self.plugin.loaded.limits;
                 let bindings = table.len();
@@ -360,21 +369,23 @@ impl Instance {
                     return Ok(Err(text));
                 }
                 seat.pace.bound(begun.elapsed());
-                live
+                self.opening.kept.count_bindings(bindings);
+                let replay = live.replay();
+                (live, replay)
             }
             None => {
-                let (live, refusal) = self.rebuild(seat, table, Watched::One(binding.slot))?;
-                if let Some(text) = refusal {
-                    return Ok(Err(text));
+                let (live, said) = self.rebuild(seat, table, Watched::One(binding.slot))?;
+                match said {
+                    Ok(replay) => (live, replay),
+                    Err(text) => return Ok(Err(text)),
                 }
-                live
             }
         };
         let inputs = live.inputs()?;
         self.publish(live, inputs);
         self.counts.uses(live.memory());
         self.used();
-        Ok(Ok(()))
+        Ok(Ok(replay))
     }
 
     /// As `bind` for every one in `table`, but the inputs are asked for only once.
@@ -405,6 +416,7 @@ impl Instance {
             let inputs = live.inputs()?;
             self.publish(live, inputs);
             seat.pace.rebuilt(begun.elapsed(), bindings);
+            self.opening.kept.count_bindings(bindings);
             self.counts.uses(live.memory());
         }
         outcome
@@ -508,16 +520,10 @@ fn start(
     opening: &OwnedOpening,
     bindings: usize,
 ) -> Result<(Live, Result<Option<String>, String>), CallFault> {
-    let surroundings = plugin.surroundings(&opening.exchange);
+    let surroundings = plugin.surroundings(&opening.exchange, &opening.kept);
     let timeout = plugin.loaded.limits.bind_timeout;
     let mut live = Live::instantiate(&plugin.loaded, surroundings, bindings, timeout)?;
-    let opening = Opening {
-        vhost: &opening.vhost,
-        exchange: &opening.exchange,
-        type_name: &opening.type_name,
-        arguments: &opening.arguments,
-    };
-    let opened = live.open(&opening, &plugin.configuration)?;
+    let opened = live.open(opening, &plugin.loaded.configuration)?;
     Ok((live, opened))
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::vhost::exchange_type::Unavailable;
+use crate::vhost::kept::Room;
 
 /// Enough for an index of hundreds of thousands of bindings in a compiled language, and for a
 /// Python or JavaScript runtime with its heap.
@@ -42,6 +43,22 @@ pub const MAX_STACK: usize = 1 << 20;
 /// An instance reserves 4 GiB of address space and keeps 40 KiB and more resident.
 pub const DEFAULT_MAX_INSTANCES: usize = 1000;
 
+/// Each is an entry in the topology and a row on the disk: this is where a mistake in a loop is
+/// stopped, and far from what one plugin is used for.
+pub const DEFAULT_MAX_EXCHANGES: u64 = 100_000;
+
+/// The same for bindings, which take some hundred bytes each.
+pub const DEFAULT_MAX_BINDINGS: u64 = 10_000_000;
+
+/// Enough for a plugin that has something to say, too few to drown the broker's own lines.
+pub const DEFAULT_LOG_LINES: u32 = 100;
+
+/// What a plugin keeps is in memory, too, and is read at start.
+pub const DEFAULT_STATE_BYTES: u64 = 64 << 20;
+
+/// A key costs some hundred bytes beside its own.
+pub const DEFAULT_STATE_KEYS: u64 = 1_000_000;
+
 /// Function tables of a CPython component hold some ten thousand entries.
 pub const MAX_TABLE_ELEMENTS: usize = 200_000;
 
@@ -63,6 +80,13 @@ pub struct Limits {
     pub result_bytes: u64,
     pub stack: usize,
     pub max_instances: usize,
+    /// Of all virtual hosts together, as all that follow.
+    pub max_exchanges: u64,
+    pub max_bindings: u64,
+    pub state_keys: u64,
+    pub state_bytes: u64,
+    /// A second.
+    pub log_lines: u32,
 }
 
 impl Default for Limits {
@@ -74,6 +98,11 @@ impl Default for Limits {
             result_bytes: DEFAULT_RESULT_BYTES,
             stack: DEFAULT_STACK,
             max_instances: DEFAULT_MAX_INSTANCES,
+            max_exchanges: DEFAULT_MAX_EXCHANGES,
+            max_bindings: DEFAULT_MAX_BINDINGS,
+            state_keys: DEFAULT_STATE_KEYS,
+            state_bytes: DEFAULT_STATE_BYTES,
+            log_lines: DEFAULT_LOG_LINES,
         }
     }
 }
@@ -84,6 +113,13 @@ impl Limits {
             .memory
             .saturating_add(MEMORY_PER_BINDING.saturating_mul(bindings as u64));
         usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn room(&self) -> Room {
+        Room {
+            keys: self.state_keys,
+            bytes: self.state_bytes,
+        }
     }
 
     pub(super) fn result_bytes_for(&self, bindings: usize) -> usize {
@@ -105,6 +141,11 @@ pub struct PluginSettings {
     pub result_bytes: Option<u64>,
     pub stack: Option<usize>,
     pub max_instances: Option<usize>,
+    pub max_exchanges: Option<u64>,
+    pub max_bindings: Option<u64>,
+    pub state_keys: Option<u64>,
+    pub state_bytes: Option<u64>,
+    pub log_lines: Option<u32>,
     pub grants: Vec<String>,
     /// What publishes to its exchanges meet while it is away.
     pub unavailable: Unavailable,
@@ -121,6 +162,11 @@ impl Default for PluginSettings {
             result_bytes: None,
             stack: None,
             max_instances: None,
+            max_exchanges: None,
+            max_bindings: None,
+            state_keys: None,
+            state_bytes: None,
+            log_lines: None,
             grants: Vec::new(),
             unavailable: Unavailable::Fail,
             config: serde_json::Value::Null,
@@ -137,14 +183,11 @@ impl PluginSettings {
             result_bytes: self.result_bytes.unwrap_or(defaults.result_bytes),
             stack: self.stack.unwrap_or(defaults.stack).min(MAX_STACK),
             max_instances: self.max_instances.unwrap_or(defaults.max_instances).max(1),
-        }
-    }
-
-    /// The table as the plugin gets it in `opening.configuration`.
-    pub(super) fn configuration(&self) -> String {
-        match &self.config {
-            serde_json::Value::Null => "{}".to_owned(),
-            config => config.to_string(),
+            max_exchanges: self.max_exchanges.unwrap_or(defaults.max_exchanges),
+            max_bindings: self.max_bindings.unwrap_or(defaults.max_bindings),
+            state_keys: self.state_keys.unwrap_or(defaults.state_keys),
+            state_bytes: self.state_bytes.unwrap_or(defaults.state_bytes),
+            log_lines: self.log_lines.unwrap_or(defaults.log_lines),
         }
     }
 }

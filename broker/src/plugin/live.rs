@@ -13,12 +13,15 @@ use super::component::Loaded;
 use super::deadline;
 use super::engine::Ticker;
 use super::fault::CallFault;
+use super::instance::OwnedOpening;
+use super::keeping::Replay;
 use super::lent;
 use super::limits::DESCRIBE_TIMEOUT;
+use super::manifest::wrong_key;
 use super::message_access;
 use super::reads::Field;
 use super::state::{HostState, Surroundings};
-use crate::vhost::exchange_type::{Answer, BindingView, Call, Decision, Inputs, Moment, Opening};
+use crate::vhost::exchange_type::{Answer, BindingView, Call, Decision, Inputs, Moment};
 
 pub(super) struct Live {
     store: Store<HostState>,
@@ -40,13 +43,7 @@ impl Live {
         timeout: Duration,
     ) -> Result<Live, CallFault> {
         let limits = &loaded.limits;
-        let state = HostState::new(surroundings, limits.memory_for(bindings));
-        let mut store = Store::new(&loaded.engine, state);
-        store.limiter(|state| &mut state.memory);
-        deadline::install(&mut store);
-        store.set_hostcall_fuel(limits.result_bytes_for(bindings));
-        loaded.ticker.wake();
-        deadline::arm(&mut store, timeout);
+        let mut store = Live::store(loaded, surroundings, bindings, timeout);
         let plugin: ExchangePlugin = loaded
             .pre
             .instantiate(&mut store)
@@ -60,9 +57,46 @@ impl Live {
         })
     }
 
+    fn store(
+        loaded: &Loaded,
+        surroundings: Surroundings,
+        bindings: usize,
+        timeout: Duration,
+    ) -> Store<HostState> {
+        let limits = &loaded.limits;
+        let state = HostState::new(surroundings, limits.memory_for(bindings));
+        let mut store = Store::new(&loaded.engine, state);
+        store.limiter(|state| &mut state.memory);
+        deadline::install(&mut store);
+        store.set_hostcall_fuel(limits.result_bytes_for(bindings));
+        loaded.ticker.wake();
+        deadline::arm(&mut store, timeout);
+        store
+    }
+
     fn arm(&mut self, timeout: Duration) {
         self.ticker.wake();
         deadline::arm(&mut self.store, timeout);
+    }
+
+    /// Asks an instance that serves nothing. An error is the reason why its configuration is none.
+    pub fn check_configuration(loaded: &Loaded, surroundings: Surroundings) -> Result<(), String> {
+        let Some(check) = &loaded.check else {
+            return Ok(());
+        };
+        let failed =
+            |error: wasmtime::Error| CallFault::of(&error, "configuration.check").to_string();
+        let mut store = Live::store(loaded, surroundings, 0, DESCRIBE_TIMEOUT);
+        let pre = loaded.pre.instance_pre();
+        let instance = pre.instantiate(&mut store).map_err(failed)?;
+        let guest = check.load(&mut store, &instance).map_err(failed)?;
+        let checked = guest.call_check(&mut store, &loaded.configuration);
+        checked
+            .map_err(failed)?
+            .map_err(|refusal| match refusal.key.as_str() {
+                "" => format!("configuration: {}", refusal.reason),
+                key => wrong_key(key, &refusal.reason),
+            })
     }
 
     /// Only for an instance that serves nothing.
@@ -75,21 +109,25 @@ impl Live {
 
     pub fn open(
         &mut self,
-        opening: &Opening<'_>,
+        opening: &OwnedOpening,
         configuration: &str,
     ) -> Result<Result<Option<String>, String>, CallFault> {
         self.arm(self.bind_timeout);
         let opening = wire::Opening {
-            vhost: opening.vhost.to_owned(),
-            name: opening.exchange.to_owned(),
-            type_name: opening.type_name.to_owned(),
-            arguments: opening.arguments.to_vec(),
+            vhost: opening.vhost.clone(),
+            name: opening.exchange.to_string(),
+            type_name: opening.type_name.clone(),
+            arguments: opening.arguments.clone(),
             configuration: configuration.to_owned(),
         };
+        self.store.data_mut().keeping.start_call();
         let opened = self
             .guest
             .call_open(&mut self.store, &opening)
             .map_err(|error| CallFault::of(&error, "open"))?;
+        if opened.is_ok() {
+            self.store.data_mut().keeping.succeed(None);
+        }
         Ok(opened.map(|opened| opened.inner_type))
     }
 
@@ -101,21 +139,35 @@ impl Live {
 
     pub fn bind(&mut self, binding: BindingView<'_>) -> Result<Result<(), String>, CallFault> {
         self.arm(self.bind_timeout);
-        self.guest
+        self.store.data_mut().keeping.start_call();
+        let bound = self
+            .guest
             .call_bind(
                 &mut self.store,
                 binding.slot,
                 binding.routing_key,
                 binding.arguments,
             )
-            .map_err(|error| CallFault::of(&error, "bind"))
+            .map_err(|error| CallFault::of(&error, "bind"))?;
+        if bound.is_ok() {
+            self.store.data_mut().keeping.succeed(None);
+        }
+        Ok(bound)
+    }
+
+    /// What the binding that the last call has taken is to be given.
+    pub fn replay(&self) -> Replay {
+        self.store.data().keeping.replay()
     }
 
     pub fn unbind(&mut self, slot: u32) -> Result<(), CallFault> {
         self.arm(self.bind_timeout);
+        self.store.data_mut().keeping.start_call();
         self.guest
             .call_unbind(&mut self.store, slot)
-            .map_err(|error| CallFault::of(&error, "unbind"))
+            .map_err(|error| CallFault::of(&error, "unbind"))?;
+        self.store.data_mut().keeping.succeed(None);
+        Ok(())
     }
 
     pub fn inputs(&mut self) -> Result<Inputs, CallFault> {
@@ -138,7 +190,9 @@ impl Live {
     }
 
     pub fn decide(&mut self, call: Call<'_>) -> Result<Answer, CallFault> {
-        self.store.data_mut().reads.start_call();
+        let state = self.store.data_mut();
+        state.reads.start_call();
+        state.keeping.start_call();
         self.arm(self.route_timeout);
         let answer = lent::call(&mut self.store, &self.guest, call).map_err(|error| {
             let during = match call.moment {
@@ -154,10 +208,12 @@ impl Live {
             wire::Decision::Delegate => Decision::Delegate,
             wire::Decision::Reject(text) => Decision::Reject(text),
         };
+        let state = self.store.data_mut();
         Ok(Answer {
             decision,
             set_headers,
-            pure: self.store.data().reads.impure().is_none(),
+            pure: state.reads.impure().is_none(),
+            final_word: state.keeping.succeed(Some(call.message)),
         })
     }
 

@@ -2,16 +2,16 @@
 //! about plugins.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use super::bindings::warren::exchange::host::Level;
+use super::limits::DEFAULT_LOG_LINES;
 use crate::clock::Millis;
 
 /// `host.log` promises plugin authors this much.
 const MAX_LINE: usize = 1024;
-const MAX_LINES: u32 = 100;
 const WINDOW: Millis = 1000;
 
 pub(super) struct PluginLog {
@@ -19,6 +19,8 @@ pub(super) struct PluginLog {
     window: Mutex<Window>,
     lines: AtomicU64,
     dropped: AtomicU64,
+    /// Lines a second.
+    limit: AtomicU32,
     recent: Mutex<VecDeque<LogLine>>,
 }
 
@@ -49,7 +51,7 @@ struct Verdict {
 }
 
 impl Window {
-    fn line(&mut self, now: Millis) -> Verdict {
+    fn line(&mut self, now: Millis, limit: u32) -> Verdict {
         let mut lost_before = 0;
         // `since` in the future: the wall clock was set back.
         if now < self.since || now - self.since >= WINDOW {
@@ -59,7 +61,7 @@ impl Window {
                 ..Window::default()
             };
         }
-        let keep = self.lines < MAX_LINES;
+        let keep = self.lines < limit;
         if keep {
             self.lines += 1;
         } else {
@@ -76,8 +78,13 @@ impl PluginLog {
             window: Mutex::new(Window::default()),
             lines: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            limit: AtomicU32::new(DEFAULT_LOG_LINES),
             recent: Mutex::default(),
         }
+    }
+
+    pub fn limit_to(&self, lines_a_second: u32) {
+        self.limit.store(lines_a_second, Ordering::Relaxed);
     }
 
     /// The newest first.
@@ -94,7 +101,8 @@ impl PluginLog {
     }
 
     pub fn line(&self, level: Level, exchange: &str, line: &str, now: Millis) {
-        let verdict = self.window.lock().line(now);
+        let limit = self.limit.load(Ordering::Relaxed);
+        let verdict = self.window.lock().line(now, limit);
         let plugin = self.plugin.as_str();
         if verdict.lost_before > 0 {
             tracing::warn!(
@@ -162,9 +170,9 @@ mod tests {
     #[test]
     fn a_hundred_lines_a_second_are_kept_and_the_rest_counted() {
         let mut window = Window::default();
-        let kept = (0..250).filter(|_| window.line(5_000).keep).count();
+        let kept = (0..250).filter(|_| window.line(5_000, 100).keep).count();
         assert_eq!(kept, 100);
-        let next = window.line(6_000);
+        let next = window.line(6_000, 100);
         assert_eq!(
             next,
             Verdict {
@@ -172,14 +180,14 @@ mod tests {
                 lost_before: 150
             }
         );
-        assert_eq!(window.line(6_001).lost_before, 0);
+        assert_eq!(window.line(6_001, 100).lost_before, 0);
     }
 
     #[test]
     fn a_clock_set_back_does_not_silence_the_plugin() {
         let mut window = Window::default();
-        while window.line(50_000).keep {}
-        assert!(window.line(10_000).keep);
+        while window.line(50_000, 100).keep {}
+        assert!(window.line(10_000, 100).keep);
     }
 
     #[test]

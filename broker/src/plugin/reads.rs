@@ -14,6 +14,8 @@ pub(super) enum Field {
     Body,
     Clock,
     Random,
+    /// What the exchange keeps.
+    State,
 }
 
 impl Field {
@@ -27,6 +29,7 @@ impl Field {
             Field::Body => "the body",
             Field::Clock => "the clock",
             Field::Random => "random numbers",
+            Field::State => "its state",
         }
     }
 }
@@ -79,7 +82,9 @@ impl Reads {
     pub fn field(&mut self, field: Field) {
         match field {
             // Documented as never remembered, so no reason for a word in the log.
-            Field::Clock | Field::Random => self.impure = self.impure.or(Some(field)),
+            Field::Clock | Field::Random | Field::State => {
+                self.impure = self.impure.or(Some(field))
+            }
             Field::Exchange
             | Field::RoutingKey
             | Field::Header

@@ -9,6 +9,7 @@ use super::bindings::warren::exchange::host::{self, Level};
 use super::bindings::warren::exchange::message;
 use super::deadline::Deadline;
 use super::fault::MemoryExceeded;
+use super::keeping::{Keeper, Keeping};
 use super::lent::Lent;
 use super::limits::{MAX_CORE_INSTANCES, MAX_TABLE_ELEMENTS};
 use super::message_access;
@@ -22,6 +23,7 @@ pub(super) struct HostState {
     pub reads: Reads,
     pub memory: MemoryLimiter,
     pub deadline: Deadline,
+    pub keeping: Keeping,
     surroundings: Surroundings,
     /// Only for components that import WASI, and only once they use it.
     wasi: Option<Box<Wasi>>,
@@ -33,6 +35,7 @@ pub(super) struct Surroundings {
     pub clock: Arc<dyn Clock>,
     pub log: Arc<PluginLog>,
     pub exchange: Arc<str>,
+    pub keeper: Keeper,
 }
 
 impl HostState {
@@ -45,6 +48,7 @@ impl HostState {
                 used: 0,
             },
             deadline: Deadline::default(),
+            keeping: Keeping::new(surroundings.keeper.clone()),
             surroundings,
             wasi: None,
         }
@@ -117,6 +121,7 @@ impl host::Host for HostState {
             clock,
             log,
             exchange,
+            ..
         } = &self.surroundings;
         log.line(level, exchange, &line, clock.now());
     }

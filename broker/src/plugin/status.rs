@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::fault::FaultKind;
 use super::health::{Condition, Health};
 use super::limits::Limits;
+use super::manifest::Manifest;
 use crate::clock::Millis;
 
 /// How a plugin came out of `PluginHost::load`.
@@ -84,6 +85,8 @@ pub struct PluginStatus {
     pub name: String,
     /// Of the `warren:exchange` package that the component was built against.
     pub version: Option<String>,
+    /// What the component says of itself, where it carries it.
+    pub manifest: Option<Manifest>,
     pub summary: String,
     pub types: Vec<String>,
     pub builtin: bool,
@@ -118,6 +121,12 @@ pub struct PluginStatus {
     pub evictions: u64,
     pub log_lines: u64,
     pub log_lines_dropped: u64,
+    pub bindings: u64,
+    pub state_keys: u64,
+    /// Of keys, values and messages that are kept.
+    pub state_bytes: u64,
+    /// Changes over its limits, and messages that went before their time.
+    pub state_refused: u64,
 }
 
 /// Calls by duration. `counts[i]` are those that took up to `Histogram::bound(i)`, but longer than
@@ -352,6 +361,7 @@ impl PluginStatus {
         PluginStatus {
             name: name.to_owned(),
             version: None,
+            manifest: None,
             summary: String::new(),
             types: Vec::new(),
             builtin: false,
@@ -377,6 +387,10 @@ impl PluginStatus {
             evictions: 0,
             log_lines: 0,
             log_lines_dropped: 0,
+            bindings: 0,
+            state_keys: 0,
+            state_bytes: 0,
+            state_refused: 0,
         }
     }
 }

@@ -61,6 +61,11 @@ impl ExchangeTypes for TypeTable {
         })
     }
 
+    fn room_for_exchange(&self, type_name: &str) -> Result<(), String> {
+        let plugin = self.by_type.get(type_name);
+        plugin.map_or(Ok(()), |plugin| plugin.room_for_exchange())
+    }
+
     fn unavailable(&self, type_name: &str) -> Unavailable {
         self.away.get(type_name).cloned().unwrap_or_default()
     }

@@ -279,6 +279,7 @@ impl OutputStream for LogStream {
             clock,
             log,
             exchange,
+            ..
         } = &self.surroundings;
         for line in String::from_utf8_lossy(&bytes).lines() {
             log.line(self.level, exchange, line, clock.now());

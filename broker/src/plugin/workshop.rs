@@ -7,8 +7,10 @@ use std::sync::Arc;
 use wasmtime::Engine;
 
 use super::cache::Cache;
+use super::check::OWN_GRANT;
 use super::component::Loader;
 use super::engine::{Ticker, new_engine};
+use super::keeping::Keeper;
 use super::limits::{Limits, PluginSettings};
 use super::one_plugin::{Plugin, Record};
 use super::state::Surroundings;
@@ -54,31 +56,34 @@ impl Workshop {
         settings: &PluginSettings,
         bytes: &[u8],
         record: &Record,
+        builtin: bool,
     ) -> Result<Arc<Plugin>, String> {
         let limits = settings.limits(&self.defaults);
         let ticker = self.ticker.clone()?;
         let engine = self.engine(limits.stack, &ticker)?;
+        // What is part of the broker needs no word of the operator.
+        let own = [OWN_GRANT.to_owned()];
         let loader = Loader {
             engine: &engine,
             ticker: &ticker,
             cache: self.cache.as_ref(),
             limits,
-            grants: &settings.grants,
+            grants: if builtin { &own } else { &settings.grants },
+            config: &settings.config,
             surroundings: Surroundings {
                 clock: Arc::clone(&self.clock),
                 log: Arc::clone(&record.log),
                 exchange: Arc::from(""),
+                keeper: Keeper::of_nothing(),
             },
         };
         let (loaded, description) = loader.load(bytes)?;
-        let configuration = settings.configuration();
         let clock = Arc::clone(&self.clock);
         let record = record.clone();
         Ok(Arc::new(Plugin::new(
             name,
             loaded,
             description,
-            configuration,
             clock,
             record,
         )))

@@ -23,7 +23,7 @@ pub fn bench(
     bindings: usize,
     type_name: Option<&str>,
 ) -> anyhow::Result<ExitCode> {
-    let stage = Stage::open(component)?;
+    let stage = Stage::open(component, serde_json::Value::Null)?;
     let own = stage.types.first().context("it has no exchange type")?;
     let type_name = type_name.unwrap_or(own);
     let refused = |text: String| anyhow::anyhow!("{type_name} refuses it: {text}");

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 
-use crate::plugin::build::{Language, WIT};
+use crate::plugin::build::{Language, PLUGIN_WIT, WIT};
 
 /// The exchange type of the examples, which becomes the new plugin's own.
 const EXAMPLE: &str = "x-exact";
@@ -14,7 +14,7 @@ const EXAMPLE: &str = "x-exact";
 const ROUTES: &str = include_str!("../../../examples/routes.toml");
 
 /// What the Rust SDK is made of; it is in no registry.
-const SDK: [(&str, &str); 9] = [
+const SDK: [(&str, &str); 10] = [
     ("lib.rs", include_str!("../../../plugin-sdk/src/lib.rs")),
     (
         "answer.rs",
@@ -30,6 +30,7 @@ const SDK: [(&str, &str); 9] = [
         include_str!("../../../plugin-sdk/src/exchange.rs"),
     ),
     ("field.rs", include_str!("../../../plugin-sdk/src/field.rs")),
+    ("keep.rs", include_str!("../../../plugin-sdk/src/keep.rs")),
     ("host.rs", include_str!("../../../plugin-sdk/src/host.rs")),
     (
         "message.rs",
@@ -113,6 +114,7 @@ fn files(language: Language, name: &str) -> Vec<(String, String)> {
     let package = |text: &str| text.replace("\"exact\"", &format!("\"{name}\""));
     let mut files = vec![
         ("wit/exchange/exchange.wit".to_owned(), WIT.to_owned()),
+        ("wit/plugin/plugin.wit".to_owned(), PLUGIN_WIT.to_owned()),
         ("routes.toml".to_owned(), ROUTES.to_owned()),
     ];
     let mut add = |file: &str, content: String| files.push((file.to_owned(), content));

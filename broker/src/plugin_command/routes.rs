@@ -18,6 +18,9 @@ use crate::vhost::{Exchange, Memo};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
+    /// As `config` in the plugin's table of a broker.
+    #[serde(default)]
+    configuration: toml::Table,
     #[serde(rename = "exchange")]
     exchanges: Vec<Case>,
 }
@@ -32,6 +35,9 @@ struct Case {
     arguments: toml::Table,
     /// What the declare is refused with, at least in part.
     refused: Option<String>,
+    /// Every message is published once and not twice: the type remembers what it has seen.
+    #[serde(default)]
+    once: bool,
     #[serde(default)]
     bindings: Vec<Binding>,
     #[serde(default)]
@@ -70,7 +76,8 @@ pub fn test(component: &Path, routes: &Path) -> anyhow::Result<ExitCode> {
     let text = std::fs::read_to_string(routes)
         .with_context(|| format!("cannot read {}", routes.display()))?;
     let table: Table = toml::from_str(&text).with_context(|| format!("in {}", routes.display()))?;
-    let stage = Stage::open(component)?;
+    let configuration = serde_json::to_value(&table.configuration)?;
+    let stage = Stage::open(component, configuration)?;
     let (mut passed, mut failed) = (0, 0);
     for (number, case) in table.exchanges.iter().enumerate() {
         for (what, problem) in play(&stage, number, case) {
@@ -108,7 +115,8 @@ fn play(stage: &Stage, number: usize, case: &Case) -> Vec<(String, Option<String
     }
     // The first time the component is asked, the second time the answer may be a remembered one.
     let mut memo = Memo::default();
-    for time in ["", ", again"] {
+    let times: &[&str] = if case.once { &[""] } else { &["", ", again"] };
+    for time in times {
         for message in &case.messages {
             let end = stage.walk(&exchange, &message.encoded(&exchange), &mut memo);
             let what = format!("message {:?}{time}", message.key);

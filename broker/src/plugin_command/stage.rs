@@ -1,6 +1,7 @@
 //! A component on the real host and the real kernel, with nothing around them: exchanges can be
 //! declared, bound and published to. What is published is routed and not delivered.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -10,7 +11,7 @@ use anyhow::{Context as _, bail};
 use crate::clock::{SystemClock, SystemEntropy, Uptime};
 use crate::message::Message;
 use crate::names::{ConnectionId, Destination};
-use crate::plugin::{BUILTIN, Limits, Outcome, PluginHost, PluginOptions};
+use crate::plugin::{BUILTIN, Limits, Outcome, PluginHost, PluginOptions, PluginSettings};
 use crate::store::{Store, StoreOptions};
 use crate::vhost::exchange_type::{BindingTable, Fault, Moment};
 use crate::vhost::{
@@ -47,7 +48,8 @@ impl Drop for Folder {
 }
 
 impl Stage {
-    pub fn open(component: &Path) -> anyhow::Result<Stage> {
+    /// `configuration` is as in the plugin's table of a broker.
+    pub fn open(component: &Path, configuration: serde_json::Value) -> anyhow::Result<Stage> {
         let shown = component.display();
         let bytes = std::fs::read(component)
             .with_context(|| format!("cannot read {shown}: run `warren plugin build` first"))?;
@@ -56,9 +58,13 @@ impl Stage {
         let folder = std::env::temp_dir().join(format!("warren-stage-{}", std::process::id()));
         let folder = Folder(folder);
         let cache = std::env::home_dir().map(|home| home.join(".cache/warren/plugins"));
+        let settings = PluginSettings {
+            config: configuration,
+            ..PluginSettings::default()
+        };
         let options = PluginOptions {
             cache_dir: cache.unwrap_or_else(|| folder.0.join("cache")),
-            plugins: Default::default(),
+            plugins: BTreeMap::from([(name.clone(), settings)]),
             defaults: Limits::default(),
         };
         let others = BUILTIN.iter().filter(|(builtin, _)| *builtin != name);

@@ -227,6 +227,16 @@ impl Consumers {
         (member.key == key).then_some(member)
     }
 
+    /// How many messages those who have a turn can take as far as their own prefetch goes.
+    pub fn room(&self) -> u64 {
+        let taking = self.members().filter(|member| member.in_ring);
+        let rooms = taking.map(|member| match member.consumer {
+            Consumer { no_ack: true, .. } | Consumer { prefetch: 0, .. } => u64::MAX,
+            Consumer { prefetch, .. } => u64::from(prefetch.saturating_sub(member.unacked)),
+        });
+        rooms.fold(0, u64::saturating_add)
+    }
+
     /// Whose turn it is, if anybody can take a message.
     pub fn front(&mut self) -> Option<&mut Member> {
         loop {
@@ -279,10 +289,15 @@ impl Consumers {
 
     /// An acknowledgement of this consumer came in.
     pub fn acked(&mut self, key: ConsumerKey) {
-        if let Some(member) = self.get_mut(key) {
-            member.unacked = member.unacked.saturating_sub(1);
+        let Some(member) = self.get_mut(key) else {
+            return;
+        };
+        let was_full = !member.has_credit();
+        member.unacked = member.unacked.saturating_sub(1);
+        // Whom something else holds back (the channel, the socket) keeps the place it was parked in.
+        if was_full {
+            self.resume(key);
         }
-        self.resume(key);
     }
 
     /// What kept all of these from taking more is gone: they come back as they were parked.
@@ -428,6 +443,19 @@ mod tests {
     }
 
     #[test]
+    fn room_is_what_those_with_a_turn_can_take() {
+        let mut consumers = Consumers::default();
+        let first = consumers.add(consumer(2)).expect("not refused");
+        assert_eq!(consumers.room(), 2);
+        assert_eq!(serve(&mut consumers), Some(first));
+        assert_eq!(consumers.room(), 1);
+        consumers.park();
+        assert_eq!(consumers.room(), 0);
+        consumers.add(consumer(0)).expect("not refused");
+        assert_eq!(consumers.room(), u64::MAX);
+    }
+
+    #[test]
     fn a_parked_consumer_leaves_the_turn_to_others_until_it_is_resumed() {
         let mut consumers = Consumers::default();
         let first = consumers.add(consumer(0)).expect("not refused");
@@ -453,6 +481,21 @@ mod tests {
         consumers.resume_all(&keys);
         let served = [(); 3].map(|()| serve(&mut consumers));
         assert_eq!(served, [keys[1], keys[2], keys[0]].map(Some));
+    }
+
+    #[test]
+    fn who_is_held_back_by_something_else_keeps_its_place_when_it_acknowledges() {
+        let mut consumers = Consumers::default();
+        let keys = [0, 0].map(|prefetch| consumers.add(consumer(prefetch)).expect("taken"));
+        let served = [(); 2].map(|()| serve(&mut consumers));
+        assert_eq!(served, keys.map(Some));
+        consumers.park();
+        consumers.park();
+        consumers.acked(keys[1]);
+        assert_eq!(serve(&mut consumers), None);
+        consumers.resume_all(&keys);
+        let served = [(); 2].map(|()| serve(&mut consumers));
+        assert_eq!(served, keys.map(Some));
     }
 
     #[test]

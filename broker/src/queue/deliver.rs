@@ -52,6 +52,11 @@ impl<'a> Publishing<'a> {
         u64::try_from(time).ok()
     }
 
+    /// Of the body: what a queue's length in bytes counts.
+    pub(super) fn length(&self) -> u64 {
+        self.view.body.len() as u64
+    }
+
     pub(super) fn priority(&self, max: u8) -> u8 {
         match max {
             0 => 0,
@@ -210,7 +215,7 @@ impl Queue {
         publishing: &mut Publishing<'_>,
         effects: &mut Effects,
     ) -> bool {
-        if !state.would_overflow(publishing.view.body.len() as u64) {
+        if !state.would_overflow(publishing.length()) {
             return false;
         }
         match state.options.overflow {
@@ -386,7 +391,8 @@ impl Queue {
                 Expired::All => {}
                 Expired::Some | Expired::Behind => return,
             }
-            if state.consumers.front().is_none() {
+            // Without a message nobody is asked: who is asked and cannot take it loses its turn.
+            if state.backlog.is_empty() || state.consumers.front().is_none() {
                 break;
             }
             match state.backlog.front() {
@@ -402,7 +408,7 @@ impl Queue {
 
     /// Delivers what can be delivered as it stands there.
     pub(super) fn hand_on(&self, state: &mut QueueState, effects: &mut Effects) {
-        while state.consumers.front().is_some() && matches!(state.backlog.front(), Front::Here) {
+        while matches!(state.backlog.front(), Front::Here) && state.consumers.front().is_some() {
             self.offer_first(state, effects);
         }
     }

@@ -10,6 +10,8 @@ pub(super) struct Lanes {
     lanes: Vec<Backlogged>,
     /// Of the bodies.
     bytes: u64,
+    /// Of the messages for which places are reserved.
+    reserved_bytes: u64,
     /// An unclean stop's leftovers may expire, and nobody has looked at them yet.
     unseen_expiry: bool,
 }
@@ -19,6 +21,7 @@ impl Lanes {
         let mut lanes = Lanes {
             lanes: Vec::new(),
             bytes: recovered.iter().map(|part| part.bytes).sum(),
+            reserved_bytes: 0,
             unseen_expiry: recovered.iter().any(|part| part.expiring),
         };
         lanes
@@ -66,6 +69,10 @@ impl Lanes {
     /// Places that moves have taken and not yet filled.
     pub fn reserved(&self) -> u64 {
         self.lanes.iter().map(Backlogged::reserved).sum()
+    }
+
+    pub fn reserved_bytes(&self) -> u64 {
+        self.reserved_bytes
     }
 
     pub fn bytes(&self) -> u64 {
@@ -172,14 +179,17 @@ impl Lanes {
         }
     }
 
-    pub fn reserve(&mut self, seq: Seq) {
+    pub fn reserve(&mut self, seq: Seq, length: u64) {
+        self.reserved_bytes += length;
         if let Some(lane) = self.lane(seq) {
             lane.reserve(seq);
         }
     }
 
     pub fn reveal(&mut self, entry: Entry) {
-        self.bytes += entry.body.length();
+        let length = entry.body.length();
+        self.reserved_bytes = self.reserved_bytes.saturating_sub(length);
+        self.bytes += length;
         if let Some(lane) = self.lane(entry.seq) {
             lane.reveal(entry);
         }

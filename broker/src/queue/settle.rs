@@ -97,13 +97,34 @@ pub struct Reserved {
 impl Queue {
     /// These messages of this queue are settled, and their consumers may get others.
     pub fn settle(&self, settled: &[Unacked], how: Settle, effects: &mut Effects) {
-        let mut state = match &self.inside {
-            Inside::Line(state) => state.lock(),
+        match &self.inside {
+            Inside::Line(state) => {
+                let mut state = state.lock();
+                self.settle_in(&mut state, settled, how, effects);
+                self.drain(&mut state, effects);
+            }
             Inside::Stream(stream) => {
                 let keys = settled.iter().map(|unacked| unacked.consumer);
-                return Streaming::of(self, stream).settled(keys, effects);
+                Streaming::of(self, stream).settled(keys, effects);
             }
-        };
+        }
+    }
+
+    /// The same, but nobody is served before `deliver`: others have their turn first.
+    pub fn settle_only(&self, settled: &[Unacked], how: Settle, effects: &mut Effects) {
+        match &self.inside {
+            Inside::Line(state) => self.settle_in(&mut state.lock(), settled, how, effects),
+            Inside::Stream(_) => self.settle(settled, how, effects),
+        }
+    }
+
+    fn settle_in(
+        &self,
+        state: &mut QueueState,
+        settled: &[Unacked],
+        how: Settle,
+        effects: &mut Effects,
+    ) {
         state.unacked = state.unacked.saturating_sub(settled.len() as u64);
         for unacked in settled {
             let size = u64::from(unacked.size);
@@ -120,21 +141,20 @@ impl Queue {
             Settle::Acked => {
                 state.counted.acked += settled.len() as u64;
                 let places = settled.iter().map(|unacked| (&unacked.place, unacked.seq));
-                self.settle_stored(&mut state, places, effects);
+                self.settle_stored(state, places, effects);
             }
             Settle::Rejected if !self.is_deleted() => {
                 let mut gone = Vec::new();
                 for unacked in settled {
                     let entry = Entry::from(Returned::from(unacked.clone()));
-                    self.discard(&mut state, entry, Reason::Rejected, &mut gone, effects);
+                    self.discard(state, entry, Reason::Rejected, &mut gone, effects);
                 }
-                self.remove(&mut state, gone);
+                self.remove(state, gone);
             }
             // The transaction comes behind in the store's mailbox.
-            Settle::Committed => self.write_all(&mut state),
+            Settle::Committed => self.write_all(state),
             Settle::Rejected => {}
         }
-        self.drain(&mut state, effects);
     }
 
     /// Deliveries without acknowledgement that are in the socket now.
@@ -325,7 +345,7 @@ impl Queue {
         // When the move is written, all before it are taken to be.
         self.write_all(state);
         state.counted.published += 1;
-        state.backlog.reserve(seq);
+        state.backlog.reserve(seq, publishing.length());
         Ok(Reserved {
             seq,
             persistent: publishing.persistent && self.attributes.outlives_run(),

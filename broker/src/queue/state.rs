@@ -139,12 +139,26 @@ impl QueueState {
     }
 
     /// With one more message of this length the queue would be longer than it may be. What a move is
-    /// about to bring is as good as there.
+    /// about to bring is as good as there, unless somebody waits for it.
     pub fn would_overflow(&self, length: u64) -> bool {
-        let too_long = |max| self.backlog.len() + self.backlog.reserved() + 1 > max;
-        let too_large = |max| self.backlog.bytes() + length > max;
+        let (count, bytes) = self.standing();
+        let too_long = |max| count + 1 > max;
+        let too_large = |max| bytes + length > max;
         self.options.max_length.is_some_and(too_long)
             || self.options.max_length_bytes.is_some_and(too_large)
+    }
+
+    /// Messages and bytes that stand in the queue or will.
+    fn standing(&self) -> (u64, u64) {
+        let (count, bytes) = (self.backlog.len(), self.backlog.bytes());
+        let reserved = self.backlog.reserved();
+        if reserved == 0 {
+            return (count, bytes);
+        }
+        match reserved.saturating_sub(self.consumers.room()) {
+            0 => (count, bytes),
+            staying => (count + staying, bytes + self.backlog.reserved_bytes()),
+        }
     }
 
     #[inline]

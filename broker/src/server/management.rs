@@ -8,33 +8,38 @@ use anyhow::Context as _;
 use tokio::sync::oneshot;
 
 use super::node::{ThisNode, listener};
+use super::tls::Identities;
 use crate::auth::Users;
 use crate::config::Config;
 use crate::http::node::{Listener, Protocol};
-use crate::http::{Management, Service};
+use crate::http::{Door, Management, Service};
 use crate::net::Gate;
 use crate::plugin::Plugins;
 use crate::vhost::Broker;
 
-type Socket = (Service, TcpListener);
-
-pub(super) fn listen(config: &Config) -> anyhow::Result<(Vec<Socket>, Vec<Listener>)> {
-    let mut sockets = Vec::new();
+pub(super) fn listen(
+    config: &Config,
+    identities: &Identities,
+) -> anyhow::Result<(Vec<Door>, Vec<Listener>)> {
+    let mut doors = Vec::new();
     let mut listeners = Vec::new();
     let default = Config::default();
     let of_api = (&config.management, &default.management);
     let of_metrics = (&config.prometheus, &default.prometheus);
     let services = [
-        (Service::Api, Protocol::Http, of_api),
-        (Service::Metrics, Protocol::Prometheus, of_metrics),
+        (Protocol::Http, of_api, &identities.management),
+        (Protocol::Prometheus, of_metrics, &identities.prometheus),
     ];
-    for (service, protocol, (addresses, usual)) in services {
-        for address in &addresses.listen {
+    for (protocol, (given, usual), identity) in services {
+        let plain = given.listen.iter().map(|address| (address, None));
+        let encrypted = given.tls_listen.iter();
+        let encrypted = encrypted.map(|address| (address, identity.as_ref()));
+        for (address, identity) in plain.chain(encrypted) {
             let name = protocol.name();
             let socket = match TcpListener::bind(address) {
                 Ok(socket) => socket,
                 // Nobody has asked for it there, and a second broker beside the first has to start.
-                Err(error) if error.kind() == ErrorKind::AddrInUse && addresses == usual => {
+                Err(error) if error.kind() == ErrorKind::AddrInUse && given == usual => {
                     tracing::warn!(address, protocol = name, "taken by somebody else: off");
                     continue;
                 }
@@ -43,11 +48,18 @@ pub(super) fn listen(config: &Config) -> anyhow::Result<(Vec<Socket>, Vec<Listen
                 }
             };
             socket.set_nonblocking(true)?;
-            listeners.push(listener(protocol, socket.local_addr()?));
-            sockets.push((service, socket));
+            listeners.push(listener(protocol, socket.local_addr()?, identity));
+            doors.push(Door {
+                service: match protocol {
+                    Protocol::Prometheus => Service::Metrics,
+                    Protocol::Http | Protocol::Amqp => Service::Api,
+                },
+                identity: identity.cloned(),
+                socket,
+            });
         }
     }
-    Ok((sockets, listeners))
+    Ok((doors, listeners))
 }
 
 /// It ends with the broker.
@@ -56,9 +68,9 @@ pub(super) fn start(
     (users, plugins): (&Arc<Users>, &Arc<Plugins>),
     node: ThisNode,
     gate: &Arc<Gate>,
-    sockets: Vec<Socket>,
+    doors: Vec<Door>,
 ) -> anyhow::Result<()> {
-    if sockets.is_empty() {
+    if doors.is_empty() {
         return Ok(());
     }
     let (broker, users) = (Arc::clone(broker), Arc::clone(users));
@@ -69,5 +81,5 @@ pub(super) fn start(
         gate.stopping().await;
         drop(stop);
     });
-    management.start(sockets, stopped)
+    management.start(doors, stopped)
 }

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::alarms::{free_disk, resident_memory, total_memory};
+use crate::auth::Mechanism;
 use crate::clock::{Clock, Entropy as _, Millis, SystemEntropy};
 use crate::config::Config;
 use crate::http::node::{Alarms, Listener, Node, NodeLimits, Protocol, Resources};
 use crate::net::{Alarm, Gate};
+use crate::tls::Identity;
 
 pub(super) struct ThisNode {
     name: String,
@@ -41,8 +43,16 @@ impl ThisNode {
     }
 }
 
-pub(super) fn listener(protocol: Protocol, address: SocketAddr) -> Listener {
-    Listener { protocol, address }
+pub(super) fn listener(
+    protocol: Protocol,
+    address: SocketAddr,
+    identity: Option<&Arc<Identity>>,
+) -> Listener {
+    Listener {
+        protocol,
+        address,
+        identity: identity.cloned(),
+    }
 }
 
 fn full_host_name() -> String {
@@ -124,6 +134,10 @@ impl Node for ThisNode {
     fn salt(&self) -> [u8; 4] {
         let [a, b, c, d, ..] = SystemEntropy.bytes();
         [a, b, c, d]
+    }
+
+    fn mechanisms(&self) -> &[Mechanism] {
+        &self.config.amqp.auth_mechanisms
     }
 
     fn secret(&self) -> [u8; 32] {

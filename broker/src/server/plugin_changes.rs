@@ -1,5 +1,5 @@
-//! What changes plugins from outside while the broker runs: files in their folder, and SIGHUP for
-//! the configuration. Not how a change is made (see `plugin::Plugins`).
+//! What changes plugins and certificates from outside while the broker runs: files in the plugins
+//! folder, and SIGHUP for the rest. Not how a change is made (see `plugin::Plugins`, `tls`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +8,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Reread;
+use super::tls::Identities;
 use crate::plugin::Plugins;
 
 /// A file must rest this long before it is taken.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-pub(super) async fn follow(plugins: Arc<Plugins>, reread: Reread) {
-    let reread = Arc::new(reread);
+pub(super) async fn follow(plugins: Arc<Plugins>, identities: Arc<Identities>, reread: Reread) {
+    let reread = Arc::new((identities, reread));
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
         Err(error) => {
@@ -30,7 +31,7 @@ pub(super) async fn follow(plugins: Arc<Plugins>, reread: Reread) {
         let changed = tokio::select! {
             _ = looks.tick() => tokio::task::spawn_blocking(move || plugins.look_into_folder()),
             _ = hangup.recv() => {
-                tokio::task::spawn_blocking(move || reconfigure(&plugins, &reread))
+                tokio::task::spawn_blocking(move || reconfigure(&plugins, &reread.0, &reread.1))
             }
         };
         if let Err(error) = changed.await {
@@ -39,10 +40,11 @@ pub(super) async fn follow(plugins: Arc<Plugins>, reread: Reread) {
     }
 }
 
-/// Only what is said of plugins can change while the broker runs.
-fn reconfigure(plugins: &Plugins, reread: &Reread) {
+/// Only what is said of plugins and of certificates can change while the broker runs.
+fn reconfigure(plugins: &Plugins, identities: &Identities, reread: &Reread) {
     match reread() {
         Ok(config) => {
+            identities.reload(&config);
             tracing::info!("SIGHUP: the configuration of plugins is read again");
             plugins.reconfigure(config.plugins);
         }

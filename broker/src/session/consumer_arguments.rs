@@ -46,15 +46,13 @@ impl Consumed<'_> {
         consume: &basic::Consume,
         limits: ChannelLimits,
     ) -> Result<ConsumerArguments, Refusal> {
+        let arguments = self.arguments(consume)?;
         match self.queue_type {
-            QueueType::Quorum if limits.global => Err(self.no_global_qos()),
-            QueueType::Classic | QueueType::Quorum => self.arguments(consume),
-            QueueType::Stream => {
-                let arguments = self.arguments(consume)?;
-                self.check_stream(limits, consume.no_ack)?;
-                Ok(arguments)
-            }
+            QueueType::Quorum if limits.global => return Err(self.no_global_qos()),
+            QueueType::Classic | QueueType::Quorum => {}
+            QueueType::Stream => self.check_stream(limits, consume.no_ack)?,
         }
+        Ok(arguments)
     }
 
     fn arguments(&self, consume: &basic::Consume) -> Result<ConsumerArguments, Refusal> {

@@ -62,7 +62,7 @@ fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(LongString::from(value))
 }
 
-pub(super) fn start() -> AMQPClass {
+pub(super) fn start(mechanisms: &str) -> AMQPClass {
     let mut capabilities = FieldTable::default();
     for capability in CAPABILITIES {
         capabilities.insert(capability.into(), AMQPValue::Boolean(true));
@@ -86,7 +86,7 @@ pub(super) fn start() -> AMQPClass {
         version_major: 0,
         version_minor: 9,
         server_properties: properties,
-        mechanisms: "AMQPLAIN PLAIN".into(),
+        mechanisms: mechanisms.into(),
         locales: "en_US".into(),
     }))
 }
@@ -150,31 +150,6 @@ impl Session {
             },
         });
         Ok(Flow::Done)
-    }
-
-    /// The user's name, once the password is right.
-    fn authenticate(&self, mechanism: &str, response: &[u8]) -> Result<Arc<str>, Refusal> {
-        let credentials = match mechanism {
-            "PLAIN" => plain(response),
-            "AMQPLAIN" => amqplain(response),
-            other => {
-                let text = format!("unknown authentication mechanism '{other}'");
-                return Err(Refusal::connection(ReplyCode::CommandInvalid, text));
-            }
-        };
-        let (user, password) = credentials.unwrap_or_default();
-        let loopback = self.peer.ip().to_canonical().is_loopback();
-        match self.users.login(&user, &password, loopback) {
-            Ok(()) => Ok(Arc::from(user)),
-            Err(reason) => {
-                tracing::warn!(peer = %self.peer, user, ?reason, "login refused");
-                let text = format!(
-                    "Login was refused using authentication mechanism {mechanism}. \
-                     For details see the broker logfile."
-                );
-                Err(Refusal::connection(ReplyCode::AccessRefused, text))
-            }
-        }
     }
 
     pub(super) fn tune_ok(
@@ -262,6 +237,7 @@ impl Session {
             frame_max: login.negotiated.frame_max,
             heartbeat: login.negotiated.heartbeat,
             connected_at: vhost.now(),
+            protection: self.protection.clone(),
             traffic: Arc::clone(&self.traffic),
             outbox: Arc::clone(&self.outbox),
         };
@@ -339,23 +315,6 @@ fn agree(name: &str, ours: u32, theirs: u32) -> Result<u32, Refusal> {
     }
 }
 
-/// Authorisation id, user, password, each after a NUL.
-fn plain(response: &[u8]) -> Option<(String, Vec<u8>)> {
-    let mut parts = response.splitn(3, |octet| *octet == 0);
-    let (_, user, password) = (parts.next()?, parts.next()?, parts.next()?);
-    Some((String::from_utf8(user.to_vec()).ok()?, password.to_vec()))
-}
-
-/// A field table with LOGIN and PASSWORD, without the length in front.
-fn amqplain(response: &[u8]) -> Option<(String, Vec<u8>)> {
-    let table = table::decode(response).ok()?;
-    let field = |name: &str| match table.inner().get(name) {
-        Some(AMQPValue::LongString(text)) => Some(text.as_bytes().to_vec()),
-        Some(_) | None => None,
-    };
-    Some((String::from_utf8(field("LOGIN")?).ok()?, field("PASSWORD")?))
-}
-
 /// connection.blocked with RabbitMQ's reasons.
 pub fn blocked(reason: &str) -> AMQPClass {
     let reason = short_string(reason);
@@ -371,16 +330,6 @@ pub fn unblocked() -> AMQPClass {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn plain_and_amqplain_give_user_and_password() {
-        let expected = Some(("guest".to_owned(), b"secret".to_vec()));
-        assert_eq!(plain(b"\0guest\0secret"), expected);
-        assert_eq!(plain(b"guest"), None);
-        let table = b"\x05LOGINS\0\0\0\x05guest\x08PASSWORDS\0\0\0\x06secret";
-        assert_eq!(amqplain(table), expected);
-        assert_eq!(amqplain(b"\x05LOGI"), None);
-    }
 
     #[test]
     fn the_lower_limit_holds_and_zero_is_none() {

@@ -14,6 +14,7 @@ mod handshake;
 mod properties;
 mod publish;
 mod queue;
+mod sasl;
 mod settle;
 mod tx;
 mod wait;
@@ -29,10 +30,11 @@ pub use wait::{Resumed, Then, Wait};
 
 use crate::amqp::frame::{self, Cut};
 use crate::amqp::write;
-use crate::auth::Users;
+use crate::auth::{Anonymous, Mechanism, Users};
 use crate::error::Refusal;
 use crate::names::{ConnectionId, QueueId};
 use crate::outbox::{ConsumerKey, Outbox};
+use crate::protection::Protection;
 use crate::queue::{Effects, Queue};
 use crate::tally::Traffic;
 use crate::vhost::{Broker, Memo, Presence, Vhost};
@@ -51,6 +53,9 @@ pub struct Limits {
     pub max_message_size: u64,
     /// 0 is no limit.
     pub consumer_max_per_channel: u32,
+    /// Offered in this order.
+    pub mechanisms: Arc<[Mechanism]>,
+    pub anonymous: Arc<Anonymous>,
 }
 
 /// Frames before the negotiation are held to this size, as RabbitMQ's initial_frame_max.
@@ -65,6 +70,8 @@ pub struct Session {
     peer: SocketAddr,
     /// Our own end of the connection.
     local: SocketAddr,
+    /// Of an encrypted connection.
+    protection: Option<Arc<Protection>>,
     /// Counted by whoever has the socket.
     pub traffic: Arc<Traffic>,
     phase: Phase,
@@ -150,6 +157,7 @@ impl Session {
             limits,
             peer,
             local: SocketAddr::from(([0, 0, 0, 0], 0)),
+            protection: None,
             traffic: Arc::default(),
             phase: Phase::Header,
             frame_max: INITIAL_FRAME_MAX,
@@ -168,6 +176,15 @@ impl Session {
     /// Which of our addresses the client has connected to.
     pub fn arrived_at(&mut self, local: SocketAddr) {
         self.local = local;
+    }
+
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The connection is encrypted.
+    pub fn protected_by(&mut self, protection: Protection) {
+        self.protection = Some(Arc::new(protection));
     }
 
     /// Works off whole frames from the front of `buffer`; returns how many octets they took.
@@ -232,8 +249,8 @@ impl Session {
         match frame::protocol_header(rest) {
             Ok(None) => Step::Incomplete,
             Ok(Some(length)) => {
-                self.outbox
-                    .write(|out, _| write::method(out, 0, handshake::start()));
+                let start = handshake::start(&self.mechanisms());
+                self.outbox.write(|out, _| write::method(out, 0, start));
                 self.phase = Phase::StartOk;
                 Step::Used(length, Flow::Done)
             }

@@ -454,23 +454,20 @@ impl Session {
             LastTarget::Queue(queue) => {
                 route.clear();
                 route.add_queue(queue);
-                self.add_by_name(route, &further_keys)?;
+                self.add_by_name(route, further_keys)?;
                 Ok(Arc::clone(&self.publisher.default_name))
             }
             LastTarget::None => {
                 route.clear();
-                self.add_by_name(route, &further_keys)?;
+                self.add_by_name(route, further_keys)?;
                 Ok(Arc::clone(&self.publisher.default_name))
             }
         }
     }
 
-    /// Keys on the default exchange are names of queues.
-    fn add_by_name(&self, route: &mut Route, keys: &[String]) -> Result<(), Refusal> {
-        for key in keys {
-            if let Some(queue) = self.vhost()?.queue(key) {
-                route.add_queue(&queue);
-            }
+    fn add_by_name(&self, route: &mut Route, further_keys: Vec<String>) -> Result<(), Refusal> {
+        if !further_keys.is_empty() {
+            route.add_by_name(&*self.vhost()?, further_keys);
         }
         Ok(())
     }

@@ -1,12 +1,14 @@
 //! Acknowledgements from the client: ack, nack, reject.
 
+use std::sync::Arc;
+
 use super::Session;
 use super::channel::Mode;
 use super::consumer_arguments::not_supported;
 use super::tx::Settlement;
 use crate::error::Refusal;
 use crate::outbox::{Place, Unacked};
-use crate::queue::{Back, Effects, Settle};
+use crate::queue::{Back, Effects, Queue, Settle};
 
 impl Session {
     pub(super) fn ack(
@@ -106,25 +108,33 @@ impl Session {
         effects: &mut Effects,
     ) {
         self.has_rejected |= how == Settle::Rejected;
-        self.resume_if_limited(number, effects);
         let one_queue = settled
             .windows(2)
             .all(|pair| matches!(pair, [a, b] if a.queue == b.queue));
         if !one_queue {
             settled.sort_by_key(|unacked| unacked.queue);
         }
-        for group in settled.chunk_by(|one, next| one.queue == next.queue) {
-            let queue = group
-                .first()
-                .and_then(|first| self.queues.get(&first.queue));
-            if let Some(queue) = queue {
-                queue.settle(group, how, effects);
-            }
+        let groups = settled.chunk_by(|one, next| one.queue == next.queue);
+        let queue_of = |group: &[Unacked]| self.queues.get(&group.first()?.queue);
+        let groups = groups.filter_map(|group| Some((queue_of(group)?, group)));
+        if !self.outbox.channel_is_limited(number) {
+            groups.for_each(|(queue, group)| queue.settle(group, how, effects));
+            return;
+        }
+        // The room on the channel is for all its queues in turn. Served at once, the one that these
+        // messages came from would always be the first.
+        let groups = groups.map(|(queue, group)| (Arc::clone(queue), group));
+        let groups: Vec<(Arc<Queue>, &[Unacked])> = groups.collect();
+        for (queue, group) in &groups {
+            queue.settle_only(group, how, effects);
+        }
+        self.resume_channel(number, effects);
+        for (queue, _) in groups {
+            queue.deliver(&[], effects);
         }
     }
 
-    /// The channel's own prefetch has room: its consumers take turns for it. Before the queue that
-    /// the acknowledged messages came from is asked, which would always be the first.
+    /// The channel's own prefetch has room: its consumers take turns for it.
     pub(super) fn resume_if_limited(&mut self, number: u16, effects: &mut Effects) {
         if self.outbox.channel_is_limited(number) {
             self.resume_channel(number, effects);

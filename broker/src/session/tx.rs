@@ -137,8 +137,12 @@ impl Session {
     ) -> Result<Flow, Refusal> {
         let vhost = self.vhost()?;
         let mut transaction = Transaction::default();
-        for publish in state.publishes {
+        for mut publish in state.publishes {
             let message = &publish.message;
+            if message.exchange().is_empty() {
+                // Names of queues, of which some may have come since it was published.
+                publish.route = publish.route.renewed(&vhost, message.routing_key());
+            }
             if message.exchange().is_empty() && is_reply_name(message.routing_key()) {
                 self.broker.reply(message.view(), effects);
             }

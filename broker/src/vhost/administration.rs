@@ -217,6 +217,7 @@ impl Vhost {
             for identity in exchange.identities() {
                 self.drop_binding(&mut incoming, &exchange, &identity, &mut rows);
             }
+            rows.extend(self.forget_kept(&exchange));
             rows.extend(self.exchange_row(&exchange));
         }
         incoming.clear();

@@ -9,6 +9,7 @@ use super::broker::Found;
 use super::definition::{Arguments, BindingDefinition, ExchangeDefinition, QueueDefinition};
 use super::exchange::{Binding, Bound, Exchange, Identity, Target};
 use super::exchange_type::{BindRefusal, OpenRefusal};
+use super::kept::{Kept, Owner};
 use super::{Incoming, QueueArguments, Vhost};
 use crate::names::{Destination, QueueId};
 use crate::queue::{Attributes, Beginning, Queue, QueueType};
@@ -45,8 +46,28 @@ impl Vhost {
     ) -> Result<Arc<Exchange>, OpenRefusal> {
         let id = self.shared.last_exchange.fetch_add(1, Ordering::Relaxed) + 1;
         let types = self.shared.types.as_ref();
-        let exchange = Exchange::open(id, &self.name, definition, types)?;
+        let kept = self.kept_for(&definition);
+        let exchange = Exchange::open(id, &self.name, definition, types, kept)?;
         Ok(self.add_exchange(exchange))
+    }
+
+    pub(super) fn remember(&self, exchange: String, remembered: super::Remembered) {
+        let mut all = self.remembered.lock();
+        all.entry(exchange).or_default().push(remembered);
+    }
+
+    fn kept_for(&self, definition: &ExchangeDefinition) -> Kept {
+        let owner = Owner {
+            vhost: Arc::clone(&self.name),
+            exchange: Arc::from(definition.name.as_str()),
+            durable: definition.durable,
+        };
+        let kept = Kept::new(owner, Arc::clone(&self.shared.unwritten));
+        let remembered = self.remembered.lock();
+        for (type_name, key, value) in remembered.get(&definition.name).into_iter().flatten() {
+            kept.remember(type_name, key.clone(), value.clone());
+        }
+        kept
     }
 
     fn add_exchange(&self, exchange: Exchange) -> Arc<Exchange> {
@@ -65,8 +86,12 @@ impl Vhost {
             tracing::error!(exchange = %name, ?refusal, "exchange is unavailable");
             let id = self.shared.last_exchange.fetch_add(1, Ordering::Relaxed) + 1;
             let types = self.shared.types.as_ref();
-            self.add_exchange(Exchange::unavailable(id, &self.name, definition, types));
+            let kept = self.kept_for(&definition);
+            let name = &self.name;
+            let away = Exchange::unavailable(id, name, definition.clone(), types, kept);
+            self.add_exchange(away);
         }
+        self.remembered.lock().remove(&definition.name);
     }
 
     pub(super) fn apply_queue(

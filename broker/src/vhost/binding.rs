@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use super::definition::{Arguments, BindingDefinition, Definition};
 use super::exchange::{Bound, Exchange, Identity};
-use super::exchange_type::BindRefusal;
-use super::{Incoming, Kind, Saved, Vhost};
+use super::exchange_type::{BindRefusal, Fault, Moment};
+use super::{Incoming, Kind, Memo, Route, Saved, Step, Vhost, carbon_copies};
 use crate::error::Refusal;
+use crate::message::Message;
 use crate::names::Destination;
+use crate::queue::Effects;
 use crate::store::DefinitionChange;
 
 pub struct BindingRequest<'a> {
@@ -34,15 +36,63 @@ impl Vhost {
         let mut incoming = self.changing.lock();
         let source = self.source(&request.source)?;
         let identity = request.identity();
+        if !source.is_bound(&identity) {
+            source.room_for_binding().map_err(Refusal::precondition)?;
+        }
         let applied = self.apply_binding(&mut incoming, &source, identity.clone());
-        if let Ok(Some((Bound::New(_), _))) = &applied {
+        if let Ok(Some((Bound::New { .. }, _))) = &applied {
             self.tell_binding(Kind::BindingCreated, &source.name, &identity);
         }
-        match applied.map_err(refused)? {
-            None => Err(self.no_destination(&request.destination)),
-            Some((Bound::New(_), true)) => Ok(self.save(vec![self.row(&source, &identity).put()])),
-            Some((Bound::New(_) | Bound::Same, _)) => Ok(Saved::Nothing),
+        let Some((bound, durable)) = applied.map_err(refused)? else {
+            return Err(self.no_destination(&request.destination));
+        };
+        let (saved, replay) = match bound {
+            Bound::Same => return Ok(Saved::Nothing),
+            Bound::New { replay, .. } if durable => {
+                let row = self.row(&source, &identity).put();
+                (self.save(vec![row]), replay)
+            }
+            Bound::New { replay, .. } => (Saved::Nothing, replay),
+        };
+        drop(incoming);
+        if !replay.is_empty() {
+            self.replay(&request.destination, &replay);
         }
+        Ok(saved)
+    }
+
+    /// Messages from before, for a destination that is bound only now.
+    fn replay(&self, destination: &Destination, messages: &[Arc<Message>]) {
+        let mut effects = Effects::default();
+        let mut memo = Memo::default();
+        let mut route = Route::default();
+        for message in messages {
+            match destination {
+                Destination::Queue(name) => {
+                    let Some(queue) = self.queue(name) else { break };
+                    route.clear();
+                    route.add_queue(&queue);
+                }
+                Destination::Exchange(name) => {
+                    let Some(exchange) = self.exchange(name) else {
+                        break;
+                    };
+                    let further_keys = carbon_copies(message.properties());
+                    route.start(&exchange, Moment::Publish, further_keys);
+                    match route.walk(self, message.view(), &mut memo) {
+                        Step::Done => {}
+                        // Whoever binds does not wait for a slow type: the timer thread does.
+                        Step::Later(_) => route.hold_all(&exchange, self.now()),
+                        Step::Rejected(reason) | Step::Fault(Fault(reason)) => {
+                            tracing::warn!(exchange = name, reason, "no replay of a message");
+                            continue;
+                        }
+                    }
+                }
+            }
+            self.hand_over(&route, message.view(), None, &mut effects);
+        }
+        effects.apply();
     }
 
     /// Removing what is not bound is fine; so is naming what is not there.

@@ -131,6 +131,18 @@ impl Broker {
             Definition::Parameter { vhost, parameter } => {
                 in_vhost(&vhost)?.apply_parameter(parameter);
             }
+            // Its virtual host goes in one batch with it.
+            Definition::State {
+                vhost,
+                exchange,
+                type_name,
+                key,
+                value,
+            } => {
+                if let Some(vhost) = self.vhost(&vhost) {
+                    vhost.remember(exchange, (type_name, key.0, value.0));
+                }
+            }
             Definition::GlobalParameter { name, value } => {
                 self.global_parameters.write().insert(name, value);
             }
@@ -153,6 +165,7 @@ impl Broker {
             limits: RwLock::new(limits),
             policies: RwLock::default(),
             parameters: Parameters::default(),
+            remembered: Mutex::default(),
             counted_by_default_exchange: ExchangeCounts::default(),
             counted_by_queues_before: Mutex::default(),
             deleted: AtomicBool::new(false),
@@ -264,6 +277,7 @@ impl Shared {
             clock: parts.clock,
             entropy: parts.entropy,
             last_exchange: AtomicU64::new(0),
+            unwritten: Arc::default(),
         }
     }
 

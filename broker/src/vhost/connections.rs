@@ -312,6 +312,7 @@ mod tests {
             frame_max: 0,
             heartbeat: 0,
             connected_at: 0,
+            protection: None,
             traffic: Arc::default(),
             outbox: Arc::new(Outbox::new()),
         };

@@ -127,12 +127,8 @@ impl Round {
         let further_keys = carbon_copies(message.properties());
         match &*letter.to.exchange {
             "" => {
-                let keys = further_keys.iter().map(String::as_str);
-                for key in std::iter::once(message.routing_key()).chain(keys) {
-                    if let Some(queue) = vhost.queue(key) {
-                        route.add_queue(&queue);
-                    }
-                }
+                let keys = std::iter::once(message.routing_key().to_owned());
+                route.add_by_name(&vhost, keys.chain(further_keys).collect());
             }
             // An exchange that is not there takes nothing, silently, as in RabbitMQ.
             name => route.start(&vhost.exchange(name)?, Moment::Publish, further_keys),

@@ -44,6 +44,15 @@ pub enum Definition {
         vhost: String,
         parameter: Parameter,
     },
+    /// What an exchange keeps for its type: any octets.
+    State {
+        vhost: String,
+        exchange: String,
+        #[serde(rename = "type")]
+        type_name: String,
+        key: Arguments,
+        value: Arguments,
+    },
     GlobalParameter {
         name: String,
         value: Value,
@@ -182,18 +191,38 @@ impl Definition {
                 )
             }
             Definition::GlobalParameter { name, .. } => key(b'7', &[name.as_bytes()]),
+            Definition::State {
+                vhost,
+                exchange,
+                type_name,
+                key: own,
+                ..
+            } => {
+                // Names of the three and a key of 255 octets would be near the limit of a row's key.
+                let own = Sha256::digest(&own.0);
+                key(
+                    b'8',
+                    &[
+                        vhost.as_bytes(),
+                        exchange.as_bytes(),
+                        type_name.as_bytes(),
+                        &own,
+                    ],
+                )
+            }
         }
     }
 
-    /// Policies are there before what they are for, whatever the order of the keys.
+    /// Policies and state are there before what they are for, whatever the order of the keys.
     pub fn rank(&self) -> u8 {
         match self {
             Definition::Vhost { .. } => 0,
             Definition::Policy { .. } => 1,
-            Definition::Exchange { .. } => 2,
-            Definition::Queue { .. } => 3,
-            Definition::Binding { .. } => 4,
-            Definition::Parameter { .. } | Definition::GlobalParameter { .. } => 5,
+            Definition::State { .. } => 2,
+            Definition::Exchange { .. } => 3,
+            Definition::Queue { .. } => 4,
+            Definition::Binding { .. } => 5,
+            Definition::Parameter { .. } | Definition::GlobalParameter { .. } => 6,
         }
     }
 

@@ -14,8 +14,10 @@ use super::definition::ExchangeDefinition;
 use super::exchange_type::{
     BindRefusal, BindingTable, BindingView, ExchangeTypes, Inputs, OpenRefusal,
 };
+use super::kept::Kept;
 use super::live::{Instances, Live, Stage};
 use crate::amqp::table::{Table, Value};
+use crate::message::Message;
 use crate::names::{Destination, Slot};
 use crate::queue::Queue;
 use crate::tally::Shared;
@@ -37,6 +39,8 @@ pub struct Exchange {
     declared: [Declared; 2],
     /// How many messages wait for the type to come back.
     waiting: AtomicU64,
+    /// What its instances want to find again.
+    kept: Kept,
 }
 
 /// What an exchange has seen. Publishers add to it once a batch.
@@ -79,7 +83,11 @@ pub struct Identity {
 
 /// What came of a bind.
 pub enum Bound {
-    New(Slot),
+    New {
+        slot: Slot,
+        /// Messages that the exchange has kept for whoever is bound now, the oldest first.
+        replay: Vec<Arc<Message>>,
+    },
     /// It was there before.
     Same,
 }
@@ -95,9 +103,10 @@ impl Exchange {
         vhost: &str,
         definition: ExchangeDefinition,
         types: &dyn ExchangeTypes,
+        kept: Kept,
     ) -> Result<Exchange, OpenRefusal> {
-        let live = Live::open(vhost, &definition, types)?;
-        Ok(Exchange::with(id, definition, live))
+        let live = Live::open(vhost, &definition, types, &kept)?;
+        Ok(Exchange::with(id, definition, live, kept))
     }
 
     pub fn unavailable(
@@ -105,12 +114,13 @@ impl Exchange {
         vhost: &str,
         definition: ExchangeDefinition,
         types: &dyn ExchangeTypes,
+        kept: Kept,
     ) -> Exchange {
-        let live = Live::away(vhost, &definition, types, None);
-        Exchange::with(id, definition, live)
+        let live = Live::away(vhost, &definition, types, &kept, None);
+        Exchange::with(id, definition, live, kept)
     }
 
-    fn with(id: u64, definition: ExchangeDefinition, live: Live) -> Exchange {
+    fn with(id: u64, definition: ExchangeDefinition, live: Live, kept: Kept) -> Exchange {
         let alternate = RwLock::new(own_alternate(&definition).map(Arc::from));
         Exchange {
             id,
@@ -124,6 +134,7 @@ impl Exchange {
             declared: [Stage::Outer, Stage::Inner].map(|stage| Declared::new(inputs(&live, stage))),
             live: RwLock::new(Arc::new(live)),
             waiting: AtomicU64::new(0),
+            kept,
         }
     }
 
@@ -168,6 +179,10 @@ impl Exchange {
         self.live.read().is_failing()
     }
 
+    pub fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
     pub fn live(&self) -> Arc<Live> {
         Arc::clone(&self.live.read())
     }
@@ -187,6 +202,22 @@ impl Exchange {
         let old = std::mem::replace(&mut *self.live.write(), Arc::clone(&live));
         self.declare(&live);
         old
+    }
+
+    /// Whether its type wants to be asked once for all keys of a message.
+    pub(super) fn wants_whole_message(&self) -> bool {
+        let live = self.live();
+        let outer = live.instance(Stage::Outer);
+        outer.is_some_and(|instance| instance.wants_whole_message())
+    }
+
+    /// Whether a client may make one more binding; the error is what it sees.
+    pub(super) fn room_for_binding(&self) -> Result<(), String> {
+        let live = self.live();
+        let instances = live.instances();
+        instances
+            .iter()
+            .try_for_each(|instance| instance.room_for_binding())
     }
 
     /// What decisions of this stage depend on. Wider than the truth for a moment at most: who
@@ -255,20 +286,24 @@ impl Exchange {
         };
         let live = self.live();
         let mut taken: Instances<'_> = SmallVec::new();
+        let mut replay = Vec::new();
         for instance in live.instances() {
-            if let Err(refusal) = instance.bind(view, self) {
-                self.bindings.write().remove(&identity);
-                taken
-                    .iter()
-                    .for_each(|instance| instance.unbind(slot, self));
-                self.declare(&live);
-                self.bindings.write().free.push(slot);
-                return Err(refusal);
+            match instance.bind(view, self) {
+                Ok(messages) => replay.extend(messages),
+                Err(refusal) => {
+                    self.bindings.write().remove(&identity);
+                    taken
+                        .iter()
+                        .for_each(|instance| instance.unbind(slot, self));
+                    self.declare(&live);
+                    self.bindings.write().free.push(slot);
+                    return Err(refusal);
+                }
             }
             taken.push(instance);
         }
         self.declare(&live);
-        Ok(Bound::New(slot))
+        Ok(Bound::New { slot, replay })
     }
 
     /// The removed binding, or none where there was none.

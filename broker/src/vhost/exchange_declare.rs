@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::binding::remove_bindings_to;
 use super::definition::{Arguments, Definition, ExchangeDefinition};
 use super::exchange_type::{OpenRefusal, Opening};
+use super::kept::Kept;
+use super::written_behind::row;
 use super::{Exchange, Incoming, Kind, Saved, Vhost};
 use crate::amqp::table::{Table, Value};
 use crate::error::Refusal;
@@ -44,6 +46,10 @@ impl Vhost {
             internal: request.internal,
             arguments: Arguments(request.arguments),
         };
+        let types = &self.shared.types;
+        types
+            .room_for_exchange(type_name)
+            .map_err(Refusal::precondition)?;
         self.apply_exchange(definition.clone())
             .map_err(|refusal| refused(refusal, type_name))?;
         self.tell(Kind::ExchangeCreated, name);
@@ -74,6 +80,7 @@ impl Vhost {
             exchange: name,
             type_name,
             arguments,
+            kept: &Kept::nowhere(),
         };
         match self.shared.types.open(&opening) {
             Err(OpenRefusal::UnknownType) => Err(refused(OpenRefusal::UnknownType, type_name)),
@@ -163,12 +170,28 @@ impl Vhost {
         for identity in exchange.identities() {
             self.drop_binding(incoming, exchange, &identity, changes);
         }
+        changes.extend(self.forget_kept(exchange));
         if exchange.definition.durable {
             let exchange = exchange.definition.clone();
             changes.push(Definition::Exchange { vhost, exchange }.remove());
         }
         let destination = Destination::Exchange(exchange.name.to_string());
         remove_bindings_to(self, incoming, &destination, changes);
+    }
+}
+
+impl Vhost {
+    /// What the exchange keeps goes with it.
+    pub(super) fn forget_kept(&self, exchange: &Exchange) -> Vec<DefinitionChange> {
+        if !exchange.definition.durable {
+            return Vec::new();
+        }
+        let kept = exchange.kept().close();
+        let rows = kept.into_iter().flat_map(|(of_type, keys)| {
+            let keys = keys.into_iter();
+            keys.map(move |key| row(&of_type, key, Vec::new()).remove())
+        });
+        rows.collect()
     }
 }
 

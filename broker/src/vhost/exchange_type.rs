@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::kept::Kept;
 use crate::clock::Millis;
 use crate::message::{Message, MessageView};
 use crate::names::Slot;
@@ -14,6 +15,10 @@ use crate::names::Slot;
 pub trait ExchangeTypes: Send + Sync {
     /// Opens an instance for one exchange. Called at declare and at recovery.
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenRefusal>;
+
+    /// Whether a client may declare one more exchange of this type; the error is what it sees. Not
+    /// asked about exchanges that are there already.
+    fn room_for_exchange(&self, type_name: &str) -> Result<(), String>;
 
     /// What publishes to an exchange of this type meet while no enabled plugin offers it.
     fn unavailable(&self, type_name: &str) -> Unavailable;
@@ -38,6 +43,8 @@ pub struct Opening<'a> {
     pub type_name: &'a str,
     /// The exchange's arguments as an encoded AMQP field table, without the length in front.
     pub arguments: &'a [u8],
+    /// What earlier instances of this exchange have left.
+    pub kept: &'a Kept,
 }
 
 pub struct Opened {
@@ -59,8 +66,20 @@ pub enum OpenRefusal {
 
 /// One live exchange in a plugin.
 pub trait ExchangeInstance: Send + Sync {
-    /// `binding` is already in `table`; the kernel takes it out again when this refuses.
-    fn bind(&self, binding: BindingView<'_>, table: &dyn BindingTable) -> Result<(), BindRefusal>;
+    /// `binding` is already in `table`; the kernel takes it out again when this refuses. What comes
+    /// back are messages from before that are to go where it leads, the oldest first.
+    fn bind(
+        &self,
+        binding: BindingView<'_>,
+        table: &dyn BindingTable,
+    ) -> Result<Vec<Arc<Message>>, BindRefusal>;
+
+    /// Whether a client may make one more binding; the error is what it sees. Not asked about
+    /// bindings that are there already.
+    fn room_for_binding(&self) -> Result<(), String>;
+
+    /// Under sender-selected distribution: it is asked once for the whole message.
+    fn wants_whole_message(&self) -> bool;
 
     /// Binds everything in `table`, to an instance that was just opened. The first binding that is
     /// refused is the answer.
@@ -153,6 +172,8 @@ pub struct Answer {
     pub set_headers: Vec<(String, Vec<u8>)>,
     /// False when the call read what `inputs` does not cover: clock, random, undeclared fields.
     pub pure: bool,
+    /// The call has changed what the exchange keeps: it must not be made again for this message.
+    pub final_word: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

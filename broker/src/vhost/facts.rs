@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use crate::clock::Millis;
 use crate::names::ConnectionId;
 use crate::outbox::Outbox;
+use crate::protection::Protection;
 use crate::tally::{Counter, Messages, Requests, Shared, Traffic};
 
 pub struct ConnectionFacts {
@@ -19,7 +20,7 @@ pub struct ConnectionFacts {
     pub local: SocketAddr,
     pub user: Arc<str>,
     pub vhost: Arc<str>,
-    /// Of the login: PLAIN, AMQPLAIN.
+    /// Of the login: PLAIN, AMQPLAIN, EXTERNAL, ANONYMOUS.
     pub mechanism: Arc<str>,
     /// Encoded AMQP field table without the length in front.
     pub client_properties: Vec<u8>,
@@ -28,6 +29,8 @@ pub struct ConnectionFacts {
     /// Seconds; 0 is off.
     pub heartbeat: u16,
     pub connected_at: Millis,
+    /// Of an encrypted connection.
+    pub protection: Option<Arc<Protection>>,
     pub traffic: Arc<Traffic>,
     pub outbox: Arc<Outbox>,
     pub(super) channels: Mutex<BTreeMap<u16, Arc<ChannelFacts>>>,
@@ -48,6 +51,8 @@ pub struct Introduction {
     pub frame_max: u32,
     pub heartbeat: u16,
     pub connected_at: Millis,
+    /// Of an encrypted connection.
+    pub protection: Option<Arc<Protection>>,
     pub traffic: Arc<Traffic>,
     pub outbox: Arc<Outbox>,
 }
@@ -125,6 +130,7 @@ impl ConnectionFacts {
             frame_max,
             heartbeat,
             connected_at,
+            protection,
             traffic,
             outbox,
         } = introduction;
@@ -140,6 +146,7 @@ impl ConnectionFacts {
             frame_max,
             heartbeat,
             connected_at,
+            protection,
             traffic,
             outbox,
             channels: Mutex::default(),

@@ -12,6 +12,7 @@ use super::exchange_type::{
     BindRefusal, BindingTable, ExchangeInstance, ExchangeTypes, OpenRefusal, Opened, Opening,
     Unavailable,
 };
+use super::kept::Kept;
 
 pub enum Live {
     Available(Arc<dyn ExchangeInstance>),
@@ -45,8 +46,9 @@ impl Live {
         vhost: &str,
         definition: &ExchangeDefinition,
         types: &dyn ExchangeTypes,
+        kept: &Kept,
     ) -> Result<Live, OpenRefusal> {
-        let opening = opening(vhost, definition, &definition.type_name);
+        let opening = opening(vhost, definition, &definition.type_name, kept);
         let Opened {
             instance,
             inner_type,
@@ -80,13 +82,14 @@ impl Live {
         vhost: &str,
         definition: &ExchangeDefinition,
         types: &dyn ExchangeTypes,
+        kept: &Kept,
         table: Option<&dyn BindingTable>,
     ) -> Live {
         Live::Away(match types.unavailable(&definition.type_name) {
             Unavailable::Fail => Away::Failing,
             Unavailable::Hold { limit } => Away::Holding { limit },
             Unavailable::Fallback(type_name) => {
-                let opened = types.open(&opening(vhost, definition, &type_name));
+                let opened = types.open(&opening(vhost, definition, &type_name, kept));
                 let opened = opened.map_err(|refusal| format!("{refusal:?}"));
                 let filled = opened.and_then(|opened| {
                     let bound = table.map_or(Ok(()), |table| opened.instance.bind_all(table));
@@ -165,11 +168,13 @@ fn opening<'a>(
     vhost: &'a str,
     definition: &'a ExchangeDefinition,
     type_name: &'a str,
+    kept: &'a Kept,
 ) -> Opening<'a> {
     Opening {
         vhost,
         exchange: &definition.name,
         type_name,
         arguments: &definition.arguments.0,
+        kept,
     }
 }

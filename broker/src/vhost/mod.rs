@@ -14,6 +14,7 @@ mod exchange;
 mod exchange_declare;
 pub mod exchange_type;
 mod facts;
+pub mod kept;
 mod limits;
 mod listing;
 mod live;
@@ -30,6 +31,7 @@ mod renew;
 mod reply;
 mod router;
 mod timers;
+mod written_behind;
 mod x_death;
 
 use std::sync::Arc;
@@ -60,6 +62,7 @@ pub use queue_declare::QueueRequest;
 pub use renew::{Loss, NotRenewed, Renewed};
 pub use reply::{REPLY_TO, is_reply_name};
 pub use router::{Route, Step, Waiting, carbon_copies};
+pub use written_behind::WRITE_BEHIND;
 
 use crate::clock::{Clock, Entropy};
 use crate::names::Destination;
@@ -70,6 +73,7 @@ use exchange::Identity;
 use exchange_type::ExchangeTypes;
 use parameters::Parameters;
 use policies::Policies;
+use written_behind::Unwritten;
 
 pub struct Vhost {
     pub name: Arc<str>,
@@ -80,12 +84,17 @@ pub struct Vhost {
     limits: RwLock<VhostLimits>,
     policies: RwLock<Policies>,
     parameters: Parameters,
+    /// Until its exchange has come back: what an earlier run kept for it.
+    remembered: Mutex<HashMap<String, Vec<Remembered>>>,
     counted_by_default_exchange: ExchangeCounts,
     counted_by_queues_before: Mutex<Messages>,
     deleted: AtomicBool,
     /// Held while the topology changes, so that the store sees changes in the order they happened.
     changing: Mutex<Incoming>,
 }
+
+/// Type, key and value.
+type Remembered = (String, Vec<u8>, Vec<u8>);
 
 /// Bindings by where they lead, for when that goes away.
 type Incoming = HashMap<Destination, HashSet<(Arc<str>, Identity)>>;
@@ -99,6 +108,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     last_exchange: AtomicU64,
+    unwritten: Arc<Unwritten>,
 }
 
 /// Whether the change is on disk, and if not, what to wait for before telling the client.

@@ -118,7 +118,8 @@ fn prepare(
 ) -> Result<Prepared, NotRenewed> {
     let generation = exchange.generation();
     let definition = &exchange.definition;
-    let opened = Live::open(&vhost.name, definition, types).map_err(|refusal| match refusal {
+    let opened = Live::open(&vhost.name, definition, types, exchange.kept());
+    let opened = opened.map_err(|refusal| match refusal {
         OpenRefusal::UnknownType => format!("no plugin offers '{}'", definition.type_name),
         OpenRefusal::Refused(text) => format!("it is refused: {text}"),
         OpenRefusal::Failed(text) => text,
@@ -128,6 +129,10 @@ fn prepare(
         Err(BindRefusal::Refused(text)) => Err(format!("a binding is refused: {text}")),
         Err(BindRefusal::Failed(text)) => Err(text),
     });
+    let away = || {
+        let kept = exchange.kept();
+        Live::away(&vhost.name, definition, types, kept, Some(exchange))
+    };
     let live = match filled {
         Ok(live) => live,
         Err(reason) if exchange.is_available() => {
@@ -140,9 +145,9 @@ fn prepare(
             }
             let (name, of) = (&exchange.name, &vhost.name);
             tracing::warn!(vhost = %of, exchange = %name, reason, "exchange is unavailable");
-            Live::away(&vhost.name, definition, types, Some(exchange))
+            away()
         }
-        Err(_) => Live::away(&vhost.name, definition, types, Some(exchange)),
+        Err(_) => away(),
     };
     Ok(Prepared { generation, live })
 }

@@ -21,7 +21,8 @@ use crate::message::{Message, MessageView};
 use crate::names::QueueId;
 use crate::queue::Queue;
 
-/// Bindings can change while an exchange is asked; after this many tries the answer stands as it is.
+/// Bindings can change while an exchange is asked; after this many tries the answer stands as it is,
+/// and that of a call which must not be made twice stands at once.
 const TRIES: usize = 4;
 
 /// A message that waits for its exchange's type is looked at again after this long.
@@ -116,8 +117,27 @@ impl Route {
             queues: self.queues.clone(),
             holds: self.holds.clone(),
             set_headers: self.set_headers.clone(),
+            further_keys: self.further_keys.clone(),
             ..Route::default()
         }
+    }
+
+    /// Keys on the default exchange are names of queues.
+    pub fn add_by_name(&mut self, vhost: &Vhost, further_keys: Vec<String>) {
+        for key in &further_keys {
+            if let Some(queue) = vhost.queue(key) {
+                self.add_queue(&queue);
+            }
+        }
+        self.further_keys = further_keys;
+    }
+
+    /// The same route on the default exchange, when queues may have come and gone since.
+    pub fn renewed(&self, vhost: &Vhost, routing_key: &str) -> Route {
+        let mut route = Route::default();
+        let keys = std::iter::once(routing_key.to_owned()).chain(self.further_keys.iter().cloned());
+        route.add_by_name(vhost, keys.collect());
+        route
     }
 
     /// The message counts as routed: it is in a queue or will be asked about again.
@@ -129,7 +149,12 @@ impl Route {
         if !self.visited.contains(&exchange.id) {
             self.visited.push(exchange.id);
             // The last is asked first.
-            for key in (0..=self.further_keys.len()).rev() {
+            let keys = match self.further_keys.len() {
+                0 => 0,
+                _ if exchange.wants_whole_message() => 0,
+                further => further,
+            };
+            for key in (0..=keys).rev() {
                 self.work.push(Work {
                     exchange: Arc::clone(exchange),
                     stage: Stage::Outer,
@@ -139,6 +164,16 @@ impl Route {
                 });
             }
         }
+    }
+
+    /// All of it is asked again, by the thread that may wait.
+    pub(super) fn hold_all(&mut self, exchange: &Arc<Exchange>, until: Millis) {
+        self.clear();
+        self.holds.push(Holding {
+            exchange: Arc::clone(exchange),
+            until,
+            reason: HeldFor::Type,
+        });
     }
 
     pub fn add_queue(&mut self, queue: &Arc<Queue>) {
@@ -286,7 +321,7 @@ impl Route {
                 Routing::Fault(fault) => return Step::Fault(fault),
             };
             let Some(targets) = exchange.targets(slots(&answer.decision), generation) else {
-                if attempt < TRIES {
+                if attempt < TRIES && !answer.final_word {
                     continue;
                 }
                 let now = exchange.generation();
@@ -433,7 +468,7 @@ impl Route {
 
     /// None of the keys has led anywhere, and this was the last.
     fn is_fruitless(&mut self, exchange: &Exchange, key: usize, targets: &Targets) -> bool {
-        if self.further_keys.is_empty() {
+        if self.further_keys.is_empty() || exchange.wants_whole_message() {
             return targets.is_empty();
         }
         if !targets.is_empty() {

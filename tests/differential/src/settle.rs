@@ -10,7 +10,7 @@ use anyhow::Result;
 use crate::codec::{Field, put_method};
 use crate::connection::{Incoming, PATIENCE};
 use crate::link::{Channel, Link, News};
-use crate::observation::{Event, SILENT};
+use crate::observation::{ENDED, Event, SILENT};
 use crate::player::{Player, Queue};
 use crate::side::{Answer, Pace};
 use crate::spec::{self, Method};
@@ -47,7 +47,7 @@ impl Player<'_> {
         if self.side.pace == Pace::Slow {
             self.flows()?;
         }
-        if effects != Effects::Here {
+        if effects != Effects::Here || self.has_closed() {
             for round in 0..MOST_ROUNDS {
                 let before = self.seen.len();
                 self.pause(round, effects);
@@ -66,6 +66,12 @@ impl Player<'_> {
             }
         }
         self.confirms()
+    }
+
+    /// Whether the step has closed something: what was unsettled there comes back to its queues.
+    fn has_closed(&self) -> bool {
+        let mut names = self.seen.iter().map(|seen| seen.event.name);
+        names.any(|name| matches!(name, "channel.close" | "connection.close" | ENDED))
     }
 
     fn pause(&self, round: usize, effects: Effects) {

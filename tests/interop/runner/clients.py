@@ -18,6 +18,7 @@ CACHE = TARGET / "interop"
 class Installed:
     python: Path
     node_modules: Path
+    peers: Path
 
 
 def _fingerprint(*files):
@@ -68,6 +69,47 @@ def _install_node():
     return folder / "node_modules"
 
 
+def _build_go(folder, source):
+    """amqp091-go as Debian packs it, so that no module is asked for."""
+    package = folder / "amqp091-go.package"
+    if not package.exists():
+        partial = folder / "partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        _run("apt-get", "download", "-qq", "golang-github-rabbitmq-amqp091-go-dev", cwd=partial)
+        (archive,) = partial.glob("*.deb")
+        _run("dpkg-deb", "-x", archive, partial / "unpacked")
+        partial.rename(package)
+    gopath = package / "unpacked/usr/share/gocode"
+    environment = dict(os.environ, GOPATH=str(gopath), GO111MODULE="off", GOCACHE=str(folder / "go"))
+    _run("go", "build", "-o", folder / "bin/amqp091-go", source, env=environment)
+
+
+def _build_lapin(folder, source):
+    _run("cargo", "install", "--quiet", "--locked", "--debug", "--force", "--path", source, "--root", folder,
+         "--target-dir", folder / "lapin")  # fmt: skip
+
+
+def _build_peers():
+    """Programs in Go and Rust, where there is a compiler for them."""
+    folder = CACHE / "peers"
+    folder.mkdir(exist_ok=True)
+    go, lapin = INTEROP / "tls/peer.go", INTEROP / "tls/lapin"
+    builds = [
+        ("go", _build_go, go, [go]),
+        ("cargo", _build_lapin, lapin, [lapin / "Cargo.lock", lapin / "src/main.rs"]),
+    ]
+    for compiler, build, source, files in builds:
+        stamp = folder / f"{compiler}.built"
+        wanted = _fingerprint(*files)
+        if not shutil.which(compiler):
+            print(f"no {compiler}: the TLS cases go without its client", file=sys.stderr)
+        elif not _up_to_date(stamp, wanted):
+            build(folder, source)
+            stamp.write_text(wanted)
+    return folder
+
+
 def install():
     CACHE.mkdir(parents=True, exist_ok=True)
-    return Installed(_install_python(), _install_node())
+    return Installed(_install_python(), _install_node(), _build_peers())

@@ -29,6 +29,7 @@ def _all(custom_types):
         yield Scenario(f"{path.parent.name}/{path.stem}", path)
     for path in sorted([*INTEROP.glob("jobs/check_*.py"), *INTEROP.glob("jobs/check_*.js")]):
         yield Scenario(f"jobs/{path.stem.removeprefix('check_')}", path)
+    yield Scenario("tls", INTEROP / "tls/check_tls.py")
     yield Scenario("tutorials", INTEROP / "tutorials/check_tutorials.py")
     yield Scenario("wire_errors", INTEROP / "wire_errors.py")
     custom = INTEROP / "custom_exchange.py"

@@ -22,7 +22,7 @@ def free_port():
 
 
 class Broker:
-    def __init__(self, binary, settings):
+    def __init__(self, binary, settings, configuration):
         self.folder = Path(tempfile.mkdtemp(prefix="warren-interop-"))
         port = free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{port}/"
@@ -30,6 +30,7 @@ class Broker:
         self._ready = threading.Event()
         self._process = subprocess.Popen(
             [binary, "--data-dir", self.folder / "data", "--listen", f"127.0.0.1:{port}",
+             *(["--config", configuration] if configuration else []),
              *[word for setting in settings for word in ("--set", setting)]],  # fmt: skip
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -67,15 +68,21 @@ class Broker:
         shutil.rmtree(self.folder, ignore_errors=True)
         return code
 
+    def signal(self, number):
+        self._process.send_signal(number)
+
+    def has_said(self, text):
+        return any(text in line for line in self._lines)
+
     def last_words(self):
         return "".join(self._lines[-40:])
 
 
-def start(*settings):
-    """`settings` are in the words of `warren --set`."""
+def start(*settings, configuration=None):
+    """`settings` are in the words of `warren --set`, `configuration` is a file."""
     binary = Path(os.environ.get("WARREN_BINARY") or TARGET / "release/warren")
     if not binary.exists():
         raise SystemExit(f"no Warren at {binary}: build it with `cargo build --release`, or give --url")
-    broker = Broker(binary, settings)
+    broker = Broker(binary, settings, configuration)
     broker.wait_until_ready()
     return broker

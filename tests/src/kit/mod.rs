@@ -3,6 +3,7 @@
 
 mod broker;
 mod client;
+mod encrypted;
 mod http;
 mod start;
 mod wait;
@@ -12,6 +13,7 @@ pub use broker::{Broker, fixture};
 pub use client::{
     Channel, Client, Deliveries, Refused, durable, headers, persistent, text, transient,
 };
+pub use encrypted::{Authority, Encrypted, Signed, encrypt};
 pub use http::{Http, Reply};
 pub use start::{NotStarted, Options, binary};
 pub use wait::{DEADLINE, eventually, soon};

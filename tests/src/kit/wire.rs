@@ -1,6 +1,6 @@
 //! A client that works with octets, for what a well-behaved library would never do. Blocking.
 
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::net::TcpStream;
 
 use super::DEADLINE;
@@ -25,8 +25,9 @@ fn ids(class: u16, method: u16) -> [u8; 4] {
     [a, b, c, d]
 }
 
-pub struct Wire {
-    pub stream: TcpStream,
+/// Over a socket, or what stands in for one.
+pub struct Wire<S = TcpStream> {
+    pub stream: S,
 }
 
 fn short(text: &str) -> Vec<u8> {
@@ -48,25 +49,16 @@ impl Wire {
     /// An open connection as guest with channel 1, without heartbeats. `frame_max` 0 leaves it to
     /// the broker.
     pub fn open(address: &str, frame_max: u32) -> io::Result<Wire> {
-        let mut wire = Wire::dial(address)?;
-        wire.stream.write_all(b"AMQP\x00\x00\x09\x01")?;
-        wire.expect(10, 10)?;
-        let capabilities = [
-            &short("connection.blocked")[..],
-            b"t\x01",
-            &short("basic.nack"),
-            b"t\x01",
-        ]
-        .concat();
-        let properties = [&short("capabilities")[..], b"F", &long(&capabilities)].concat();
-        let start_ok = [
-            long(&properties),
-            short("PLAIN"),
-            long(b"\0guest\0guest"),
-            short("en_US"),
-        ];
-        wire.method(0, 10, 11, &start_ok.concat())?;
-        let tune = wire.expect(10, 30)?;
+        let stream = Wire::dial(address)?.stream;
+        Wire::log_in(stream, ("PLAIN", b"\0guest\0guest"), frame_max)
+    }
+}
+
+impl<S: io::Read + io::Write> Wire<S> {
+    /// The same over any stream, with this SASL mechanism and response.
+    pub fn log_in(stream: S, login: (&str, &[u8]), frame_max: u32) -> io::Result<Wire<S>> {
+        let mut wire = Wire { stream };
+        let tune = wire.start(login)?;
         let tuned = match (frame_max, tune.payload.get(4..10)) {
             (0, Some(theirs)) => [theirs, &[0, 0]].concat(),
             (ours, _) => [&[0, 0][..], &ours.to_be_bytes(), &[0, 0]].concat(),
@@ -77,6 +69,35 @@ impl Wire {
         wire.method(1, 20, 10, &[0])?;
         wire.expect(20, 11)?;
         Ok(wire)
+    }
+
+    /// From the protocol header to connection.tune.
+    fn start(&mut self, (mechanism, response): (&str, &[u8])) -> io::Result<Frame> {
+        self.greet()?;
+        let capabilities = [
+            &short("connection.blocked")[..],
+            b"t\x01",
+            &short("basic.nack"),
+            b"t\x01",
+            &short("authentication_failure_close"),
+            b"t\x01",
+        ]
+        .concat();
+        let properties = [&short("capabilities")[..], b"F", &long(&capabilities)].concat();
+        let start_ok = [
+            long(&properties),
+            short(mechanism),
+            long(response),
+            short("en_US"),
+        ];
+        self.method(0, 10, 11, &start_ok.concat())?;
+        self.expect(10, 30)
+    }
+
+    /// connection.start, which says what the broker offers.
+    pub fn greet(&mut self) -> io::Result<Frame> {
+        self.stream.write_all(b"AMQP\x00\x00\x09\x01")?;
+        self.expect(10, 10)
     }
 
     pub fn frame(&mut self, kind: u8, channel: u16, payload: &[u8]) -> io::Result<()> {
@@ -142,7 +163,8 @@ impl Wire {
         if frame.is_method(class, method) {
             return Ok(frame);
         }
-        let text = format!("expected method {class}.{method}, found {frame:?}");
+        let said = String::from_utf8_lossy(&frame.payload);
+        let text = format!("expected method {class}.{method}, found {frame:?}: {said}");
         Err(io::Error::other(text))
     }
 }

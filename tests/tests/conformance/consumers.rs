@@ -1,7 +1,7 @@
 //! Deliveries: prefetch, turns, acknowledgements, order, cancelling.
 
 use lapin::options::*;
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use warren_tests::kit::{
     Broker, Channel, Deliveries, Options, durable, persistent, text, transient,
 };
@@ -103,6 +103,96 @@ async fn the_next_single_active_consumer_begins_where_a_closed_channel_began() {
     assert_eq!(first.texts(2).await, ["1", "2"]);
     active.close_it().await;
     assert_eq!(next.texts(5).await, ["1", "2", "3", "4", "5"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prefetch_of_each_consumer_takes_the_place_of_the_channels() {
+    let broker = Broker::start(Options::default());
+    let client = broker.connect().await;
+    let publisher = client.confirming().await;
+    publisher.queue("q", durable()).await;
+    fill(&publisher, "q", 1..=3).await;
+    let channel = client.channel().await;
+    channel.prefetch(1, true).await;
+    let mut consumer = channel.consume("q").await;
+    assert_eq!(consumer.texts(1).await, ["1"]);
+    assert_eq!(arrived(&channel, &mut consumer).await, [""; 0]);
+    channel.prefetch(5, false).await;
+    assert_eq!(consumer.texts(2).await, ["2", "3"]);
+}
+
+/// Nobody asked it in the meantime: a consumer that joined brought no message.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_consumer_keeps_its_turn_while_there_is_nothing_to_take() {
+    let broker = Broker::start(Options::default());
+    let client = broker.connect().await;
+    let publisher = client.confirming().await;
+    publisher.queue("q", durable()).await;
+    let channel = client.channel().await;
+    channel.prefetch(1, false).await;
+    let mut full = channel.consume("q").await;
+    fill(&publisher, "q", 1..=1).await;
+    let held = full.next().await;
+    let mut joined = client.channel().await.consume_no_ack("q").await;
+    channel.ack(held.delivery_tag, false).await;
+    channel.fence().await;
+    fill(&publisher, "q", 2..=3).await;
+    assert_eq!(full.next_text().await, "2");
+    assert_eq!(joined.next_text().await, "3");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejected_message_dies_before_the_expired_ones_behind_it() {
+    let broker = Broker::start(Options::default());
+    let client = broker.connect().await;
+    let publisher = client.confirming().await;
+    publisher.queue("grave", durable()).await;
+    let mut arguments = FieldTable::default();
+    for (name, value) in [
+        ("x-dead-letter-exchange", ""),
+        ("x-dead-letter-routing-key", "grave"),
+    ] {
+        arguments.insert(name.into(), AMQPValue::LongString(value.into()));
+    }
+    let declared = publisher.try_queue("q", durable(), arguments).await;
+    declared.expect("queue.declare");
+    let channel = client.channel().await;
+    channel.prefetch(1, true).await;
+    let mut consumer = channel.consume("q").await;
+    for (body, properties) in [
+        ("rejected", transient()),
+        ("next", transient()),
+        ("expired", transient().with_expiration("0".into())),
+    ] {
+        publisher
+            .confirmed("", "q", body.as_bytes(), properties)
+            .await;
+    }
+    let first = consumer.next().await;
+    let reject = BasicRejectOptions { requeue: false };
+    let rejected = channel.basic_reject(first.delivery_tag, reject).await;
+    rejected.expect("basic.reject");
+    assert_eq!(consumer.next_text().await, "next");
+    assert_eq!(publisher.drain("grave").await, ["rejected", "expired"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quorum_queue_reads_the_consumers_arguments_before_the_channels_prefetch() {
+    let broker = Broker::start(Options::default());
+    let client = broker.connect().await;
+    let mut arguments = FieldTable::default();
+    let kind = AMQPValue::LongString("quorum".into());
+    arguments.insert("x-queue-type".into(), kind);
+    let channel = client.channel().await;
+    let declared = channel.try_queue("q", durable(), arguments).await;
+    declared.expect("queue.declare");
+    channel.prefetch(1, true).await;
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-priority".into(), AMQPValue::Void);
+    let refused = channel.try_consume_with("q", arguments).await;
+    let text = "PRECONDITION_FAILED - invalid arg 'x-priority' for queue 'q' in vhost '/': \
+                \"expected integer, got void\"";
+    refused.err().expect("a refusal").is(406, text);
 }
 
 #[tokio::test(flavor = "multi_thread")]

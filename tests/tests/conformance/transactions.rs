@@ -1,6 +1,7 @@
 //! tx: publishes and acknowledgements that happen together or not at all.
 
-use warren_tests::kit::{Broker, Options, durable, persistent, transient};
+use lapin::types::{AMQPValue, FieldTable};
+use warren_tests::kit::{Broker, DEADLINE, Options, Refused, durable, persistent, soon, transient};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_shows_all_publishes_and_acknowledgements_at_once() {
@@ -80,5 +81,48 @@ async fn what_is_committed_survives_a_kill() {
     let channel = broker.channel().await;
     for queue in ["a", "b"] {
         assert_eq!(channel.drain(queue).await, ["1", "2", "3"], "{queue}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_finds_the_queue_of_that_name_that_is_there_then() {
+    let broker = Broker::start(Options::default());
+    let client = broker.connect().await;
+    let watch = client.confirming().await;
+    let channel = client.channel().await;
+    channel.tx_select().await.expect("tx.select");
+    channel.publish("", "late", b"before it was declared").await;
+    channel.fence().await;
+    watch.queue("late", durable()).await;
+    channel.tx_commit().await.expect("tx.commit");
+    assert_eq!(watch.drain("late").await, ["before it was declared"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_commit_brings_counts_towards_the_length_of_its_queue() {
+    let broker = Broker::start(Options::default());
+    let client = broker.connect().await;
+    let watch = client.confirming().await;
+    for (limit, taken) in [("x-max-length", 2), ("x-max-length-bytes", 6)] {
+        let mut arguments = FieldTable::default();
+        arguments.insert(limit.into(), AMQPValue::LongLongInt(taken));
+        let overflow = AMQPValue::LongString("reject-publish".into());
+        arguments.insert("x-overflow".into(), overflow);
+        let declared = watch.try_queue(limit, durable(), arguments).await;
+        declared.expect("queue.declare");
+        let channel = client.channel().await;
+        channel.tx_select().await.expect("tx.select");
+        for body in ["one", "two", "six"] {
+            channel.publish("", limit, body.as_bytes()).await;
+        }
+        let refused = channel.tx_commit().await.expect_err("a queue was full");
+        let text = "PRECONDITION_FAILED - partial tx completion";
+        Refused::from(refused).is(406, text);
+        // Nobody waits for what else a commit has brought when it fails.
+        soon("the others are there", DEADLINE, async || {
+            watch.count(limit).await == 2
+        })
+        .await;
+        assert_eq!(watch.drain(limit).await, ["one", "two"], "{limit}");
     }
 }

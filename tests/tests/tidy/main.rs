@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use source::{Module, code_of, functions, line_of, modules, rooms_named, test_code, words};
 
 /// The floors, as `broker/ARCHITECTURE.md` draws them.
-const FLOORS: [(&str, u8); 23] = [
+const FLOORS: [(&str, u8); 25] = [
     ("amqp", 0),
     ("error", 1),
     ("message", 1),
@@ -18,6 +18,7 @@ const FLOORS: [(&str, u8); 23] = [
     ("outbox", 1),
     ("clock", 1),
     ("confirms", 1),
+    ("protection", 1),
     ("tally", 1),
     ("store", 2),
     ("queue", 3),
@@ -25,6 +26,7 @@ const FLOORS: [(&str, u8); 23] = [
     ("auth", 5),
     ("session", 5),
     ("plugin", 5),
+    ("tls", 5),
     ("net", 6),
     ("http", 6),
     ("config", 7),
@@ -43,7 +45,12 @@ const OPEN_FLOORS: [u8; 2] = [1, 7];
 const NEIGHBOURS: [(&str, &str); 1] = [("session", "auth")];
 
 /// Crates that only one room knows.
-const ONLY_IN: [(&str, &str); 2] = [("wasmtime", "plugin"), ("fjall", "store")];
+const ONLY_IN: [(&str, &str); 4] = [
+    ("wasmtime", "plugin"),
+    ("fjall", "store"),
+    ("tokio_rustls", "tls"),
+    ("x509_cert", "protection"),
+];
 
 /// Rooms that do not wait.
 const WITHOUT_TOKIO: [&str; 3] = ["amqp", "queue", "store"];

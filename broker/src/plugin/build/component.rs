@@ -5,18 +5,21 @@ use anyhow::{Result, bail};
 use wit_component::{ComponentEncoder, DecodedWasm, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
+use super::super::manifest::{self, Manifest};
+use super::super::sections::{self, PREAMBLE, read_length, write_length};
 use super::SECTION;
 
 /// The only packages a built plugin imports from: in particular no WASI.
 const IMPORTED: &str = "warren";
-/// `\0asm`, version and layer.
-const PREAMBLE: usize = 8;
-const CUSTOM: u8 = 0;
 const EXPORTS: u8 = 7;
 
 /// The contract of exchange types.
 pub const WIT: &str = include_str!("../../../../wit/exchange/exchange.wit");
-const WORLD: &str = "exchange-plugin";
+/// What a plugin may want beside it.
+pub const PLUGIN_WIT: &str = include_str!("../../../../wit/plugin/plugin.wit");
+const WORLD: &str = "warren:plugin/exchange-plugin";
+const CONFIGURED_WORLD: &str = "warren:plugin/configured-exchange-plugin";
+const CHECK: &str = "warren:plugin/configuration@0.1.0#check";
 const INTERFACE: &str = "warren:exchange/exchange-type@0.1.0#";
 const FUNCTIONS: [&str; 7] = [
     "describe", "open", "bind", "unbind", "inputs", "route", "due",
@@ -26,7 +29,7 @@ pub fn wrap(module: &[u8], source_hash: &str) -> Result<Vec<u8>> {
     let mut encoder = ComponentEncoder::default().validate(true).module(module)?;
     let mut component = encoder.encode()?;
     refuse_foreign_imports(&component)?;
-    append_section(&mut component, SECTION, source_hash.as_bytes());
+    sections::append(&mut component, SECTION, source_hash.as_bytes());
     Ok(component)
 }
 
@@ -34,13 +37,25 @@ pub fn wrap(module: &[u8], source_hash: &str) -> Result<Vec<u8>> {
 pub fn of_core_module(module: &[u8]) -> Result<Vec<u8>> {
     let mut module = module.to_vec();
     let mut resolve = Resolve::default();
-    let package = resolve.push_str("exchange.wit", WIT)?;
-    let world = resolve.select_world(&[package], Some(WORLD))?;
+    let exchange = resolve.push_str("exchange.wit", WIT)?;
+    let plugin = resolve.push_str("plugin.wit", PLUGIN_WIT)?;
+    // An export has to be there; an import that the module does not use is left out.
+    let world = match exports(&module, CHECK) {
+        true => CONFIGURED_WORLD,
+        false => WORLD,
+    };
+    let world = resolve.select_world(&[exchange, plugin], Some(world))?;
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
     let mut encoder = ComponentEncoder::default().validate(true).module(&module)?;
     let component = encoder.encode()?;
     refuse_foreign_imports(&component)?;
     Ok(component)
+}
+
+/// Whether it has an export of this name. Other places where the name might stand are harmless: the
+/// encoder then says what is missing.
+fn exports(module: &[u8], name: &str) -> bool {
+    memchr::memmem::find(module, name.as_bytes()).is_some()
 }
 
 /// A core module whose exports are named after the functions alone, with their full names.
@@ -88,21 +103,16 @@ fn full_names(section: &[u8]) -> Option<Vec<u8>> {
 
 /// The hash of the sources that the component was built from, when it carries one.
 pub fn embedded_hash(component: &[u8]) -> Option<String> {
-    let mut rest = component.get(PREAMBLE..)?;
-    while let Some((id, after)) = rest.split_first() {
-        let (length, after) = read_length(after)?;
-        let (section, after) = after.split_at_checked(length)?;
-        rest = after;
-        if *id != CUSTOM {
-            continue;
-        }
-        let (length, section) = read_length(section)?;
-        let (name, data) = section.split_at_checked(length)?;
-        if name == SECTION.as_bytes() {
-            return String::from_utf8(data.to_vec()).ok();
-        }
-    }
-    None
+    let data = sections::find(component, SECTION)?;
+    String::from_utf8(data.to_vec()).ok()
+}
+
+/// Adds what the component says of itself.
+pub fn with_manifest(component: &mut Vec<u8>, manifest: &Manifest) -> Result<()> {
+    manifest.check().map_err(anyhow::Error::msg)?;
+    let data = serde_json::to_vec(manifest)?;
+    sections::append(component, manifest::SECTION, &data);
+    Ok(())
 }
 
 fn refuse_foreign_imports(component: &[u8]) -> Result<()> {
@@ -121,49 +131,9 @@ fn refuse_foreign_imports(component: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn append_section(component: &mut Vec<u8>, name: &str, data: &[u8]) {
-    let mut section = Vec::new();
-    write_length(&mut section, name.len());
-    section.extend_from_slice(name.as_bytes());
-    section.extend_from_slice(data);
-    component.push(CUSTOM);
-    write_length(component, section.len());
-    component.extend_from_slice(&section);
-}
-
-/// LEB128, as WebAssembly counts.
-fn write_length(out: &mut Vec<u8>, mut length: usize) {
-    while length > 0x7f {
-        out.push((length & 0x7f) as u8 | 0x80);
-        length >>= 7;
-    }
-    out.push(length as u8);
-}
-
-fn read_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let mut length = 0;
-    // Five octets hold the 32 bits that a length in WebAssembly has.
-    for (place, octet) in bytes.iter().take(5).enumerate() {
-        length |= usize::from(octet & 0x7f) << (7 * place);
-        if octet & 0x80 == 0 {
-            return Some((length, bytes.get(place + 1..)?));
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_embedded_hash_is_read_back() {
-        let mut component = b"\0asm\x0d\0\x01\0".to_vec();
-        append_section(&mut component, "other", &[7; 300]);
-        append_section(&mut component, SECTION, b"abc");
-        append_section(&mut component, "after", b"");
-        assert_eq!(embedded_hash(&component), Some("abc".to_owned()));
-    }
 
     #[test]
     fn the_contract_s_functions_get_their_full_names_and_others_keep_theirs() {
@@ -177,16 +147,5 @@ mod tests {
             // Cut between two sections it is a module too.
             let _ = with_full_names(&module[..end]);
         }
-    }
-
-    #[test]
-    fn no_hash_is_read_from_what_is_cut_off_or_no_component() {
-        let mut component = b"\0asm\x0d\0\x01\0".to_vec();
-        append_section(&mut component, "other", &[7; 300]);
-        append_section(&mut component, SECTION, b"abc");
-        for end in 0..component.len() {
-            assert_eq!(embedded_hash(&component[..end]), None);
-        }
-        assert_eq!(embedded_hash(&[0xff; 64]), None);
     }
 }

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
+use super::described::{self, Otherwise};
 use super::{Built, build_as, component};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +78,7 @@ pub fn build(folder: &Path, path: &Path) -> Result<Built> {
         bail!("no plugin in {}: none of {sources}", folder.display());
     };
     let work = Work::new()?;
-    let component = match language {
+    let mut component = match language {
         Language::Rust => return build_as(&folder, path),
         Language::C => component::of_core_module(&c(&folder, &work)?)?,
         Language::Zig => component::of_core_module(&zig(&folder, &work)?)?,
@@ -88,6 +89,14 @@ pub fn build(folder: &Path, path: &Path) -> Result<Built> {
         Language::JavaScript => javascript(&folder, &work)?,
         Language::Python => python(&folder, &work)?,
     };
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let otherwise = Otherwise {
+        name: &stem,
+        version: "0.1.0",
+        description: "",
+    };
+    let manifest = described::manifest(&folder, &otherwise)?;
+    component::with_manifest(&mut component, &manifest)?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -97,9 +106,8 @@ pub fn build(folder: &Path, path: &Path) -> Result<Built> {
         .iter()
         .map(|octet| format!("{octet:02x}"))
         .collect();
-    let stem = path.file_stem().unwrap_or_default();
     Ok(Built {
-        name: stem.to_string_lossy().into_owned(),
+        name: stem.clone().into_owned(),
         path: path.to_owned(),
         bytes: component.len(),
         source_hash,

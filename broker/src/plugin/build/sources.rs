@@ -16,7 +16,7 @@ pub fn source_hash(workspace: &Path, plugin: &str) -> Result<String> {
 }
 
 /// The hash of any plugin crate in this workspace: its files, those of `plugin-sdk` and of
-/// `wit/exchange` where the workspace has them, what the workspace's manifest decides for it, and
+/// `wit` where the workspace has them, what the workspace's manifest decides for it, and
 /// the locked versions of its own dependencies. Nothing else of the lock file: a dependency of the
 /// broker must not make the plugins stale.
 pub fn source_hash_of(workspace: &Path, crate_dir: &Path) -> Result<String> {
@@ -26,11 +26,17 @@ pub fn source_hash_of(workspace: &Path, crate_dir: &Path) -> Result<String> {
         if folder.is_dir() {
             add_file(&mut hash, label, folder, &folder.join("Cargo.toml"))?;
             add_folder(&mut hash, label, folder, &folder.join("src"))?;
+            let described = folder.join("plugin.toml");
+            if described.is_file() {
+                add_file(&mut hash, label, folder, &described)?;
+            }
         }
     }
-    let wit = workspace.join("wit").join("exchange");
-    if wit.is_dir() {
-        add_folder(&mut hash, "wit", &wit, &wit)?;
+    for package in ["exchange", "plugin"] {
+        let wit = workspace.join("wit").join(package);
+        if wit.is_dir() {
+            add_folder(&mut hash, "wit", &wit, &wit)?;
+        }
     }
     let manifest: toml::Table = read_toml(&workspace.join("Cargo.toml"))?;
     if let Some(profile) = manifest.get("profile").and_then(|all| all.get("plugin")) {

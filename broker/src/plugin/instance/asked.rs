@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::super::keeping::Replay;
 use super::super::lane::{Done, Job, Reply};
 use super::{ATTEMPTS, Instance, Thread, Watched};
 use crate::message::Message;
@@ -14,7 +15,11 @@ use crate::vhost::exchange_type::{
 impl ExchangeInstance for Instance {
     // Waits for the calls in front of it, each bounded by its deadline, and rebuilds here if it
     // must: a bind has no lane to go to, and it is rare.
-    fn bind(&self, binding: BindingView<'_>, table: &dyn BindingTable) -> Result<(), BindRefusal> {
+    fn bind(
+        &self,
+        binding: BindingView<'_>,
+        table: &dyn BindingTable,
+    ) -> Result<Replay, BindRefusal> {
         let mut seat = self.seat.lock();
         if let Some(Fault(text)) = self.refused_by_breaker(&mut seat) {
             return Err(BindRefusal::Failed(text));
@@ -40,8 +45,8 @@ impl ExchangeInstance for Instance {
         // Room may have been made for others since it was opened.
         if seat.live.is_none() {
             return match self.rebuild(&mut seat, table, Watched::All) {
-                Ok((_, None)) => Ok(()),
-                Ok((_, Some(text))) => Err(BindRefusal::Refused(text)),
+                Ok((_, Ok(_))) => Ok(()),
+                Ok((_, Err(text))) => Err(BindRefusal::Refused(text)),
                 Err(fault) => Err(BindRefusal::Failed(self.plugin.fault_text(&fault))),
             };
         }
@@ -58,7 +63,16 @@ impl ExchangeInstance for Instance {
         self.counts.remembered(hits);
     }
 
-    fn unbind(&self, slot: Slot, _table: &dyn BindingTable) {
+    fn room_for_binding(&self) -> Result<(), String> {
+        self.plugin.room_for_binding()
+    }
+
+    fn wants_whole_message(&self) -> bool {
+        self.plugin.description.whole_message
+    }
+
+    fn unbind(&self, slot: Slot, table: &dyn BindingTable) {
+        self.opening.kept.count_bindings(table.len());
         let mut seat = self.seat.lock();
         // What is not live is rebuilt without the binding. Its published inputs stay: reads are
         // held against them, so wider than needed is only slower.

@@ -99,6 +99,23 @@ fn the_fault_plugin_fails_in_every_way_and_never_takes_the_host_along() {
     assert!(bench.host.plugins()[0].log_lines <= 100);
 }
 
+/// Built once, when its version of the contract was the newest, and never again.
+#[test]
+fn components_of_every_released_contract_are_served() {
+    for version in ["0.1.0"] {
+        let bytes = committed(&format!("tests/fixtures/released/exchange-{version}.wasm"));
+        let bench = Bench::new(&[("old", &bytes)]);
+        assert_eq!(bench.reports[0].version.as_deref(), Some(version));
+        let exchange = bench.open("x-exact", "");
+        exchange.bind(3, "a").expect("binds");
+        exchange.bind(1, "b").expect("binds");
+        assert_eq!(slots(exchange.route_anyhow("a")), [3]);
+        exchange.unbind(3);
+        assert_eq!(slots(exchange.route_anyhow("a")), Vec::<u32>::new());
+        assert_eq!(exchange.instance.inputs(), Inputs::RoutingKey);
+    }
+}
+
 #[test]
 fn fixtures_that_are_no_exchange_types_are_refused_with_a_reason() {
     for (file, expected) in [

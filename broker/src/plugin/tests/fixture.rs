@@ -16,6 +16,7 @@ use crate::vhost::exchange_type::{
     BindRefusal, BindingTable, BindingView, Call, Decision, ExchangeInstance, ExchangeTypes,
     Moment, OpenRefusal, Opening, Routing,
 };
+use crate::vhost::kept::Kept;
 
 /// `work` is how often the routing key `w` goes round its loop.
 pub fn probe_text(type_name: &str, work: u32) -> String {
@@ -162,6 +163,7 @@ impl Bench {
             exchange: "orders",
             type_name,
             arguments,
+            kept: &Kept::nowhere(),
         })?;
         Ok(Exchange {
             instance: opened.instance,
@@ -188,7 +190,7 @@ pub fn message(key: &str, properties: &[u8], body: &[u8]) -> Arc<Message> {
 }
 
 impl Exchange {
-    pub fn bind(&self, slot: Slot, key: &str) -> Result<(), BindRefusal> {
+    pub fn bind(&self, slot: Slot, key: &str) -> Result<Vec<Arc<Message>>, BindRefusal> {
         self.table.insert(slot, key);
         let binding = BindingView {
             slot,

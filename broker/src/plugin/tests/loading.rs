@@ -10,6 +10,7 @@ use super::fixture::*;
 use crate::clock::SystemClock;
 use crate::plugin::{LoadReport, Outcome, PluginHost, PluginOptions, PluginSettings, PluginState};
 use crate::vhost::exchange_type::{ExchangeTypes, OpenRefusal, Opening};
+use crate::vhost::kept::Kept;
 
 fn reason(report: &LoadReport) -> &str {
     match &report.outcome {
@@ -144,6 +145,7 @@ fn works(host: &PluginHost, type_name: &str) -> bool {
         exchange: "orders",
         type_name,
         arguments: b"",
+        kept: &Kept::nowhere(),
     };
     host.open(&opening).is_ok()
 }

@@ -2,6 +2,7 @@
 whose name says what holds."""
 
 import argparse
+import signal
 import sys
 import threading
 import time
@@ -409,6 +410,8 @@ class Cases:
 
 
 def main():
+    # Ended from outside it still has to end the broker and the browser.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--screenshots", metavar="FOLDER", help="keep a picture of each page there")
     parser.add_argument("--queues", type=int, default=10_000, help="for the case with many of them")

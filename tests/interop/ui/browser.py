@@ -10,7 +10,11 @@ import urllib.request
 
 from PIL import Image
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    StaleElementReferenceException,
+    WebDriverException,
+)
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
@@ -51,7 +55,7 @@ def until(condition, what):
         if found:
             return found
         if time.monotonic() > end:
-            raise AssertionError(f"in vain: {what}")
+            raise AssertionError(f"in vain: {what() if callable(what) else what}")
         time.sleep(0.05)
 
 
@@ -85,7 +89,7 @@ class Browser:
         return self.one(css).text
 
     def says(self, text, css="main"):
-        until(lambda: text in self.text(css), f"{text!r} in {css}, which says {self.text(css)[:300]!r}")
+        until(lambda: text in self.text(css), lambda: f"{text!r} in {css}, which says {self.text(css)[:300]!r}")
 
     def run(self, script, *arguments):
         return self.driver.execute_script(script, *arguments)
@@ -117,9 +121,18 @@ class Browser:
     def press(self, css, confirm=False):
         button = self.one(css)
         self.run("arguments[0].scrollIntoView({block: 'center'}); arguments[0].focus()", button)
-        button.click()
+        until(lambda: self._click(button), f"a click on {css}")
         if confirm:
             until(lambda: self._accept(), "a question")
+
+    @staticmethod
+    def _click(button):
+        # Something that came in above may have pushed the button away under the pointer.
+        try:
+            button.click()
+        except ElementClickInterceptedException:
+            return False
+        return True
 
     def _accept(self):
         self.driver.switch_to.alert.accept()

@@ -28,13 +28,17 @@ pub(super) fn samples(details: &Value, as_rate: bool) -> Vec<(u64, f64)> {
             .collect();
     }
     let pairs = points.iter().zip(points.iter().skip(1));
-    pairs
-        .map(|((before, low), (after, high))| {
-            let seconds = after.saturating_sub(*before).max(1) as f64 / 1000.0;
-            let more = high.saturating_sub(*low);
-            (*after, more as f64 / seconds)
-        })
-        .collect()
+    let rates = pairs.map(|((before, low), (after, high))| {
+        let seconds = after.saturating_sub(*before).max(1) as f64 / 1000.0;
+        let more = high.saturating_sub(*low);
+        (*after, more as f64 / seconds)
+    });
+    let mut rates: Vec<(u64, f64)> = rates.collect();
+    // Of the newest step there may be no sample yet, which is no standstill.
+    if rates.len() > 1 && rates.last().is_some_and(|(_, rate)| *rate == 0.0) {
+        rates.pop();
+    }
+    rates
 }
 
 /// The next larger number that reads well.

@@ -9,6 +9,7 @@ mod connections;
 mod exchanges;
 mod explain;
 mod form;
+mod graph;
 mod host;
 mod login;
 mod overview;

@@ -149,50 +149,69 @@ pub(super) fn draw(nodes: &[Node], edges: &[Edge], shown: impl Fn(Flow) -> Strin
         div.wide.picture tabindex="0" role="region" aria-label="Topology: exchanges, bindings and queues" {
             svg role="group" width=(width) height=(height) viewBox=(format!("0 0 {width} {height}"))
                 aria-label=(format!("{} nodes, {} edges; the table below says the same", nodes.len(), edges.len())) {
-                @for (number, edge) in edges.iter().enumerate() {
-                    (line(edge, at(edge.from), at(edge.to), number, &shown))
+                @for edge in edges {
+                    (line(edge, at(edge.from), at(edge.to)))
                 }
                 @for (index, node) in nodes.iter().enumerate() { (one(node, at(index))) }
+                // Over everything: edges pass behind boxes.
+                @for (number, edge) in edges.iter().enumerate() {
+                    (label(edge, at(edge.from), at(edge.to), number, &shown))
+                }
             }
         }
     }
 }
 
-fn line(
+/// Where an edge begins and ends: at the sides that face each other.
+fn ends(from: Place, to: Place) -> (Place, Place) {
+    let (left, right) = match to.x <= from.x {
+        false => (from.x + BOX_WIDTH, to.x),
+        true => (from.x, to.x + BOX_WIDTH),
+    };
+    let middle = |place: Place, x| Place {
+        x,
+        y: place.y + BOX_HEIGHT / 2.0,
+    };
+    (middle(from, left), middle(to, right))
+}
+
+fn is_busy(edge: &Edge) -> bool {
+    match edge.flow {
+        Flow::Exactly(rate) | Flow::AtMost(rate) => rate > 0.0,
+        Flow::Unknown => false,
+    }
+}
+
+fn line(edge: &Edge, from: Place, to: Place) -> Markup {
+    let bend = if to.x <= from.x { -60.0 } else { 80.0 };
+    let (Place { x: x1, y: y1 }, Place { x: x2, y: y2 }) = ends(from, to);
+    let curve = format!(
+        "M{x1} {y1} C{} {y1} {} {y2} {x2} {y2}",
+        x1 + bend,
+        x2 - bend
+    );
+    let class = match (edge.kind, is_busy(edge)) {
+        (EdgeKind::DeadLetters, _) => "edge dead",
+        (EdgeKind::Binding, true) => "edge busy",
+        (EdgeKind::Binding, false) => "edge",
+    };
+    html! { path class=(class) d=(curve) { title { (edge.keys.join(", ")) } } }
+}
+
+fn label(
     edge: &Edge,
     from: Place,
     to: Place,
     number: usize,
     shown: &impl Fn(Flow) -> String,
 ) -> Markup {
-    let backwards = to.x <= from.x;
-    let middle = BOX_HEIGHT / 2.0;
-    let (x1, x2) = match backwards {
-        false => (from.x + BOX_WIDTH, to.x),
-        true => (from.x, to.x + BOX_WIDTH),
-    };
-    let (y1, y2) = (from.y + middle, to.y + middle);
-    let bend = if backwards { -60.0 } else { 80.0 };
-    let curve = format!(
-        "M{x1} {y1} C{} {y1} {} {y2} {x2} {y2}",
-        x1 + bend,
-        x2 - bend
-    );
+    let (start, end) = ends(from, to);
     // Labels of neighbouring edges would lie on each other in the middle.
-    let along = 0.55 + 0.1 * (number % 4) as f64;
-    let (x, y) = (x1 + (x2 - x1) * along, y1 + (y2 - y1) * along);
-    let busy = match edge.flow {
-        Flow::Exactly(rate) | Flow::AtMost(rate) => rate > 0.0,
-        Flow::Unknown => false,
-    };
-    let class = match (edge.kind, busy) {
-        (EdgeKind::DeadLetters, _) => "edge dead",
-        (EdgeKind::Binding, true) => "edge busy",
-        (EdgeKind::Binding, false) => "edge",
-    };
+    let along = 0.6 + 0.08 * (number % 4) as f64;
+    let x = start.x + (end.x - start.x) * along;
+    let y = start.y + (end.y - start.y) * along - 3.0;
     html! {
-        path class=(class) d=(curve) { title { (edge.keys.join(", ")) } }
-        @if busy { text.rate x=(x) y=(y - 3.0) text-anchor="middle" { (shown(edge.flow)) } }
+        @if is_busy(edge) { text.rate x=(x) y=(y) text-anchor="middle" { (shown(edge.flow)) } }
     }
 }
 

@@ -81,7 +81,7 @@ impl Sessions {
             return None;
         }
         // Whoever has left a page open is not there: its script says that it only follows.
-        if request.header("x-follow").is_none() {
+        if !follows(request) {
             session.used = now;
         }
         Some(Entry {
@@ -119,9 +119,14 @@ impl Sessions {
     }
 
     pub(super) fn take_notice(&self, request: &Request) -> Option<String> {
-        let token = cookie(request, COOKIE)?;
+        let token = cookie(request, COOKIE).filter(|_| !follows(request))?;
         self.0.lock().get_mut(token)?.notice.take()
     }
+}
+
+/// A script that keeps its page up to date, not its reader.
+fn follows(request: &Request) -> bool {
+    request.header("x-follow").is_some()
 }
 
 impl Session {

@@ -1,14 +1,13 @@
 //! The topology of one virtual host: which exchanges, bindings and queues the picture shows, and how
 //! many messages go along each edge. Not where they stand in it (see `picture.rs`).
 
-use std::collections::BTreeMap;
-
 use maud::{Markup, html};
 use serde_json::Value;
 
 use super::super::request::encoded;
+use super::graph::{Graph, flows};
 use super::page::{Page, live};
-use super::picture::{self, Edge, EdgeKind, Flow, Node, NodeKind};
+use super::picture::{self, EdgeKind, Flow, NodeKind};
 use super::show::{at, count, decimal, list, number, path, per_second, text};
 use super::table::{self, numeric};
 use super::visit::{Failed, Visit};
@@ -16,7 +15,6 @@ use super::visit::{Failed, Visit};
 /// A picture with more than this is none any more.
 const EXCHANGES: usize = 40;
 const QUEUES: usize = 80;
-const EDGES: usize = 300;
 const BINDINGS_OF_ONE: usize = 100;
 
 pub(super) async fn show(visit: &Visit) -> Result<Page, Failed> {
@@ -79,65 +77,6 @@ fn flow(flow: Flow) -> String {
         Flow::Unknown => String::new(),
         Flow::Exactly(rate) => per_second(rate),
         Flow::AtMost(rate) => format!("≤ {}", per_second(rate)),
-    }
-}
-
-#[derive(Default)]
-struct Graph {
-    nodes: Vec<Node>,
-    places: BTreeMap<(NodeKind, String), usize>,
-    edges: Vec<Edge>,
-}
-
-impl Graph {
-    fn node(&mut self, kind: NodeKind, name: &str, vhost: &str) -> usize {
-        let key = (kind, name.to_owned());
-        if let Some(place) = self.places.get(&key) {
-            return *place;
-        }
-        let place = self.nodes.len();
-        let (href, shown) = match kind {
-            NodeKind::Exchange => {
-                let in_path = super::show::exchange_in_path(name);
-                let shown = if name.is_empty() { "(default)" } else { name };
-                (path(&["exchanges", vhost, in_path]), shown)
-            }
-            NodeKind::Queue => (path(&["queues", vhost, name]), name),
-        };
-        self.nodes.push(Node {
-            kind,
-            name: shown.to_owned(),
-            href,
-            note: String::new(),
-            rate: 0.0,
-        });
-        self.places.insert(key, place);
-        place
-    }
-
-    fn of(&self, kind: NodeKind) -> usize {
-        self.nodes.iter().filter(|node| node.kind == kind).count()
-    }
-
-    fn has(&self, kind: NodeKind, name: &str) -> bool {
-        self.places.contains_key(&(kind, name.to_owned()))
-    }
-
-    /// Several bindings between the same two are one edge.
-    fn edge(&mut self, from: usize, to: usize, kind: EdgeKind, key: &str) {
-        let same = |edge: &&mut Edge| edge.from == from && edge.to == to && edge.kind == kind;
-        if let Some(edge) = self.edges.iter_mut().find(same) {
-            edge.keys.push(key.to_owned());
-        } else if self.edges.len() < EDGES {
-            let keys = vec![key.to_owned()];
-            self.edges.push(Edge {
-                from,
-                to,
-                kind,
-                keys,
-                flow: Flow::Unknown,
-            });
-        }
     }
 }
 
@@ -306,67 +245,5 @@ fn dead_letters(vhost: &str, row: &Value, place: usize, graph: &mut Graph) {
     if let Some(to) = own.or(by_policy).and_then(Value::as_str) {
         let to = graph.node(NodeKind::Exchange, to, vhost);
         graph.edge(place, to, EdgeKind::DeadLetters, "");
-    }
-}
-
-/// Nobody counts by binding. What comes into a queue is known, and what goes out of an exchange: if
-/// only one exchange that leads to a queue is in use, all of it has come along that edge.
-fn flows(graph: &mut Graph) {
-    let Graph { nodes, edges, .. } = graph;
-    let rate = |index: usize| nodes.get(index).map_or(0.0, |node| node.rate);
-    let is_queue = |index: usize| {
-        nodes
-            .get(index)
-            .is_some_and(|node| node.kind == NodeKind::Queue)
-    };
-    let known: Vec<Flow> = edges
-        .iter()
-        .map(|edge| {
-            if edge.kind != EdgeKind::Binding || !is_queue(edge.to) {
-                return Flow::Unknown;
-            }
-            let rivals = edges.iter().filter(|other| {
-                other.to == edge.to && other.kind == EdgeKind::Binding && rate(other.from) > 0.0
-            });
-            match (rivals.count(), rate(edge.from) > 0.0) {
-                (_, false) => Flow::Exactly(0.0),
-                (1, true) => Flow::Exactly(rate(edge.to)),
-                (_, true) => Flow::AtMost(rate(edge.to).min(rate(edge.from))),
-            }
-        })
-        .collect();
-    for (edge, flow) in edges.iter_mut().zip(known) {
-        edge.flow = flow;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_came_along_an_edge_is_told_where_it_is_known() {
-        let mut graph = Graph::default();
-        let busy = graph.node(NodeKind::Exchange, "busy", "/");
-        let idle = graph.node(NodeKind::Exchange, "idle", "/");
-        let other = graph.node(NodeKind::Exchange, "other", "/");
-        let alone = graph.node(NodeKind::Queue, "alone", "/");
-        let shared = graph.node(NodeKind::Queue, "shared", "/");
-        for (place, rate) in [(busy, 30.0), (other, 5.0), (alone, 20.0), (shared, 12.0)] {
-            graph.nodes[place].rate = rate;
-        }
-        graph.edge(busy, alone, EdgeKind::Binding, "a");
-        graph.edge(idle, alone, EdgeKind::Binding, "b");
-        graph.edge(busy, shared, EdgeKind::Binding, "c");
-        graph.edge(other, shared, EdgeKind::Binding, "d");
-        flows(&mut graph);
-        let flows: Vec<Flow> = graph.edges.iter().map(|edge| edge.flow).collect();
-        let expected = [
-            Flow::Exactly(20.0),
-            Flow::Exactly(0.0),
-            Flow::AtMost(12.0),
-            Flow::AtMost(5.0),
-        ];
-        assert_eq!(flows, expected);
     }
 }

@@ -262,9 +262,7 @@ async fn state_that_grows_ends_at_the_plugin_s_limit() {
     assert!(!passes(&channel, "disk", "9").await);
     assert!(passes(&channel, "disk", "10").await);
     broker.logs("a message is not remembered: the plugin has its 20 keys (state_keys)");
-    let shown = broker
-        .http()
-        .json("/warren/plugins/message-deduplication");
+    let shown = broker.http().json("/warren/plugins/message-deduplication");
     assert_eq!(shown["state_keys"], 20);
     assert_eq!(shown["limits"]["state_keys"], 20);
     assert_eq!(shown["state_refused"], 21);

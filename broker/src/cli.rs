@@ -240,7 +240,7 @@ mod tests {
             let mut script = Vec::new();
             completions(shell, &mut script);
             let script = String::from_utf8(script).expect("text");
-            for word in ["warren", "perf", "--data-dir", "ctl"] {
+            for word in ["warren", "perf", "data-dir", "ctl"] {
                 assert!(script.contains(word), "{shell}: {word}");
             }
         }

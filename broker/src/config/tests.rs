@@ -290,7 +290,7 @@ fn an_unknown_key_names_its_path_its_line_and_the_nearest_known_key() {
     );
     assert_eq!(
         problems(set("management.zzz=1")),
-        "--set management.zzz=1: management.zzz: unknown key, known here: hosts, listen"
+        "--set management.zzz=1: management.zzz: unknown key, known here: hosts, listen, tls_listen, tls"
     );
 }
 

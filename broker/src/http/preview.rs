@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::call::{Call, Handled, shown};
 use super::policies::read;
+use crate::vhost::Matched;
 use crate::vhost::policy::Origin;
 
 /// More names are only counted.
@@ -12,7 +13,7 @@ const NAMED: usize = 100;
 pub(super) fn show(call: &Call) -> Handled {
     let vhost = call.vhost()?;
     let policy = read("preview", &call.fields()?)?;
-    let (queues, exchanges) = vhost.matches(Origin::User, policy)?;
+    let Matched { queues, exchanges } = vhost.matches(Origin::User, policy)?;
     let in_force = |name: &str, policy: Option<String>| json!({"name": name, "policy": policy});
     let named_queues = queues.iter().take(NAMED);
     let named_queues =

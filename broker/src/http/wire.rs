@@ -297,8 +297,11 @@ async fn write_events<S: AsyncRead + AsyncWrite + Unpin>(
     let mut head = head_of(status, headers);
     head.push_str("content-type: text/event-stream\r\nconnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).await?;
+    if method == Method::Head {
+        return Ok(());
+    }
     let mut said = [0; 64];
-    while method != Method::Head {
+    loop {
         let piece = tokio::select! {
             piece = listener.next() => piece.ok_or(Gone)?,
             read = stream.read(&mut said) => match read? {
@@ -312,7 +315,6 @@ async fn write_events<S: AsyncRead + AsyncWrite + Unpin>(
         };
         timeout(WHOLE, written).await.map_err(|_| Gone)??;
     }
-    Ok(())
 }
 
 async fn write_answer<S: AsyncWrite + Unpin>(

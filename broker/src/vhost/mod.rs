@@ -55,7 +55,7 @@ pub use live::Stage;
 pub use memo::Memo;
 pub use news::{Concerns, Event, Kind, Listening, News};
 pub use parameters::Parameter;
-pub use policies::InForce;
+pub use policies::{InForce, Matched};
 pub use publish::{ConfirmTo, Handed, Transaction};
 pub use queue_arguments::{MAX_EXPIRY, QueueArguments, parse_age};
 pub use queue_declare::QueueRequest;

@@ -34,6 +34,12 @@ pub struct InForce {
     pub operator: Option<String>,
 }
 
+/// What a policy would be for.
+pub struct Matched {
+    pub queues: Vec<Arc<Queue>>,
+    pub exchanges: Vec<Arc<Exchange>>,
+}
+
 impl Vhost {
     pub fn set_policy(&self, origin: Origin, stated: PolicyDefinition) -> Result<Saved, DoorError> {
         check_name(&stated.name)?;
@@ -67,11 +73,7 @@ impl Vhost {
     }
 
     /// The queues and the exchanges of now that a policy like this would be for.
-    pub fn matches(
-        &self,
-        origin: Origin,
-        stated: PolicyDefinition,
-    ) -> Result<(Vec<Arc<Queue>>, Vec<Arc<Exchange>>), DoorError> {
+    pub fn matches(&self, origin: Origin, stated: PolicyDefinition) -> Result<Matched, DoorError> {
         let policy = Policy::new(origin, stated).map_err(DoorError::InvalidPolicy)?;
         let is_for =
             |queue: &Queue| policy.is_for(Object::Queue(queue.attributes.queue_type), &queue.name);
@@ -80,7 +82,7 @@ impl Vhost {
         queues.sort_by(|a, b| a.name.cmp(&b.name));
         let mut exchanges = self.exchanges();
         exchanges.retain(|exchange| policy.is_for(Object::Exchange, &exchange.name));
-        Ok((queues, exchanges))
+        Ok(Matched { queues, exchanges })
     }
 
     pub fn policies(&self, origin: Origin) -> Vec<PolicyDefinition> {

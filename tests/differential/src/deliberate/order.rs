@@ -217,10 +217,7 @@ fn returned_by_consumers(case: &Case<'_>) -> bool {
         seen.event.name == "basic.deliver" && number(&seen.event.fields, "redelivered") == 1
     };
     let odd = only_left.len() == only_right.len() && !only_left.is_empty();
-    let all = only_left
-        .iter()
-        .chain(&only_right)
-        .all(|seen| returned(seen));
+    let all = only_left.iter().chain(&only_right).all(returned);
     gives_back.iter().any(|name| case.is_call(name)) && takes.count() > 1 && odd && all
 }
 

@@ -132,12 +132,9 @@ mod native {
 
     use super::Lifetime;
 
-    /// A value, and for how long it is kept.
-    type Entry = (Vec<u8>, Lifetime);
-
     #[derive(Default)]
     pub struct Shelf {
-        pub entries: RefCell<BTreeMap<Vec<u8>, Entry>>,
+        pub entries: RefCell<BTreeMap<Vec<u8>, (Vec<u8>, Lifetime)>>,
         /// Keys that fit; no limit without.
         pub most_keys: Cell<Option<usize>>,
         /// A call has looked at it.

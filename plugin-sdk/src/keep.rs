@@ -132,9 +132,12 @@ mod native {
 
     use super::Lifetime;
 
+    /// A value, and for how long it is kept.
+    type Entry = (Vec<u8>, Lifetime);
+
     #[derive(Default)]
     pub struct Shelf {
-        pub entries: RefCell<BTreeMap<Vec<u8>, (Vec<u8>, Lifetime)>>,
+        pub entries: RefCell<BTreeMap<Vec<u8>, Entry>>,
         /// Keys that fit; no limit without.
         pub most_keys: Cell<Option<usize>>,
         /// A call has looked at it.

@@ -94,7 +94,10 @@ impl Message {
 
     pub fn routing_key(&self) -> &str {
         let key = self.data.get(..self.key_len).unwrap_or_default();
-        std::str::from_utf8(key).unwrap_or_default()
+        // SAFETY: nothing changes `data`, and whoever makes a message makes sure of its first
+        // `key_len` octets: `from_parts` checks them, `to_message` copies them from a `str`. Checked
+        // for every look at a message they cost several times what the look costs.
+        unsafe { std::str::from_utf8_unchecked(key) }
     }
 
     pub fn properties(&self) -> &[u8] {

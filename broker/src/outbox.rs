@@ -3,6 +3,7 @@
 //! Not the socket (see `net/`) and not the queue that the deliveries come from (see `queue/`).
 
 mod recent;
+mod resting;
 mod unacked;
 
 use std::collections::VecDeque;
@@ -20,7 +21,11 @@ use crate::tally::Deliveries;
 use recent::Recent;
 
 /// Deliveries stop above this many waiting bytes: what does not stay in the cache is paid twice.
-pub const OUTBOX_BYTES: usize = 128 * 1024;
+pub const OUTBOX_BYTES: usize = 256 * 1024;
+
+/// Above this, publishers let the socket take what waits: what they publish next would not fit, and be
+/// copied into the queue and out of it again.
+const OUTBOX_BEHIND: usize = OUTBOX_BYTES / 2;
 
 /// Above this, a connection that makes us answer without reading our answers is not read either.
 pub const OUTBOX_REPLY_BYTES: usize = 1024 * 1024;
@@ -46,6 +51,10 @@ struct State {
     /// A consumer was told "not now": ask its queue again when the socket has drained.
     refused: bool,
     woken: bool,
+    /// A publisher here gives the consumers time, until somebody says that it may go on.
+    resting: bool,
+    /// Publishers that rest until what waits here is taken to the socket.
+    crowding: Vec<Arc<Outbox>>,
     waker: Option<Waker>,
     closed: bool,
 }
@@ -146,8 +155,10 @@ pub struct Delivery<'a> {
 
 pub enum Delivered {
     /// `wake`: the connection does not know yet that something waits.
+    /// `behind`: whoever publishes faster than the socket takes should let it catch up.
     Yes {
         wake: bool,
+        behind: bool,
     },
     /// The socket is behind. The connection will ask the queue again.
     Full,
@@ -183,6 +194,8 @@ impl Outbox {
                 recent: Recent::default(),
                 refused: false,
                 woken: false,
+                resting: false,
+                crowding: Vec::new(),
                 waker: None,
                 closed: false,
             }),
@@ -248,6 +261,8 @@ impl Outbox {
         let mut state = self.state.lock();
         state.closed = true;
         state.bytes = Vec::new();
+        // Two connections that rest for each other would keep each other in memory.
+        state.crowding = Vec::new();
         state.recent.clear();
         state.unsent.drain(..).collect()
     }
@@ -296,6 +311,7 @@ impl Outbox {
         state.unsent.extend(channel.keep(tag, delivery, position));
         Delivered::Yes {
             wake: state.needs_wake(),
+            behind: state.bytes.len() >= OUTBOX_BEHIND,
         }
     }
 
@@ -425,8 +441,10 @@ impl Outbox {
         state.needs_wake()
     }
 
-    /// Moves everything that waits into `into` (which must be empty).
-    pub fn take(&self, into: &mut Vec<u8>) {
+    /// Moves everything that waits into `into` (which must be empty). Those who rest because it was
+    /// much may go on.
+    #[must_use]
+    pub fn take(&self, into: &mut Vec<u8>) -> Vec<Arc<Outbox>> {
         let mut state = self.state.lock();
         let state = &mut *state;
         state.woken = false;
@@ -441,6 +459,7 @@ impl Outbox {
         }
         std::mem::swap(&mut state.bytes, into);
         state.taken += into.len() as u64;
+        std::mem::take(&mut state.crowding)
     }
 
     /// `remaining` bytes of what was taken are not in the socket yet.

@@ -109,7 +109,7 @@ async fn take(queue: Arc<Queue>, asked: Asked) -> Result<Answer, Failure> {
             Got::Loading => drop(loaded.await),
             Got::Sent => {
                 let mut octets = Vec::new();
-                outbox.take(&mut octets);
+                drop(outbox.take(&mut octets));
                 bytes += octets.len();
                 messages.extend(read(&octets, asked));
             }

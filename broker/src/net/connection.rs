@@ -19,7 +19,7 @@ use crate::store::Store;
 use crate::vhost::exchange_type::Fault;
 
 /// One read takes at most this much: what does not stay in the cache is paid twice.
-const READ_MAX: usize = 128 * 1024;
+const READ_MAX: usize = 96 * 1024;
 const READ_MIN: usize = 4 * 1024;
 
 /// A peer that does not answer our close gets its socket closed.
@@ -96,6 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         handshake_timeout: Duration,
     ) -> Driver<S> {
         let now = Instant::now();
+        let effects = Effects::of(&session.outbox);
         let handshake_until = now + handshake_timeout;
         Driver {
             stream,
@@ -110,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             written: 0,
             waiting: None,
             full: false,
-            effects: Effects::default(),
+            effects,
             rest: None,
             timer: Box::pin(tokio::time::sleep_until(handshake_until)),
             handshake_until,
@@ -126,7 +127,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let parting = loop {
             self.look_at_gate();
             if self.output.is_empty() {
-                self.session.outbox.take(&mut self.output);
+                let crowding = self.session.outbox.take(&mut self.output);
+                crowding.iter().for_each(|publisher| publisher.rested());
             }
             if self.output.is_empty()
                 && let End::Flush(_, parting) = self.end
@@ -186,7 +188,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             return Poll::Ready(Event::Resumed(resumed));
         }
         if let Some(rest) = &mut self.rest
-            && rest.as_mut().poll(context).is_ready()
+            && (!self.session.outbox.is_resting() || rest.as_mut().poll(context).is_ready())
         {
             self.rest = None;
         }

@@ -55,7 +55,7 @@ fn get(outbox: &Outbox, seq: Seq) {
 
 fn take(outbox: &Outbox) -> Vec<u8> {
     let mut bytes = Vec::new();
-    outbox.take(&mut bytes);
+    drop(outbox.take(&mut bytes));
     bytes
 }
 
@@ -115,7 +115,7 @@ fn a_full_outbox_refuses_until_its_bytes_are_in_the_socket() {
     let outbox = outbox();
     assert!(matches!(
         deliver_as(&outbox, 1, 1, false, OUTBOX_BYTES),
-        Delivered::Yes { wake: true }
+        Delivered::Yes { wake: true, .. }
     ));
     assert!(matches!(
         deliver_as(&outbox, 1, 2, false, 1),
@@ -190,7 +190,7 @@ fn a_return_goes_out_before_the_confirm_of_its_publish() {
 fn the_owner_is_woken_once_for_all_that_comes_between_two_writes() {
     let outbox = outbox();
     let wake = |seq| match deliver_as(&outbox, 1, seq, false, 1) {
-        Delivered::Yes { wake } => wake,
+        Delivered::Yes { wake, .. } => wake,
         Delivered::Full | Delivered::NoCredit | Delivered::Gone => panic!("refused"),
     };
     assert!(wake(1));
@@ -227,4 +227,27 @@ fn what_was_delivered_last_stays_in_memory_and_what_came_before_does_not() {
     assert_eq!(here.collect::<Vec<_>>(), expected);
     outbox.shrink();
     assert!(weak.iter().all(|message| message.upgrade().is_none()));
+}
+
+#[test]
+fn a_publisher_rests_until_what_it_waits_for_is_taken_to_the_socket() {
+    let consumer = outbox();
+    let publisher = Arc::new(Outbox::new());
+    let mut seq = 0;
+    let behind = |seq| match deliver_as(&consumer, 1, seq, true, 4096) {
+        Delivered::Yes { behind, .. } => behind,
+        Delivered::Full | Delivered::NoCredit | Delivered::Gone => panic!("room for it"),
+    };
+    while !behind(seq) {
+        seq += 1;
+    }
+    assert!(seq as usize * 4096 <= OUTBOX_BEHIND, "told too late");
+    publisher.rest();
+    assert!(consumer.tell_when_taken(&publisher));
+    assert!(publisher.is_resting());
+    let crowding = consumer.take(&mut Vec::new());
+    crowding.iter().for_each(|publisher| publisher.rested());
+    assert!(!publisher.is_resting());
+    // Somebody who comes when all of it was taken has nothing to wait for.
+    assert!(!consumer.tell_when_taken(&publisher));
 }

@@ -201,7 +201,7 @@ impl Queue {
             returns: 0,
             expires,
         });
-        effects.crowded |= state.is_crowded(size);
+        state.crowded_by(size, effects);
         self.shed(state, effects);
         // Also for what stands in front only since something was dropped.
         self.expire(state, effects);
@@ -396,12 +396,16 @@ impl Queue {
                 break;
             }
             match state.backlog.front() {
-                Front::Empty => return self.watch_for_timeouts(state),
+                Front::Empty => {
+                    state.ease(effects);
+                    return self.watch_for_timeouts(state);
+                }
                 Front::Here => {}
                 Front::Bodies(_) | Front::Page => return self.load(state),
             }
             self.offer_first(state, effects);
         }
+        state.ease(effects);
         self.watch_for_timeouts(state);
         self.prefetch_page(state);
     }
@@ -474,7 +478,7 @@ impl QueueState {
         };
         let needs_place = stored || !member.consumer.no_ack;
         let place = needs_place.then(|| place_of(&publishing.message(), stored));
-        self.hand_over(queue, publishing.view, place, terms, effects)
+        self.hand_over(queue, publishing.view, place, terms, true, effects)
     }
 
     fn offer(&mut self, queue: QueueId, entry: &Entry, effects: &mut Effects) -> Offered {
@@ -499,8 +503,8 @@ impl QueueState {
             returns => self.counted(message.view(), returns),
         };
         match counted {
-            Some(counted) => self.hand_over(queue, counted.view(), place, terms, effects),
-            None => self.hand_over(queue, message.view(), place, terms, effects),
+            Some(counted) => self.hand_over(queue, counted.view(), place, terms, false, effects),
+            None => self.hand_over(queue, message.view(), place, terms, false, effects),
         }
     }
 
@@ -525,6 +529,7 @@ impl QueueState {
         message: MessageView<'_>,
         place: Option<Place>,
         terms: Terms,
+        fresh: bool,
         effects: &mut Effects,
     ) -> Offered {
         let now = self.now;
@@ -549,9 +554,12 @@ impl QueueState {
             expires: terms.expires,
         });
         match delivered {
-            Delivered::Yes { wake } => {
+            Delivered::Yes { wake, behind } => {
                 if wake {
                     effects.wakes.push(Arc::clone(&consumer.outbox));
+                }
+                if behind && fresh && !effects.crowded {
+                    effects.crowd_at(&consumer.outbox);
                 }
                 if let Some(now) = now.filter(|_| !no_ack) {
                     member.holding.got(terms.seq, now);

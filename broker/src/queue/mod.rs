@@ -134,6 +134,9 @@ pub struct Effects {
     letters: Vec<DeadLetter>,
     /// Publishers are faster than the consumers of some queue.
     crowded: bool,
+    /// Whose messages these are.
+    publisher: Option<Arc<Outbox>>,
+    rested: Vec<Arc<Outbox>>,
     taker: Option<Arc<dyn DeadLetters>>,
 }
 
@@ -147,6 +150,36 @@ impl Effects {
 
     pub fn wake(&mut self, outbox: &Arc<Outbox>) {
         self.wakes.push(Arc::clone(outbox));
+    }
+
+    /// Of what comes in on one connection, which rests when a queue is crowded by it.
+    pub fn of(publisher: &Arc<Outbox>) -> Effects {
+        Effects {
+            publisher: Some(Arc::clone(publisher)),
+            ..Effects::default()
+        }
+    }
+
+    /// The publisher is to rest, if these are of one: it goes on sooner when it is told to.
+    fn crowd(&mut self) -> Option<Arc<Outbox>> {
+        self.crowded = true;
+        let publisher = self.publisher.clone()?;
+        publisher.rest();
+        Some(publisher)
+    }
+
+    /// The publisher is to rest until the socket behind this outbox takes what waits in it.
+    fn crowd_at(&mut self, consumer: &Arc<Outbox>) {
+        // A connection that consumes what it publishes must not wait for itself.
+        let itself = |publisher: &Arc<Outbox>| Arc::ptr_eq(publisher, consumer);
+        if self.publisher.as_ref().is_some_and(itself) {
+            return;
+        }
+        if let Some(publisher) = self.crowd()
+            && !consumer.tell_when_taken(&publisher)
+        {
+            self.rested.push(publisher);
+        }
     }
 
     /// Whether the consumers of what was published should be given some time.
@@ -166,6 +199,9 @@ impl Effects {
         }
         for outbox in self.wakes.drain(..) {
             outbox.wake();
+        }
+        for outbox in self.rested.drain(..) {
+            outbox.rested();
         }
         for tell in self.ready.drain(..) {
             tell();

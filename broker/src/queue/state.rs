@@ -1,19 +1,23 @@
 //! What a queue's lock protects. Pure: no clock, no disk, no socket.
 
+use std::sync::Arc;
+
 use super::consumers::Consumers;
 use super::lanes::Lanes;
 use super::retry::Retries;
 use super::unwritten::Unwritten;
-use super::{Counts, Options};
+use super::{Counts, Effects, Options};
 use crate::clock::Millis;
 use crate::names::{Seq, count_of, in_lane};
+use crate::outbox::Outbox;
 use crate::store::Backlogs;
 use crate::tally::Messages;
 
 /// From so many waiting messages, or octets of them, on, publishers give consumers time. Well before
-/// a queue goes on to disk, and enough for consumers to be busy with for that time.
+/// a queue goes on to disk, and little enough to stay in the processor's cache until it is delivered:
+/// who rests is told when half of it is gone.
 const CROWDED: u64 = 2048;
-const CROWDED_BYTES: u64 = 2 * 1024 * 1024;
+const CROWDED_BYTES: u64 = 256 * 1024;
 
 /// They do so after each such part, counted with this much for every message.
 const CROWD_STEP: usize = 64 * 1024;
@@ -21,6 +25,9 @@ const CROWD_EACH: usize = 64;
 
 /// Consumers that take fewer messages than this meanwhile wait for something else.
 const SLOW_CONSUMERS: u32 = 64;
+
+/// More publishers than this are not remembered; they go on by themselves a moment later.
+const MOST_RESTING: usize = 64;
 
 /// Low bits of a sequence number that count within one run: sixty billion messages.
 const RUN_SHIFT: u32 = 36;
@@ -33,6 +40,8 @@ pub(super) struct QueueState {
     pub unwritten: Unwritten,
     /// Since publishers last gave consumers time.
     crowd: usize,
+    /// Publishers that rest until it is less crowded here.
+    resting: Vec<Arc<Outbox>>,
     pub delivered: u32,
     /// Of their bodies.
     pub unacked_bytes: u64,
@@ -96,6 +105,7 @@ impl QueueState {
             unacked: 0,
             unwritten: Unwritten::default(),
             crowd: 0,
+            resting: Vec::new(),
             delivered: 0,
             unacked_bytes: 0,
             retries: Retries::default(),
@@ -116,9 +126,18 @@ impl QueueState {
         in_lane(priority, count)
     }
 
-    /// A message of this size has joined the line. Whether its publisher should give the consumers
+    /// A message of this size has joined the line. Its publisher may have to give the consumers
     /// time: otherwise all that it publishes goes to the disk and comes back.
-    pub fn is_crowded(&mut self, size: usize) -> bool {
+    pub fn crowded_by(&mut self, size: usize, effects: &mut Effects) {
+        if self.is_crowded(size)
+            && let Some(publisher) = effects.crowd()
+            && self.resting.len() < MOST_RESTING
+        {
+            self.resting.push(publisher);
+        }
+    }
+
+    fn is_crowded(&mut self, size: usize) -> bool {
         if self.backlog.len() < CROWDED && self.backlog.bytes() < CROWDED_BYTES {
             return false;
         }
@@ -128,6 +147,15 @@ impl QueueState {
         }
         self.crowd = 0;
         std::mem::take(&mut self.delivered) >= SLOW_CONSUMERS
+    }
+
+    /// Lets publishers go on once half of the crowd is gone.
+    pub fn ease(&mut self, effects: &mut Effects) {
+        let is_eased =
+            || self.backlog.len() < CROWDED / 2 && self.backlog.bytes() < CROWDED_BYTES / 2;
+        if !self.resting.is_empty() && is_eased() {
+            effects.rested.append(&mut self.resting);
+        }
     }
 
     pub fn counts(&self) -> Counts {
@@ -167,5 +195,77 @@ impl QueueState {
         let too_large = |max| self.backlog.bytes() > max;
         self.options.max_length.is_some_and(too_long)
             || self.options.max_length_bytes.is_some_and(too_large)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Expiry;
+    use crate::message::Message;
+    use crate::queue::backlog::{Body, Entry};
+
+    fn state() -> QueueState {
+        let beginning = Beginning {
+            recovered: &Backlogs::new(),
+            all_redelivered: false,
+            max_priority: 0,
+            single_active_consumer: false,
+            counts_returns: false,
+            options: Options::default(),
+        };
+        QueueState::new(1, 0, beginning)
+    }
+
+    /// As a publish that joins the line.
+    fn publish(state: &mut QueueState, length: usize, effects: &mut Effects) {
+        let data = vec![0; length];
+        let message = Message::from_parts(Arc::from(""), 0, 0, data).expect("a message");
+        let size = message.size();
+        let seq = state.take_seq(0);
+        state.backlog.push(Entry {
+            seq,
+            body: Body::Here(Arc::new(message)),
+            redelivered: false,
+            stored: false,
+            persistent: false,
+            returns: 0,
+            expires: Expiry::NEVER,
+        });
+        state.crowded_by(size, effects);
+    }
+
+    #[test]
+    fn a_publisher_rests_in_a_crowd_and_goes_on_when_half_of_it_is_gone() {
+        const LENGTH: usize = 1024;
+        let publisher = Arc::new(Outbox::new());
+        let mut effects = Effects::of(&publisher);
+        let mut state = state();
+        state.delivered = SLOW_CONSUMERS;
+        while !publisher.is_resting() {
+            publish(&mut state, LENGTH, &mut effects);
+            assert!(state.backlog.bytes() <= CROWDED_BYTES + 2 * CROWD_STEP as u64);
+        }
+        assert!(effects.take_crowded());
+        while state.backlog.bytes() >= CROWDED_BYTES / 2 {
+            state.ease(&mut effects);
+            effects.apply();
+            assert!(publisher.is_resting());
+            state.backlog.pop();
+        }
+        state.ease(&mut effects);
+        effects.apply();
+        assert!(!publisher.is_resting());
+    }
+
+    #[test]
+    fn nobody_rests_for_consumers_that_take_nothing() {
+        let publisher = Arc::new(Outbox::new());
+        let mut effects = Effects::of(&publisher);
+        let mut state = state();
+        for _ in 0..2 * CROWDED {
+            publish(&mut state, 1024, &mut effects);
+        }
+        assert!(!publisher.is_resting() && !effects.take_crowded());
     }
 }

@@ -85,9 +85,17 @@ impl Channel {
 
     /// Whether there may be a consumer of this tag more. `limit`: 0 is none.
     pub fn check_consumer(&mut self, tag: &str, limit: u32) -> Result<(), Refusal> {
-        self.consumers.retain(|_, consumer| {
+        let is_there = |consumer: &ChannelConsumer| {
             !consumer.queue.is_deleted() && consumer.queue.knows(consumer.key)
-        });
+        };
+        let is_full = limit != 0 && self.consumers.len() >= limit as usize;
+        // Not every time: a channel may have as many consumers as there are queues.
+        if is_full || self.consumers.len() == self.consumers.capacity() {
+            self.consumers.retain(|_, consumer| is_there(consumer));
+            self.consumers.reserve(self.consumers.len() + 1);
+        } else if self.consumers.get(tag).is_some_and(|same| !is_there(same)) {
+            self.consumers.remove(tag);
+        }
         let text = if self.has_consumer(tag) {
             format!("attempt to reuse consumer tag '{tag}'")
         } else if limit != 0 && self.consumers.len() >= limit as usize {

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::StoreEvents;
 use super::error::StoreError;
+use super::gather::Company;
 use super::handle::Shared;
 use super::mailbox::{Item, Taken};
 use super::stage::Stage;
@@ -26,6 +27,7 @@ pub(super) struct Committer {
     events: Arc<dyn StoreEvents>,
     stage: Stage,
     writer: Writer,
+    company: Company,
 }
 
 impl Committer {
@@ -43,6 +45,7 @@ impl Committer {
             events,
             stage: Stage::default(),
             writer,
+            company: Company::default(),
         }
     }
 
@@ -55,8 +58,14 @@ impl Committer {
     fn serve(&mut self) -> Result<(), StoreError> {
         let mut items = Vec::new();
         loop {
-            match self.shared.mailbox.take(&mut items, self.patience()) {
+            let gather = self.company.gather();
+            let taken = self
+                .shared
+                .mailbox
+                .take(&mut items, self.patience(), gather);
+            match taken {
                 Taken::Items => {
+                    self.company.came(items.len());
                     let mut waiting = items.drain(..);
                     while waiting.len() > 0 {
                         self.one_batch(&mut waiting)?;
@@ -102,10 +111,17 @@ impl Committer {
             .writer
             .build(&shared.disk, &shared.timers, &mut self.stage)?;
         if !batch.is_empty() || self.stage.synced {
+            let begun = Instant::now();
             shared.disk.commit(batch, self.stage.synced)?;
+            let took = begun.elapsed();
             counts.batches.fetch_add(1, Ordering::Relaxed);
             let synced = u64::from(self.stage.synced);
             counts.syncs.fetch_add(synced, Ordering::Relaxed);
+            if self.stage.synced {
+                let confirmed = self.stage.late.places();
+                let waiting = shared.mailbox.waiting_items();
+                self.company.expect(confirmed, waiting, took);
+            }
         }
         self.writer.rows.shrink();
         for (queue, purge) in self.writer.sweeps.news() {

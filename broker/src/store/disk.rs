@@ -20,8 +20,9 @@ use super::layout::{FORMAT, FORMAT_KEY, RUN_KEY, number};
 /// again at the next start. 128 MiB read back in well under a second.
 const JOURNAL_BYTES: u64 = 128 * 1024 * 1024;
 
-/// One flushes while the other compacts.
-const WORKERS: usize = 2;
+/// Of two, fjall lets one do nothing but flush: while the other compacts, the first takes every further
+/// request to compact out of their queue and puts it back, without end, on a processor of its own.
+const WORKERS: usize = 1;
 
 /// Lets a test stand between the store and the disk.
 pub trait Faults: Send + Sync {

@@ -4,13 +4,14 @@
 use std::collections::HashSet;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use crate::names::{QueueId, Seq};
 
+use super::gather::Gather;
 use super::{Append, Hold, Move};
 
 /// A drained mailbox keeps at most this many places, so that one burst does not hold memory.
@@ -104,6 +105,8 @@ pub(super) enum Taken {
 struct Inside {
     items: Vec<Item>,
     state: State,
+    /// The commit thread is told when so many are there; 0 when it does not wait for more.
+    wanted: usize,
 }
 
 pub(super) struct Mailbox {
@@ -122,6 +125,7 @@ impl Mailbox {
             inside: Mutex::new(Inside {
                 items: Vec::new(),
                 state: State::Open,
+                wanted: 0,
             }),
             filled: Condvar::new(),
             bytes: AtomicUsize::new(0),
@@ -140,15 +144,22 @@ impl Mailbox {
         self.bytes.fetch_add(bytes, Ordering::SeqCst);
         let was_empty = inside.items.is_empty();
         inside.items.push(item);
+        let is_wanted = was_empty || inside.items.len() == inside.wanted;
         drop(inside);
-        if was_empty {
+        if is_wanted {
             self.filled.notify_one();
         }
     }
 
     /// Swaps everything that waits into `items` (which must be empty). Waits without end, or for
     /// the given time.
-    pub(super) fn take(&self, items: &mut Vec<Item>, patience: Option<Duration>) -> Taken {
+    /// With `gather`, what is there waits a little for what is about to come.
+    pub(super) fn take(
+        &self,
+        items: &mut Vec<Item>,
+        patience: Option<Duration>,
+        gather: Option<Gather>,
+    ) -> Taken {
         debug_assert!(items.is_empty());
         if items.capacity() > KEPT_CAPACITY {
             *items = Vec::with_capacity(KEPT_CAPACITY);
@@ -159,6 +170,9 @@ impl Mailbox {
             match inside.state {
                 State::Dead => return Taken::Abandoned,
                 State::Open | State::Closing if !inside.items.is_empty() => {
+                    if let Some(gather) = gather {
+                        self.gather(&mut inside, gather);
+                    }
                     mem::swap(&mut inside.items, items);
                     return Taken::Items;
                 }
@@ -174,6 +188,22 @@ impl Mailbox {
             }
             waited = true;
         }
+    }
+
+    /// Until it has all of them, or has waited long enough.
+    fn gather(&self, inside: &mut MutexGuard<'_, Inside>, gather: Gather) {
+        inside.wanted = gather.items;
+        let end = Instant::now() + gather.limit;
+        while inside.state == State::Open && inside.items.len() < gather.items {
+            if self.filled.wait_until(inside, end).timed_out() {
+                break;
+            }
+        }
+        inside.wanted = 0;
+    }
+
+    pub(super) fn waiting_items(&self) -> usize {
+        self.inside.lock().items.len()
     }
 
     pub(super) fn written(&self, bytes: usize) {

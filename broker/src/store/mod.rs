@@ -11,6 +11,7 @@ mod commit;
 mod confirms;
 mod disk;
 mod error;
+mod gather;
 mod handle;
 mod layout;
 mod mailbox;

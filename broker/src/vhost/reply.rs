@@ -81,8 +81,8 @@ impl Broker {
             expires: Expiry::NEVER,
         });
         match delivered {
-            Delivered::Yes { wake: true } => effects.wake(&consumer.outbox),
-            Delivered::Yes { wake: false } => {}
+            Delivered::Yes { wake: true, .. } => effects.wake(&consumer.outbox),
+            Delivered::Yes { wake: false, .. } => {}
             Delivered::Full | Delivered::NoCredit | Delivered::Gone => {
                 tracing::debug!(key = message.routing_key, "a reply had nowhere to go");
             }

@@ -254,7 +254,7 @@ impl<'a> Streaming<'a> {
             expires: Expiry::NEVER,
         });
         match delivered {
-            Delivered::Yes { wake } => {
+            Delivered::Yes { wake, .. } => {
                 if wake {
                     effects.wake(&consumer.outbox);
                 }

@@ -106,7 +106,7 @@ async fn take(queue: &Queue, outbox: &Outbox) -> Option<Vec<u8>> {
             Got::Loading => drop(loaded.await),
             Got::Sent => {
                 let mut octets = Vec::new();
-                outbox.take(&mut octets);
+                drop(outbox.take(&mut octets));
                 return Some(octets);
             }
         }

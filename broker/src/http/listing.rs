@@ -202,11 +202,10 @@ fn put(into: &mut Value, path: &str, value: Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::request::Method;
+    use crate::http::request::{Method, Peer};
 
     fn request(target: &str) -> Request {
-        let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-        Request::new(Method::Get, target, Vec::new(), peer)
+        Request::new(Method::Get, target, Vec::new(), Peer::nearby())
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl Attempts {
             let realm = "Basic realm=\"RabbitMQ Management\"";
             return Err(failed("Login failed").with("www-authenticate", realm));
         };
-        let user = self.check(request.peer, (&name, &password), users, now);
+        let user = self.check(request.peer.address, (&name, &password), users, now);
         user.map_err(|denied| match denied {
             Denied::Wait => {
                 Answer::error(429, "too_many_requests", denied.text()).with("retry-after", "60")

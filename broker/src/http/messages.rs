@@ -1,25 +1,17 @@
-//! Takes messages out of a queue, as basic.get does: what a client's channel would be is an outbox
-//! of our own here, read back from the octets it would have sent.
-
-use std::sync::Arc;
+//! Reads messages of a queue for whoever asks over HTTP: how many, how they are shown, and what
+//! becomes of them afterwards.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
 use super::answer::{Answer, Failure};
 use super::call::{Call, Handled, Outcome, integer};
 use super::fields;
 use super::queues::{find, not_locked};
-use crate::amqp::frame::{self, Cut, FrameKind};
-use crate::amqp::method::{self, Method};
-use crate::amqp::{AMQPClass, basic, content};
+use super::taking::{Hand, Taken, parsed};
 use crate::auth::Access;
-use crate::outbox::Outbox;
-use crate::queue::{Back, Effects, Got, Queue, QueueType, Settle};
-
-pub(super) const CHANNEL: u16 = 1;
+use crate::queue::{Back, QueueType, Settle};
 
 /// One answer holds at most this much: it is put together in memory.
 const MAX_MESSAGES: i64 = 10_000;
@@ -81,99 +73,28 @@ pub(super) fn get(call: &Call) -> Handled {
         base64,
         truncate: truncate.and_then(|bytes| usize::try_from(bytes).ok()),
     };
-    Ok(Outcome::Later(Box::pin(take(queue, asked))))
+    Ok(Outcome::Later(Box::pin(take(Hand::of(queue), asked))))
 }
 
-async fn take(queue: Arc<Queue>, asked: Asked) -> Result<Answer, Failure> {
-    let outbox = Outbox::new();
-    // One frame holds a whole body.
-    outbox.set_frame_max(0);
-    outbox.open_channel(CHANNEL, 1);
+async fn take(hand: Hand, asked: Asked) -> Result<Answer, Failure> {
     let no_ack = asked.ack_mode == AckMode::AckRequeueFalse;
     let mut messages = Vec::new();
     let mut bytes = 0;
     while (messages.len() as i64) < asked.count && bytes < MAX_BYTES {
-        let (tell, loaded) = oneshot::channel();
-        let when_loaded = || {
-            // Nobody waits any more when the request is gone.
-            Box::new(move || {
-                let _ = tell.send(());
-            }) as Box<dyn FnOnce() + Send>
+        let Some(octets) = hand.take(no_ack).await else {
+            break;
         };
-        let mut effects = Effects::default();
-        let got = queue.get(&outbox, CHANNEL, no_ack, when_loaded, &mut effects);
-        effects.apply();
-        match got {
-            Got::Empty | Got::Deleted => break,
-            // It tries again once the queue has read it, or is gone.
-            Got::Loading => drop(loaded.await),
-            Got::Sent => {
-                let mut octets = Vec::new();
-                drop(outbox.take(&mut octets));
-                bytes += octets.len();
-                messages.extend(read(&octets, asked));
-            }
-        }
+        bytes += octets.len();
+        messages.extend(read(&octets, asked));
     }
-    give_back(&queue, &outbox, asked.ack_mode);
-    Ok(Answer::json(&Value::Array(messages)))
-}
-
-fn give_back(queue: &Queue, outbox: &Outbox, ack_mode: AckMode) {
-    let unacked: Vec<_> = outbox.close_channel(CHANNEL).into();
-    let mut effects = Effects::default();
-    match ack_mode {
+    match asked.ack_mode {
         // Settled when they were handed out.
         AckMode::AckRequeueFalse => {}
-        AckMode::AckRequeueTrue => {
-            let returned = unacked.into_iter().map(Into::into).collect();
-            queue.requeue(returned, Back::Returned, &mut effects);
-        }
-        AckMode::RejectRequeueTrue => {
-            let returned = unacked.into_iter().map(Into::into).collect();
-            queue.requeue(returned, Back::Failed, &mut effects);
-        }
-        AckMode::RejectRequeueFalse => queue.settle(&unacked, Settle::Rejected, &mut effects),
+        AckMode::AckRequeueTrue => hand.put_back(Back::Returned),
+        AckMode::RejectRequeueTrue => hand.put_back(Back::Failed),
+        AckMode::RejectRequeueFalse => hand.settle(Settle::Rejected),
     }
-    effects.apply();
-}
-
-/// A message as basic.get hands it out.
-pub(super) struct Taken<'a> {
-    got: basic::GetOk,
-    pub properties: &'a [u8],
-    pub body: &'a [u8],
-}
-
-/// basic.get-ok with its content.
-pub(super) fn parsed(octets: &[u8]) -> Option<Taken<'_>> {
-    let mut rest = octets;
-    let mut next = || {
-        let Ok(Cut::Frame { frame, length }) = frame::cut(rest, 0) else {
-            return None;
-        };
-        rest = rest.get(length..)?;
-        Some(frame)
-    };
-    let Ok(Method::Other(AMQPClass::Basic(basic::AMQPMethod::GetOk(got)))) =
-        method::parse(next()?.payload)
-    else {
-        return None;
-    };
-    let header = content::parse_header(next()?.payload).ok()?;
-    let body = match header.body_size {
-        0 => &[],
-        _ => {
-            next()
-                .filter(|frame| frame.kind == FrameKind::Body)?
-                .payload
-        }
-    };
-    Some(Taken {
-        got,
-        properties: header.properties,
-        body,
-    })
+    Ok(Answer::json(&Value::Array(messages)))
 }
 
 fn read(octets: &[u8], asked: Asked) -> Option<Value> {

@@ -39,6 +39,7 @@ mod request;
 mod routes;
 mod samples;
 mod stats;
+mod taking;
 mod ui;
 mod users;
 mod vhosts;
@@ -61,7 +62,7 @@ use events::Heart;
 use login::{Attempts, User};
 use node::Node;
 use places::{Place, Places};
-use request::{Method, Request};
+use request::{Method, Peer, Request};
 use samples::Samples;
 use ui::Sessions;
 
@@ -184,9 +185,13 @@ impl Management {
         self: &Arc<Self>,
         service: Service,
         identity: Option<Arc<Identity>>,
-        (stream, peer): (TcpStream, SocketAddr),
+        (stream, address): (TcpStream, SocketAddr),
         place: &Place,
     ) {
+        let peer = Peer {
+            address,
+            encrypted: identity.is_some(),
+        };
         let Some(identity) = identity else {
             return wire::serve(stream, peer, (self, service), place).await;
         };

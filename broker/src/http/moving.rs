@@ -10,12 +10,11 @@ use tokio::sync::oneshot;
 
 use super::answer::{Answer, Failure};
 use super::call::{Call, Handled, Outcome};
-use super::messages::{CHANNEL, parsed};
 use super::queues::{find, not_locked};
+use super::taking::{Hand, parsed};
 use crate::auth::Access;
 use crate::message::MessageView;
-use crate::outbox::Outbox;
-use crate::queue::{Back, Effects, Got, Queue, QueueType, Settle};
+use crate::queue::{Back, Effects, Queue, QueueType, Settle};
 use crate::store::ConfirmSink;
 use crate::vhost::{ConfirmTo, Route, Vhost};
 
@@ -42,12 +41,17 @@ pub(super) fn run(call: &Call) -> Handled {
     let ready = queue.look().counts.ready;
     let asked = request.integer("count")?;
     let count = asked.map_or(ready, |count| u64::try_from(count).unwrap_or(0).min(ready));
-    Ok(Outcome::Later(Box::pin(all(vhost, queue, target, count))))
+    Ok(Outcome::Later(Box::pin(all(
+        vhost,
+        Hand::of(queue),
+        target,
+        count,
+    ))))
 }
 
 async fn all(
     vhost: Arc<Vhost>,
-    queue: Arc<Queue>,
+    hand: Hand,
     target: Arc<Queue>,
     count: u64,
 ) -> Result<Answer, Failure> {
@@ -56,11 +60,7 @@ async fn all(
     route.add_queue(&target);
     let mut moved = 0;
     while moved < count {
-        let outbox = Outbox::new();
-        // One frame holds a whole body.
-        outbox.set_frame_max(0);
-        outbox.open_channel(CHANNEL, 1);
-        let Some(octets) = take(&queue, &outbox).await else {
+        let Some(octets) = hand.take(false).await else {
             break;
         };
         let arrived = match parsed(&octets) {
@@ -76,41 +76,19 @@ async fn all(
             }
             None => Err("the message could not be read".to_owned()),
         };
-        settle(&queue, &outbox, arrived.is_ok());
         match arrived {
-            Ok(()) => moved += 1,
+            Ok(()) => {
+                hand.settle(Settle::Acked);
+                moved += 1;
+            }
             Err(reason) => {
+                hand.put_back(Back::Returned);
                 let reason = format!("{reason}; {moved} were moved");
                 return Err(Failure::bad(reason));
             }
         }
     }
     Ok(Answer::json(&json!({"moved": moved})))
-}
-
-/// What basic.get would have sent. None: nothing is ready any more.
-async fn take(queue: &Queue, outbox: &Outbox) -> Option<Vec<u8>> {
-    loop {
-        let (tell, loaded) = oneshot::channel();
-        let when_loaded = || {
-            // Nobody waits any more when the request is gone.
-            Box::new(move || {
-                let _ = tell.send(());
-            }) as Box<dyn FnOnce() + Send>
-        };
-        let mut effects = Effects::default();
-        let got = queue.get(outbox, CHANNEL, false, when_loaded, &mut effects);
-        effects.apply();
-        match got {
-            Got::Empty | Got::Deleted => return None,
-            Got::Loading => drop(loaded.await),
-            Got::Sent => {
-                let mut octets = Vec::new();
-                drop(outbox.take(&mut octets));
-                return Some(octets);
-            }
-        }
-    }
 }
 
 /// Waits for one confirm.
@@ -146,17 +124,4 @@ async fn put(vhost: &Vhost, route: &Route, message: MessageView<'_>) -> Result<(
         confirmed.await.map_err(failed)?;
     }
     Ok(())
-}
-
-fn settle(queue: &Queue, outbox: &Outbox, arrived: bool) {
-    let unacked: Vec<_> = outbox.close_channel(CHANNEL).into();
-    let mut effects = Effects::default();
-    match arrived {
-        true => queue.settle(&unacked, Settle::Acked, &mut effects),
-        false => {
-            let returned = unacked.into_iter().map(Into::into).collect();
-            queue.requeue(returned, Back::Returned, &mut effects);
-        }
-    }
-    effects.apply();
 }

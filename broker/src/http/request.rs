@@ -1,5 +1,6 @@
-//! A request as data: its method, the parts of its path, its query, its headers and its body.
+//! A request as data: who asks, its method, the parts of its path, its query, its headers and its body.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,29 @@ impl Method {
     }
 }
 
+/// Who asks, and whether others on the way can read it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    pub address: SocketAddr,
+    pub encrypted: bool,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
+#[cfg(test)]
+impl Peer {
+    pub fn nearby() -> Peer {
+        Peer {
+            address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            encrypted: false,
+        }
+    }
+}
+
 pub(super) struct Request {
     pub method: Method,
     /// As it came, without the query.
@@ -57,7 +81,7 @@ pub(super) struct Request {
     query: Vec<(String, String)>,
     headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    pub peer: SocketAddr,
+    pub peer: Peer,
     pub keep_alive: bool,
 }
 
@@ -67,7 +91,7 @@ impl Request {
         method: Method,
         target: &str,
         headers: Vec<(String, String)>,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> Request {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let parts = path.split('/').skip(1).map(|part| decoded(part, false));
@@ -173,9 +197,8 @@ mod tests {
 
     #[test]
     fn parts_are_decoded_and_plus_is_a_plus_outside_the_query() {
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
         let target = "/api/queues/%2F/a+b%zz%C3%A4/?name=a+b&use_regex=true&flag";
-        let request = Request::new(Method::Get, target, Vec::new(), peer);
+        let request = Request::new(Method::Get, target, Vec::new(), Peer::nearby());
         assert_eq!(request.parts, ["api", "queues", "/", "a+b%zzä"]);
         assert_eq!(request.query("name"), Some("a b"));
         assert!(request.says("use_regex"));

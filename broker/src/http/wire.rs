@@ -1,7 +1,6 @@
 //! HTTP/1.1 on one socket: a request is read whole, answered, and the next one read. `httparse`
 //! takes heads apart; bodies, keep-alive and bounds are here. Not what is asked and answered.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use tokio::time::timeout;
 use super::answer::{Answer, Body};
 use super::events::Listener;
 use super::places::Place;
-use super::request::{Method, Request};
+use super::request::{Method, Peer, Request};
 use super::{Management, Service};
 
 /// RabbitMQ takes definitions of 10 MB.
@@ -65,7 +64,7 @@ enum BodyLength {
 /// Answers requests until one side has enough.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
-    peer: SocketAddr,
+    peer: Peer,
     (house, service): (&Arc<Management>, Service),
     place: &Place,
 ) {
@@ -102,7 +101,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 async fn read_request<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     buffer: &mut Vec<u8>,
-    peer: SocketAddr,
+    peer: Peer,
 ) -> Result<Read, Gone> {
     if buffer.is_empty() {
         // An idle connection keeps no buffer.
@@ -125,7 +124,7 @@ fn late() -> Read {
 async fn read_head<S: AsyncRead + Unpin>(
     stream: &mut S,
     buffer: &mut Vec<u8>,
-    peer: SocketAddr,
+    peer: Peer,
 ) -> Result<Result<Head, Read>, Gone> {
     loop {
         match parse_head(buffer, peer) {
@@ -146,7 +145,7 @@ async fn read_head<S: AsyncRead + Unpin>(
 async fn read_whole<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     buffer: &mut Vec<u8>,
-    peer: SocketAddr,
+    peer: Peer,
 ) -> Result<Read, Gone> {
     let head = match timeout(HEAD, read_head(stream, buffer, peer)).await {
         Ok(read) => match read? {
@@ -194,7 +193,7 @@ async fn more<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut Vec<u8>) -> Res
 }
 
 /// `None`: more octets are wanted.
-fn parse_head(buffer: &[u8], peer: SocketAddr) -> Result<Option<Head>, &'static str> {
+fn parse_head(buffer: &[u8], peer: Peer) -> Result<Option<Head>, &'static str> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
     let length = match parsed.parse(buffer) {

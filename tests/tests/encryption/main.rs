@@ -71,6 +71,17 @@ impl House {
         Wire::log_in(self.dial(Some(client))?, ("EXTERNAL", b""), 0)
     }
 
+    /// What comes back until the other side closes.
+    fn ask(&self, protocol: &str, request: &str) -> String {
+        let address = self.broker.listener(protocol);
+        let stream = encrypt(&address, &self.authority, None, BOTH);
+        let mut stream = stream.expect("a handshake");
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    }
+
     fn add_user(&self, name: &str) {
         let http = self.broker.http();
         let encoded = name.replace(',', "%2C").replace('=', "%3D");
@@ -198,20 +209,19 @@ fn who_never_gets_through_the_handshake_is_dropped() {
 #[test]
 fn http_and_metrics_are_served_behind_tls() {
     let house = House::start("");
-    let ask = |protocol: &str, request: &str| {
-        let address = house.broker.listener(protocol);
-        let stream = encrypt(&address, &house.authority, None, BOTH);
-        let mut stream = stream.expect("a handshake");
-        stream.write_all(request.as_bytes()).expect("a request");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        answer
-    };
     let request = "GET /api/whoami HTTP/1.1\r\nhost: x\r\nauthorization: Basic \
                    Z3Vlc3Q6Z3Vlc3Q=\r\nconnection: close\r\n\r\n";
-    assert!(ask("https", request).ends_with("{\"name\":\"guest\",\"tags\":[\"administrator\"]}"));
+    assert!(
+        house
+            .ask("https", request)
+            .ends_with("{\"name\":\"guest\",\"tags\":[\"administrator\"]}")
+    );
     let request = "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    assert!(ask("https/prometheus", request).contains("rabbitmq_build_info"));
+    assert!(
+        house
+            .ask("https/prometheus", request)
+            .contains("rabbitmq_build_info")
+    );
     let http = house.broker.http();
     let path = "/health/checks/certificate-expiration";
     http.get(&format!("{path}/1/weeks")).is(200);
@@ -220,6 +230,39 @@ fn http_and_metrics_are_served_behind_tls() {
     assert_eq!(expired["reason"], "Certificates expiring");
     assert_eq!(expired["expired"][0]["protocol"], "amqp/ssl");
     http.get("/health/checks/protocol-listener/https").is(200);
+}
+
+#[test]
+fn a_session_behind_tls_never_goes_in_the_clear() {
+    let house = House::start("");
+    let page = |method: &str, path: &str, cookie: &str, body: &str| {
+        let length = body.len();
+        house.ask(
+            "https",
+            &format!(
+                "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncookie: {cookie}\r\n\
+                 content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            ),
+        )
+    };
+    let kept = |answer: &str| {
+        let mut lines = answer.lines();
+        let cookie = lines.find_map(|line| line.strip_prefix("set-cookie: "));
+        let cookie = cookie.expect("a cookie").to_owned();
+        let (value, how) = cookie.split_once("; ").expect("attributes");
+        assert_eq!(how, "Path=/; HttpOnly; SameSite=Strict; Secure");
+        assert!(value.starts_with("__Host-warren"), "{value}");
+        value.to_owned()
+    };
+    let waiting = kept(&page("GET", "/login", "", ""));
+    let (_, token) = waiting.split_once('=').expect("a value");
+    let form = format!("token={token}&user=guest&password=guest");
+    let session = kept(&page("POST", "/login", &waiting, &form));
+    assert!(page("GET", "/", &session, "").contains("<h1>Overview</h1>"));
+    // Under the name that it has on a plain listener it opens nothing here.
+    let (_, value) = session.split_once('=').expect("a value");
+    let other = page("GET", "/queues", &format!("warren={value}"), "");
+    assert!(other.starts_with("HTTP/1.1 401 "), "{other}");
 }
 
 /// What does not fit into the socket must not be lost behind TLS, nor wait for ever.

@@ -4,19 +4,41 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::show::{at, list, number};
+use super::show::{at, count, list, number, per_second};
 
 const WIDTH: f64 = 600.0;
 const HEIGHT: f64 = 150.0;
 
-pub(super) struct Line {
-    pub name: &'static str,
+struct Line {
+    name: &'static str,
     /// Times in milliseconds, the oldest first.
-    pub points: Vec<(u64, f64)>,
+    points: Vec<(u64, f64)>,
+}
+
+/// What becomes of messages: how many there are (`depths`), and how many went through a second
+/// (`stats`); both as the API tells them with samples.
+pub(super) fn messages(depths: &Value, stats: &Value, rates: [(&'static str, &str); 4]) -> Markup {
+    let line = |of: &Value, name, field: &str, as_rate| Line {
+        name,
+        points: samples(at(of, &format!("{field}_details")), as_rate),
+    };
+    let depths = [
+        ("Ready", "messages_ready"),
+        ("Unacknowledged", "messages_unacknowledged"),
+        ("Total", "messages"),
+    ]
+    .map(|(name, field)| line(depths, name, field, false));
+    let rates = rates.map(|(name, field)| line(stats, name, field, true));
+    html! {
+        div.charts {
+            (lines("Messages", &depths, |value| count(value as u64)))
+            (lines("Messages per second", &rates, per_second))
+        }
+    }
 }
 
 /// `samples` of one of the API's `_details`: as they are, or as a rate between them.
-pub(super) fn samples(details: &Value, as_rate: bool) -> Vec<(u64, f64)> {
+fn samples(details: &Value, as_rate: bool) -> Vec<(u64, f64)> {
     let samples = list(at(details, "samples"));
     let newest_last = samples.iter().rev();
     let points = newest_last.map(|one| (number(one, "timestamp"), number(one, "sample")));
@@ -52,7 +74,7 @@ fn ceiling(value: f64) -> f64 {
     fits.unwrap_or(&10.0) * power
 }
 
-pub(super) fn lines(title: &str, lines: &[Line], shown: impl Fn(f64) -> String) -> Markup {
+fn lines(title: &str, lines: &[Line], shown: impl Fn(f64) -> String) -> Markup {
     let points = lines.iter().flat_map(|line| &line.points);
     let most = points.clone().map(|(_, value)| *value).fold(0.0, f64::max);
     let top = ceiling(most);

@@ -80,6 +80,7 @@ pub(super) fn table(text: &str) -> Result<Map<String, Value>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::request::Peer;
     use serde_json::json;
 
     #[test]
@@ -94,8 +95,7 @@ mod tests {
 
     #[test]
     fn a_form_is_read_like_a_query() {
-        let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-        let mut request = Request::new(Method::Post, "/", Vec::new(), peer);
+        let mut request = Request::new(Method::Post, "/", Vec::new(), Peer::nearby());
         request.body = b"a=1+2&b=%3Cscript%3E&tag=x&tag=y&durable=on&n=7".to_vec();
         let form = Form::read(&request);
         assert_eq!(form.text("a"), "1 2");

@@ -7,17 +7,14 @@ use maud::{Markup, html};
 use super::super::Management;
 use super::super::answer::Answer;
 use super::super::request::{Method, Request};
+use super::cookie::{LOGIN, SESSION};
 use super::form::Form;
 use super::page::bare;
-use super::session::{cookie, hex, same};
+use super::session::{hex, same};
 use super::{document, redirect};
 
-/// Until somebody is logged in, this stands in for the session: a form from elsewhere does not know
-/// what the browser holds here.
-const COOKIE: &str = "warren_login";
-
 pub(super) fn form(house: &Management, request: &Request, status: u16, said: &str) -> Answer {
-    let known = cookie(request, COOKIE).filter(|value| value.len() == 64);
+    let known = LOGIN.of(request).filter(|value| value.len() == 64);
     let token = known.map_or_else(|| hex(&house.node.secret()), str::to_owned);
     let to = match request.method {
         Method::Get if request.path != "/login" && request.path != "/logout" => request.target(),
@@ -25,10 +22,8 @@ pub(super) fn form(house: &Management, request: &Request, status: u16, said: &st
         _ => "/".to_owned(),
     };
     let body = fields(&token, &to, said);
-    document(status, bare("Log in to Warren", &body)).with(
-        "set-cookie",
-        format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict"),
-    )
+    let kept = LOGIN.set(request, &token);
+    document(status, bare("Log in to Warren", &body)).with("set-cookie", kept)
 }
 
 fn fields(token: &str, to: &str, said: &str) -> Markup {
@@ -48,7 +43,7 @@ fn fields(token: &str, to: &str, said: &str) -> Markup {
 
 pub(super) fn begin(house: &Arc<Management>, request: &Request) -> Answer {
     let form = Form::read(request);
-    let held = cookie(request, COOKIE).unwrap_or_default();
+    let held = LOGIN.of(request).unwrap_or_default();
     if held.is_empty() || !same(held, form.text("token")) {
         return self::form(
             house,
@@ -59,10 +54,12 @@ pub(super) fn begin(house: &Arc<Management>, request: &Request) -> Answer {
     }
     let now = house.node.now();
     let (name, password) = (form.text("user"), form.text("password"));
-    let checked =
-        house
-            .attempts
-            .check(request.peer, (name, password.as_bytes()), &house.users, now);
+    let checked = house.attempts.check(
+        request.peer.address,
+        (name, password.as_bytes()),
+        &house.users,
+        now,
+    );
     let user = match checked {
         Ok(user) if user.is_management() => user,
         Ok(_) => return self::form(house, request, 401, "Not management user"),
@@ -71,5 +68,5 @@ pub(super) fn begin(house: &Arc<Management>, request: &Request) -> Answer {
     tracing::info!(target: "warren::audit", user = user.name, peer = %request.peer, "logged in");
     let secrets = [house.node.secret(), house.node.secret()];
     let session = house.sessions.begin(&user.name, &house.users, secrets, now);
-    redirect(form.text("back")).with("set-cookie", session)
+    redirect(form.text("back")).with("set-cookie", SESSION.set(request, &session))
 }

@@ -6,6 +6,7 @@ mod actions;
 mod admin;
 mod chart;
 mod connections;
+mod cookie;
 mod exchanges;
 mod explain;
 mod form;
@@ -195,7 +196,8 @@ async fn take(visit: &Visit) -> Answer {
     let done = match parts.as_slice() {
         ["logout"] => {
             visit.house.sessions.end(&visit.request);
-            return redirect("/").with("set-cookie", session::ended());
+            let ended = cookie::SESSION.end(&visit.request);
+            return redirect("/").with("set-cookie", ended);
         }
         ["do", action] => actions::run(visit, action, &form).await,
         _ => Err(Failed::not_found()),

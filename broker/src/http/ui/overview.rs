@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::chart::{self, Line};
+use super::chart;
 use super::page::{Page, live, ticking};
 use super::show::{at, bytes, count, decimal, duration, facts, is, list, number, per_second, text};
 use super::table;
@@ -86,37 +86,14 @@ fn totals(overview: &Value) -> Markup {
 }
 
 fn charts(overview: &Value) -> Markup {
-    let depth = |name, field: &str| Line {
-        name,
-        points: chart::samples(
-            at(overview, &format!("queue_totals.{field}_details")),
-            false,
-        ),
-    };
-    let rate = |name, field: &str| Line {
-        name,
-        points: chart::samples(
-            at(overview, &format!("message_stats.{field}_details")),
-            true,
-        ),
-    };
-    let depths = [
-        depth("Ready", "messages_ready"),
-        depth("Unacknowledged", "messages_unacknowledged"),
-        depth("Total", "messages"),
-    ];
     let rates = [
-        rate("Published", "publish"),
-        rate("Confirmed", "confirm"),
-        rate("Delivered", "deliver_get"),
-        rate("Acknowledged", "ack"),
+        ("Published", "publish"),
+        ("Confirmed", "confirm"),
+        ("Delivered", "deliver_get"),
+        ("Acknowledged", "ack"),
     ];
-    html! {
-        div.charts {
-            (chart::lines("Messages in queues", &depths, |value| count(value as u64)))
-            (chart::lines("Messages per second", &rates, per_second))
-        }
-    }
+    let (depths, stats) = (at(overview, "queue_totals"), at(overview, "message_stats"));
+    chart::messages(depths, stats, rates)
 }
 
 fn objects(overview: &Value) -> Markup {

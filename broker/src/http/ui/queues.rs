@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::chart::{self, Line};
+use super::chart;
 use super::connections::consumers;
 use super::exchanges::{LINES, bindings, features, or_none, publish_fields};
 use super::page::{self, Page, area, careful, input, live, select, tick};
@@ -135,31 +135,13 @@ fn queue_facts(row: &Value) -> Markup {
 }
 
 fn charts(row: &Value) -> Markup {
-    let depth = |name, field: &str| Line {
-        name,
-        points: chart::samples(at(row, &format!("{field}_details")), false),
-    };
-    let rate = |name, field: &str| Line {
-        name,
-        points: chart::samples(at(row, &format!("message_stats.{field}_details")), true),
-    };
-    let depths = [
-        depth("Ready", "messages_ready"),
-        depth("Unacknowledged", "messages_unacknowledged"),
-        depth("Total", "messages"),
-    ];
     let rates = [
-        rate("Published", "publish"),
-        rate("Delivered", "deliver_get"),
-        rate("Acknowledged", "ack"),
-        rate("Redelivered", "redeliver"),
+        ("Published", "publish"),
+        ("Delivered", "deliver_get"),
+        ("Acknowledged", "ack"),
+        ("Redelivered", "redeliver"),
     ];
-    html! {
-        div.charts {
-            (chart::lines("Messages", &depths, |value| count(value as u64)))
-            (chart::lines("Messages per second", &rates, per_second))
-        }
-    }
+    chart::messages(row, at(row, "message_stats"), rates)
 }
 
 /// Of the form, the values of RabbitMQ's API.

@@ -6,10 +6,9 @@ use parking_lot::Mutex;
 
 use super::super::login::User;
 use super::super::request::{Method, Request};
+use super::cookie::SESSION;
 use crate::auth::Users;
 use crate::clock::Millis;
-
-const COOKIE: &str = "warren";
 
 /// Nobody has asked for anything for so long.
 const IDLE: Millis = 8 * 3_600_000;
@@ -65,12 +64,12 @@ impl Sessions {
             notice: None,
         };
         sessions.insert(token.clone(), session);
-        format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict")
+        token
     }
 
     /// Whose session this is, if it is one still.
     pub(super) fn find(&self, request: &Request, users: &Users, now: Millis) -> Option<Entry> {
-        let token = cookie(request, COOKIE)?;
+        let token = SESSION.of(request)?;
         let mut sessions = self.0.lock();
         let session = sessions.get_mut(token)?;
         let row = users.user(&session.user);
@@ -104,14 +103,14 @@ impl Sessions {
     }
 
     pub(super) fn end(&self, request: &Request) {
-        if let Some(token) = cookie(request, COOKIE) {
+        if let Some(token) = SESSION.of(request) {
             self.0.lock().remove(token);
         }
     }
 
     /// To be said on the page that comes next.
     pub(super) fn put_notice(&self, request: &Request, notice: String) {
-        if let Some(token) = cookie(request, COOKIE)
+        if let Some(token) = SESSION.of(request)
             && let Some(session) = self.0.lock().get_mut(token)
         {
             session.notice = Some(notice);
@@ -119,7 +118,7 @@ impl Sessions {
     }
 
     pub(super) fn take_notice(&self, request: &Request) -> Option<String> {
-        let token = cookie(request, COOKIE).filter(|_| !follows(request))?;
+        let token = SESSION.of(request).filter(|_| !follows(request))?;
         self.0.lock().get_mut(token)?.notice.take()
     }
 }
@@ -133,19 +132,6 @@ impl Session {
     fn lives(&self, now: Millis) -> bool {
         now < self.used + IDLE && now < self.began + WHOLE
     }
-}
-
-/// What takes the cookie back.
-pub(super) fn ended() -> String {
-    format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0")
-}
-
-pub(super) fn cookie<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
-    let cookies = request.header("cookie")?.split(';');
-    cookies
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(found, _)| *found == name)
-        .map(|(_, value)| value)
 }
 
 pub(super) fn hex(octets: &[u8]) -> String {
@@ -180,12 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_are_found_by_their_whole_name() {
-        let headers = vec![("cookie".to_owned(), "a=1; warren_x=2; warren=3".to_owned())];
-        let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-        let request = Request::new(Method::Get, "/", headers, peer);
-        assert_eq!(cookie(&request, COOKIE), Some("3"));
-        assert_eq!(cookie(&request, "b"), None);
+    fn secrets_are_the_same_in_every_octet_or_not_at_all() {
         assert!(same("abc", "abc") && !same("abc", "abd") && !same("abc", "ab"));
     }
 }

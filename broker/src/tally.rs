@@ -47,6 +47,29 @@ pub struct Traffic {
     pub writes: Counter,
 }
 
+impl Traffic {
+    pub fn octets(&self) -> Octets {
+        Octets {
+            received: self.received.get(),
+            sent: self.sent.get(),
+        }
+    }
+}
+
+/// What went through sockets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Octets {
+    pub received: u64,
+    pub sent: u64,
+}
+
+impl std::ops::AddAssign for Octets {
+    fn add_assign(&mut self, other: Octets) {
+        self.received += other.received;
+        self.sent += other.sent;
+    }
+}
+
 /// RabbitMQ's steps, in octets of body; what is above the last stands by itself.
 pub const SIZE_STEPS: [u64; 8] = [
     100,

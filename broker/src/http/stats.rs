@@ -9,7 +9,7 @@ use super::request::Request;
 use super::samples::Subject;
 use crate::clock::Millis;
 use crate::queue::QueueLook;
-use crate::tally::Messages;
+use crate::tally::{Messages, Octets};
 use crate::vhost::{ExchangeCounts, Vhost};
 
 /// In the order of the samples.
@@ -35,6 +35,10 @@ const OF_CHANNELS: [&str; 3] = ["confirm", "return_unroutable", "drop_unroutable
 pub(super) const READY: usize = MESSAGE_FIELDS.len();
 pub(super) const UNACKED: usize = READY + 1;
 pub(super) const MESSAGES: usize = READY + 2;
+
+/// Behind those, of a vhost: what went through its connections' sockets.
+const RECEIVED: usize = READY + 3;
+const SENT: usize = READY + 4;
 
 pub(super) fn numbers(messages: &Messages) -> Vec<u64> {
     let Messages {
@@ -92,6 +96,7 @@ impl Depth {
 pub(super) struct Sums {
     pub messages: Messages,
     pub depth: Depth,
+    pub octets: Octets,
     pub consumers: u64,
     pub queues: u64,
     pub exchanges: u64,
@@ -111,6 +116,7 @@ impl Management {
         let mut sums = Sums {
             messages: vhost.counted_by_queues_before(),
             exchanges: vhost.exchange_count() as u64 + 1,
+            octets: connections.octets(&vhost.name),
             ..Sums::default()
         };
         for queue in vhost.queues() {
@@ -136,10 +142,10 @@ impl Management {
             let sums = self.sums(&vhost);
             broker.messages += sums.messages;
             broker.depth.add(sums.depth);
-            all.push((
-                Subject::Vhost(Arc::clone(&vhost.name)),
-                [numbers(&sums.messages), sums.depth.numbers().to_vec()].concat(),
-            ));
+            let mut counted = numbers(&sums.messages);
+            counted.extend(sums.depth.numbers());
+            counted.extend([sums.octets.received, sums.octets.sent]);
+            all.push((Subject::Vhost(Arc::clone(&vhost.name)), counted));
             for queue in vhost.queues() {
                 let look = queue.look();
                 let depth = Depth::of(&look).numbers().to_vec();
@@ -158,9 +164,8 @@ impl Management {
             ));
         }
         for connection in self.broker.connections().list() {
-            let traffic = &connection.traffic;
-            let octets = vec![traffic.received.get(), traffic.sent.get()];
-            all.push((Subject::Connection(connection.id), octets));
+            let Octets { received, sent } = connection.traffic.octets();
+            all.push((Subject::Connection(connection.id), vec![received, sent]));
             for channel in connection.channels() {
                 let messages = connection.messages(&channel);
                 all.push((
@@ -236,6 +241,14 @@ impl Shown<'_> {
             unacked,
             (UNACKED, "lengths"),
         );
+    }
+
+    /// Not while nothing has happened: RabbitMQ leaves the keys out then.
+    pub fn put_octets(&self, map: &mut Map<String, Value>, octets: Octets) {
+        if octets != Octets::default() {
+            self.put(map, "recv_oct", octets.received, (RECEIVED, "data_rates"));
+            self.put(map, "send_oct", octets.sent, (SENT, "data_rates"));
+        }
     }
 
     /// None while nothing has happened: RabbitMQ leaves the key out then.

@@ -35,6 +35,7 @@ fn row(call: &Call, vhost: &Vhost) -> Value {
         subject: Subject::Vhost(Arc::clone(&vhost.name)),
     };
     shown.put_depth(&mut map, sums.depth);
+    shown.put_octets(&mut map, sums.octets);
     if let Some(stats) = shown.message_stats(&sums.messages, true) {
         map.insert("message_stats".to_owned(), stats);
     }

@@ -11,7 +11,7 @@ use super::news::{Concerns, Event, Kind, News};
 use crate::names::ConnectionId;
 use crate::outbox::Outbox;
 use crate::queue::QueueType;
-use crate::tally::{Messages, Sizes};
+use crate::tally::{Messages, Octets, Sizes};
 
 #[derive(Default)]
 pub struct Connections {
@@ -31,6 +31,8 @@ struct Open {
     before: HashMap<Arc<str>, Messages>,
     /// The same of all vhosts, those too that are deleted.
     before_all: Messages,
+    /// What went through the sockets of connections that are closed, by vhost.
+    octets_before: HashMap<Arc<str>, Octets>,
     /// What connections that are closed have published.
     sizes_before: Sizes,
 }
@@ -119,6 +121,17 @@ impl Connections {
         open.before.get(vhost).copied().unwrap_or_default()
     }
 
+    /// What went through the sockets of this vhost's connections since the start.
+    pub fn octets(&self, vhost: &str) -> Octets {
+        let open = self.open.lock();
+        let mut sum = open.octets_before.get(vhost).copied().unwrap_or_default();
+        let connections = open.connections.values();
+        for connection in connections.filter(|one| *one.vhost == *vhost) {
+            sum += connection.traffic.octets();
+        }
+        sum
+    }
+
     /// What all channels have counted since the start.
     pub fn counted(&self) -> Messages {
         let mut sum = self.open.lock().before_all;
@@ -184,7 +197,10 @@ impl Connections {
     }
 
     pub(super) fn dismiss_vhost(&self, vhost: &str) {
-        self.open.lock().before.remove(vhost);
+        let mut open = self.open.lock();
+        open.before.remove(vhost);
+        open.octets_before.remove(vhost);
+        drop(open);
         let reason = format!("vhost '{vhost}' is deleted");
         self.dismiss(&reason, |connection| *connection.vhost == *vhost);
     }
@@ -264,6 +280,8 @@ impl Drop for Presence {
         open.connections.remove(&self.connection.id);
         open.sizes_before += self.connection.traffic.sizes.get();
         let ConnectionFacts { vhost, user, .. } = self.connection.as_ref();
+        let octets = self.connection.traffic.octets();
+        *open.octets_before.entry(Arc::clone(vhost)).or_default() += octets;
         if let Some(count) = open.vhosts.get_mut(vhost) {
             *count = count.saturating_sub(1);
             if *count == 0 {

@@ -3,9 +3,13 @@
 
     definitions.py RABBITMQ WARREN        host:port of the two management APIs, guest/guest
 """
+
 import json
 import sys
-import urllib.request
+
+sys.dont_write_bytecode = True
+
+from api import Api  # noqa: E402
 
 VHOST = {
     "vhosts": [{"name": "round"}],
@@ -41,16 +45,6 @@ VHOST = {
 }
 
 
-def ask(address, method, path, value=None):
-    body = None if value is None else json.dumps(value).encode()
-    request = urllib.request.Request(f"http://{address}/api{path}", method=method, data=body)
-    request.add_header("Authorization", "Basic Z3Vlc3Q6Z3Vlc3Q=")
-    request.add_header("Content-Type", "application/json")
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        text = answer.read()
-        return json.loads(text) if text else None
-
-
 def in_order(row):
     return json.dumps(row, sort_keys=True)
 
@@ -70,30 +64,27 @@ def contents(definitions):
     }
 
 
-def remove(address):
+def remove(broker):
     for path in ("/vhosts/round", "/users/rounder"):
-        try:
-            ask(address, "DELETE", path)
-        except urllib.error.HTTPError:
-            pass
+        broker("DELETE", path)
 
 
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    rabbitmq, warren = sys.argv[1:]
-    for address in (rabbitmq, warren):
-        remove(address)
-    ask(rabbitmq, "POST", "/definitions", VHOST)
-    first = ask(rabbitmq, "GET", "/definitions")
+    rabbitmq, warren = (Api(address) for address in sys.argv[1:])
+    for broker in (rabbitmq, warren):
+        remove(broker)
+    rabbitmq("POST", "/definitions", VHOST)
+    first = rabbitmq("GET", "/definitions")
     first["global_parameters"] = []
-    ask(warren, "POST", "/definitions", first)
-    second = ask(warren, "GET", "/definitions")
+    warren("POST", "/definitions", first)
+    second = warren("GET", "/definitions")
     remove(rabbitmq)
     second["global_parameters"] = []
     second["parameters"] = [row for row in second["parameters"] if row["component"] != "shovel"]
-    ask(rabbitmq, "POST", "/definitions", second)
-    third = ask(rabbitmq, "GET", "/definitions")
+    rabbitmq("POST", "/definitions", second)
+    third = rabbitmq("GET", "/definitions")
     outcome = 0
     for name, one, other in (
         ("into Warren", first, second),
@@ -108,8 +99,8 @@ def main():
         print(name, "equal" if same else "DIFFERENT",
               {key: len(rows) for key, rows in contents(one).items()})
         outcome |= not same
-    for address in (rabbitmq, warren):
-        remove(address)
+    for broker in (rabbitmq, warren):
+        remove(broker)
     sys.exit(outcome)
 
 

@@ -7,16 +7,16 @@ on both brokers.
 Needs pika: run it with the Python that `tests/interop/run --prepare` names.
 """
 
-import base64
 import json
 import re
 import sys
-import urllib.error
-import urllib.request
-from urllib.parse import quote
 
 import pika
 from pika import exceptions
+
+sys.dont_write_bytecode = True
+
+from api import Api  # noqa: E402
 
 VHOST = "rights"
 ALL = (".*", ".*", ".*")
@@ -131,24 +131,10 @@ HTTP = [
 ]  # fmt: skip
 
 
-def ask(address, method, path, body=None, user="guest", password="guest"):
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"http://{address}/api{path}", method=method, data=data)
-    credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
-    request.add_header("Authorization", f"Basic {credentials}")
-    request.add_header("Content-Type", "application/json")
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read()
-
-
 class Broker:
-    def __init__(self, name, amqp, http):
-        self.name, self.http = name, http
+    def __init__(self, amqp, http):
+        self.api = Api(http)
         self.host, self.port = amqp.split(":")
-        self.node = json.loads(ask(http, "GET", "/overview")[1])["node"]
 
     def connect(self, user):
         credentials = pika.PlainCredentials(user, "x" if user != "guest" else "guest")
@@ -157,18 +143,18 @@ class Broker:
 
     def prepare(self):
         self.clean()
-        ask(self.http, "PUT", f"/vhosts/{VHOST}")
+        self.api("PUT", f"/vhosts/{VHOST}")
         names = {**dict.fromkeys(RIGHTS, ""), **{f"tag-{tag}": tags for tag, tags in TAGS.items()}}
         for user, tags in names.items():
-            ask(self.http, "PUT", f"/users/{user}", {"password": "x", "tags": tags})
+            self.api("PUT", f"/users/{user}", {"password": "x", "tags": tags})
         grants = {**RIGHTS, "guest": ALL, **{f"tag-{tag}": ALL for tag in TAGS if tag != "outsider"}}
         for user, (configure, write, read) in grants.items():
-            ask(self.http, "PUT", f"/permissions/{VHOST}/{user}", {"configure": configure, "write": write, "read": read})
+            self.api("PUT", f"/permissions/{VHOST}/{user}", {"configure": configure, "write": write, "read": read})
         for user in RIGHTS:
-            ask(self.http, "PUT", f"/topic-permissions/{VHOST}/{user}",
+            self.api("PUT", f"/topic-permissions/{VHOST}/{user}",
                 {"exchange": "topics", "write": "^ok", "read": "^ok"})  # fmt: skip
-        ask(self.http, "PUT", f"/policies/{VHOST}/kept", POLICY)
-        ask(self.http, "PUT", f"/operator-policies/{VHOST}/kept", POLICY)
+        self.api("PUT", f"/policies/{VHOST}/kept", POLICY)
+        self.api("PUT", f"/operator-policies/{VHOST}/kept", POLICY)
         self.topology()
 
     def topology(self):
@@ -187,9 +173,9 @@ class Broker:
         connection.close()
 
     def clean(self):
-        ask(self.http, "DELETE", f"/vhosts/{VHOST}")
+        self.api("DELETE", f"/vhosts/{VHOST}")
         for user in [*RIGHTS, *(f"tag-{tag}" for tag in TAGS)]:
-            ask(self.http, "DELETE", f"/users/{user}")
+            self.api("DELETE", f"/users/{user}")
 
     def amqp_answer(self, user, operation):
         self.topology()
@@ -206,8 +192,8 @@ class Broker:
                 connection.close()
 
     def http_answer(self, tag, method, path, body):
-        path = path.replace("NODE", quote(self.node))
-        status, text = ask(self.http, method, path, body, f"tag-{tag}", "x")
+        octets = None if body is None else json.dumps(body).encode()
+        status, text = self.api.as_user(f"tag-{tag}", "x").answer(method, path, octets)
         if status not in (401, 403):
             return str(status)
         try:
@@ -264,7 +250,7 @@ def table(title, brokers, users, rows):
 def main():
     if len(sys.argv) != 5:
         sys.exit(__doc__)
-    brokers = [Broker("RabbitMQ", *sys.argv[1:3]), Broker("Warren", *sys.argv[3:5])]
+    brokers = [Broker(*sys.argv[1:3]), Broker(*sys.argv[3:5])]
     for broker in brokers:
         broker.prepare()
     try:

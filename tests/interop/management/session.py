@@ -4,14 +4,20 @@
     session.py RABBITMQ WARREN        host:port of the two management APIs, guest/guest
 
 Every line below is one command. `!` in front: it must fail on both. Salted hashes, node names,
-versions and times are masked, and nothing else.
+versions and times are masked, and nothing else. `~` in front: RabbitMQ counts some seconds later, so both
+are asked until they say the same.
 """
+
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-import urllib.request
+import time
+
+sys.dont_write_bytecode = True
+
+from api import LIMIT, Api  # noqa: E402
 
 COMMANDS = """
 list users name tags
@@ -72,7 +78,7 @@ list vhost_limits
 list nodes running
 -V shop list consumers
 -V shop list queues name type
--V shop list queues name node state
+~ -V shop list queues name node state
 -V shop -d 3 list exchanges name type
 list connections
 list channels
@@ -88,7 +94,7 @@ delete vhost_limit vhost=shop name=max-queues
 -V shop delete exchange name=late
 ! -V shop delete exchange name=amq.topic
 -V shop list bindings source destination routing_key
--V shop -f tsv list queues name messages
+~ -V shop -f tsv list queues name messages
 -V shop -f raw_json list exchanges name type
 -V shop -f long list policies name priority
 -V shop -f kvp list queues name durable
@@ -110,7 +116,6 @@ OLD = {
 }
 
 MASKS = [
-    (r"\b(rabbit|warren|httpmgmt|interop-\d+)@[\w.-]+", "NODE"),
     (r"\b\d+\.\d+\.\d+\b", "VERSION"),
     (r"127\.0\.0\.1:\d+|localhost:\d+", "ADDRESS"),
     # What fills a column, and the columns of two brokers are as wide as what is in them.
@@ -121,25 +126,33 @@ MASKS = [
 
 def prepare(address):
     """The session begins with what every broker has, and on both with the same name."""
-    request = urllib.request.Request(
-        f"http://{address}/api/cluster-name", method="PUT", data=b'{"name":"session"}'
-    )
-    request.add_header("Authorization", "Basic Z3Vlc3Q6Z3Vlc3Q=")
-    urllib.request.urlopen(request, timeout=60).close()
-    for name in ("shop",):
-        run(address, f"delete vhost name={name}")
-    for name in ("ann", "bob"):
-        run(address, f"delete user name={name}")
+    api = Api(address)
+    api("PUT", "/cluster-name", {"name": "session"})
+    for path in ("/vhosts/shop", "/users/ann", "/users/bob"):
+        api("DELETE", path)
+    return api
 
 
-def run(address, command):
-    host, port = address.rsplit(":", 1)
+def run(api, command):
+    host, port = api.address.rsplit(":", 1)
     words = [TOOL, "-H", host, "-P", port, *shlex.split(command, posix=False)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
-    return done.returncode, done.stdout + done.stderr
+    return done.returncode, masked(done.stdout + done.stderr, api.node)
 
 
-def masked(text):
+def outcomes(brokers, command, later):
+    """What the command gives on each; with `later`, as soon as it is the same."""
+    end = time.monotonic() + (LIMIT if later else 0)
+    while True:
+        found = [run(api, command) for api in brokers]
+        if found[0] == found[1] or time.monotonic() >= end:
+            return found
+        time.sleep(0.5)
+
+
+def masked(text, node):
+    # How wide a column is is masked below, and with it how long a node's name is.
+    text = text.replace(node, "NODE")
     for pattern, word in MASKS:
         text = re.sub(pattern, word, text)
     for old, new in OLD.items():
@@ -154,22 +167,20 @@ TOOL = shutil.which("rabbitmqadmin") or sys.exit("rabbitmqadmin is not installed
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    addresses = sys.argv[1:]
-    for address in addresses:
-        prepare(address)
+    brokers = [prepare(address) for address in sys.argv[1:]]
     commands = [line for line in COMMANDS.splitlines() if line.strip()]
     different = 0
     for command in commands:
-        fails = command.startswith("! ")
-        outcomes = [run(address, command.removeprefix("! ")) for address in addresses]
-        texts = [masked(text) for _, text in outcomes]
-        as_wanted = all((code != 0) == fails for code, _ in outcomes)
+        fails, later = command.startswith("! "), command.startswith("~ ")
+        found = outcomes(brokers, command.lstrip("!~ "), later)
+        texts = [text for _, text in found]
+        as_wanted = all((code != 0) == fails for code, _ in found)
         if texts[0] == texts[1] and as_wanted:
             print("ok    ", command)
             continue
         different += 1
         print("DIFFER", command)
-        for (code, _), text in zip(outcomes, texts):
+        for code, text in found:
             print(f"    [{code}]", text.replace("\n", "\n        "))
     print(f"{len(commands)} commands, {different} different")
     sys.exit(bool(different))

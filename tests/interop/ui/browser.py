@@ -1,12 +1,7 @@
 """A headless Chromium, and the words in which the cases speak of it."""
 
-import base64
 import io
-import json
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 
 from PIL import Image
 from selenium import webdriver
@@ -19,29 +14,6 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
 LIMIT = 20
-
-
-def quoted(name):
-    return urllib.parse.quote(name, safe="")
-
-
-class Api:
-    def __init__(self, address, user="guest", password="guest"):
-        self.address = address
-        self._login = base64.b64encode(f"{user}:{password}".encode()).decode()
-
-    def __call__(self, method, path, body=None):
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Authorization": f"Basic {self._login}", "Content-Type": "application/json"}
-        request = urllib.request.Request(f"http://{self.address}/api{path}", data, headers, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                text = answer.read()
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
-                return None
-            raise AssertionError(f"{method} {path}: {error.code} {error.read()!r}") from error
-        return json.loads(text) if text else {}
 
 
 def until(condition, what):
@@ -114,7 +86,10 @@ class Browser:
         self.run("const fold = document.querySelector(arguments[0]).closest('details'); if (fold) fold.open = true", form)
         for name, value in fields.items():
             self.fill(f'{form} [name="{name}"]', value)
+        self.run("window.sent = true")
         self.press(f"{form} button", confirm)
+        # Another page, or a refusal on this one: who went on before would be taken back by the answer.
+        until(lambda: self.run("return !window.sent || document.getElementById('alert').textContent !== ''"), "an answer")
         if said:
             self.says(said, "#notice, main")
 

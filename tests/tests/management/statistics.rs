@@ -80,6 +80,24 @@ async fn what_a_channel_does_is_counted_where_it_happens() {
 }
 
 #[tokio::test]
+async fn octets_of_a_vhost_are_those_of_its_connections_open_and_closed() {
+    let (broker, http) = start();
+    assert!(http.json("/vhosts/%2f").get("recv_oct").is_none());
+    let channel = broker.channel().await;
+    channel.queue("q", durable()).await;
+    let sum = || http.json("/vhosts/%2f")["recv_oct"].as_u64().unwrap_or(0);
+    let open = sum();
+    let connection = http.json("/connections")[0].clone();
+    assert_eq!(connection["recv_oct"], open);
+    assert!(http.json("/vhosts/%2f")["send_oct_details"]["rate"].is_number());
+    let name = connection["name"].as_str().expect("a name");
+    let name = name.replace(' ', "%20").replace('>', "%3E");
+    http.delete(&format!("/connections/{name}")).is(204);
+    eventually(DEADLINE, || http.json("/connections") == serde_json::json!([]));
+    assert!(sum() >= open && open > 0, "{} after {open}", sum());
+}
+
+#[tokio::test]
 async fn consumers_are_listed_with_their_arguments_and_channels() {
     let (broker, http) = start();
     let channel = broker.channel().await;

@@ -382,8 +382,7 @@ mod tests {
     use super::*;
 
     fn parse(head: &str) -> Result<Option<Head>, &'static str> {
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        parse_head(head.as_bytes(), peer)
+        parse_head(head.as_bytes(), Peer::nearby())
     }
 
     #[test]

@@ -40,6 +40,12 @@ class Api:
         """What its node is called."""
         return self("GET", "/overview")["node"]
 
+    def stream(self, path):
+        """What comes line by line for as long as somebody reads."""
+        headers = {"Authorization": f"Basic {self._login}", "Accept": "text/event-stream"}
+        request = urllib.request.Request(f"http://{self.address}/api{path}", headers=headers)
+        return urllib.request.urlopen(request, timeout=60)
+
     def answer(self, method, path, octets=None):
         """Status and body, whatever they are. `path` begins behind /api; NODE in it is the node's name."""
         if "NODE" in path:

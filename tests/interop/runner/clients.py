@@ -86,8 +86,14 @@ def _build_go(folder, source):
 
 
 def _build_lapin(folder, source):
-    _run("cargo", "install", "--quiet", "--locked", "--debug", "--force", "--path", source, "--root", folder,
-         "--target-dir", folder / "lapin")  # fmt: skip
+    """With the versions of the repository's lock file, as far as they are in it."""
+    place = folder / "lapin-tls"
+    shutil.copytree(source, place, dirs_exist_ok=True)
+    shutil.copy(REPOSITORY / "Cargo.lock", place)
+    target = folder / "lapin"
+    _run("cargo", "build", "--quiet", "--target-dir", target, cwd=place)
+    (folder / "bin").mkdir(exist_ok=True)
+    shutil.copy(target / "debug/lapin-tls", folder / "bin")
 
 
 def _build_peers():
@@ -97,7 +103,7 @@ def _build_peers():
     go, lapin = INTEROP / "tls/peer.go", INTEROP / "tls/lapin"
     builds = [("go", _build_go, go, [go])]
     if os.environ.get("INTEROP_LAPIN") == "1":
-        builds.append(("cargo", _build_lapin, lapin, [lapin / "Cargo.lock", lapin / "src/main.rs"]))
+        builds.append(("cargo", _build_lapin, lapin, [REPOSITORY / "Cargo.lock", lapin / "Cargo.toml", lapin / "src/main.rs"]))
     for compiler, build, source, files in builds:
         stamp = folder / f"{compiler}.built"
         wanted = _fingerprint(*files)

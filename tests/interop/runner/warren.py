@@ -23,6 +23,7 @@ def free_port():
 
 class Broker:
     def __init__(self, binary, settings, configuration):
+        self.binary = binary
         self.folder = Path(tempfile.mkdtemp(prefix="warren-interop-"))
         port = free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{port}/"

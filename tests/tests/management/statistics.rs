@@ -93,7 +93,9 @@ async fn octets_of_a_vhost_are_those_of_its_connections_open_and_closed() {
     let name = connection["name"].as_str().expect("a name");
     let name = name.replace(' ', "%20").replace('>', "%3E");
     http.delete(&format!("/connections/{name}")).is(204);
-    eventually(DEADLINE, || http.json("/connections") == serde_json::json!([]));
+    eventually(DEADLINE, || {
+        http.json("/connections") == serde_json::json!([])
+    });
     assert!(sum() >= open && open > 0, "{} after {open}", sum());
 }
 

@@ -66,8 +66,10 @@ mod tests {
     fn request(encrypted: bool) -> Request {
         let cookies = "a=1; warren_x=2; warren=3; __Host-warren=4";
         let headers = vec![("cookie".to_owned(), cookies.to_owned())];
-        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-        let peer = Peer { address, encrypted };
+        let peer = Peer {
+            encrypted,
+            ..Peer::nearby()
+        };
         Request::new(Method::Get, "/", headers, peer)
     }
 

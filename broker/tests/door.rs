@@ -257,7 +257,7 @@ impl Client {
 
     fn look(&mut self) {
         let mut out = Vec::new();
-        self.session.outbox.take(&mut out);
+        drop(self.session.outbox.take(&mut out));
         let mut rest = out.as_slice();
         while let Ok(Cut::Frame { frame, length }) = frame::cut(rest, 0) {
             if let Ok(Method::Other(class)) = method::parse(frame.payload) {

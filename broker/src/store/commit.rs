@@ -1,13 +1,12 @@
-//! The commit thread: everything that waits becomes one batch, is written, and only then anybody is
-//! told. Not the contents of the batch (see `stage.rs`, `writer.rs`).
+//! The commit thread: everything that waits becomes one batch and is written. Not the contents of the
+//! batch (see `stage.rs`, `writer.rs`), and not the sync (see `sync.rs`).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::StoreEvents;
 use super::error::StoreError;
-use super::gather::Company;
 use super::handle::Shared;
 use super::mailbox::{Item, Taken};
 use super::stage::Stage;
@@ -27,7 +26,6 @@ pub(super) struct Committer {
     events: Arc<dyn StoreEvents>,
     stage: Stage,
     writer: Writer,
-    company: Company,
 }
 
 impl Committer {
@@ -45,7 +43,6 @@ impl Committer {
             events,
             stage: Stage::default(),
             writer,
-            company: Company::default(),
         }
     }
 
@@ -58,14 +55,10 @@ impl Committer {
     fn serve(&mut self) -> Result<(), StoreError> {
         let mut items = Vec::new();
         loop {
-            let gather = self.company.gather();
-            let taken = self
-                .shared
-                .mailbox
-                .take(&mut items, self.patience(), gather);
-            match taken {
+            let shared = &self.shared;
+            let is_syncing = || shared.syncs.is_syncing();
+            match shared.mailbox.take(&mut items, self.patience(), is_syncing) {
                 Taken::Items => {
-                    self.company.came(items.len());
                     let mut waiting = items.drain(..);
                     while waiting.len() > 0 {
                         self.one_batch(&mut waiting)?;
@@ -77,7 +70,10 @@ impl Committer {
                     }
                     self.let_go_on();
                 }
-                Taken::Closed => return self.shared.disk.write_run(self.shared.run, true),
+                Taken::Closed => {
+                    shared.syncs.close()?;
+                    return shared.disk.write_run(shared.run, true);
+                }
                 Taken::Abandoned => return Ok(()),
             }
         }
@@ -110,18 +106,9 @@ impl Committer {
         let batch = self
             .writer
             .build(&shared.disk, &shared.timers, &mut self.stage)?;
-        if !batch.is_empty() || self.stage.synced {
-            let begun = Instant::now();
-            shared.disk.commit(batch, self.stage.synced)?;
-            let took = begun.elapsed();
+        if !batch.is_empty() {
+            shared.disk.write(batch)?;
             counts.batches.fetch_add(1, Ordering::Relaxed);
-            let synced = u64::from(self.stage.synced);
-            counts.syncs.fetch_add(synced, Ordering::Relaxed);
-            if self.stage.synced {
-                let confirmed = self.stage.late.places();
-                let waiting = shared.mailbox.waiting_items();
-                self.company.expect(confirmed, waiting, took);
-            }
         }
         self.writer.rows.shrink();
         for (queue, purge) in self.writer.sweeps.news() {
@@ -132,7 +119,7 @@ impl Committer {
             };
         }
         shared.mailbox.written(bytes);
-        self.tell();
+        self.pass_on()?;
         self.stage.clear();
         self.let_go_on();
         Ok(())
@@ -173,31 +160,25 @@ impl Committer {
         }
     }
 
-    /// The batch is where it has to be: confirms, then queues, then moves, in order.
-    fn tell(&mut self) {
-        let counts = &self.shared.counts;
-        let by_sync = self.stage.late.places();
-        counts
-            .confirmed_by_sync
-            .fetch_add(by_sync, Ordering::Relaxed);
+    /// The batch is written. What has to be synced, and all that comes behind it, is the sync thread's.
+    fn pass_on(&mut self) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        let counts = &shared.counts;
         counts
             .messages_written
             .fetch_add(self.writer.written, Ordering::Relaxed);
         counts
             .messages_cancelled
             .fetch_add(self.stage.cancelled, Ordering::Relaxed);
-        self.stage.late.resolve();
-        for queue in self.stage.queues() {
-            for upto in queue.upto.drain(..) {
-                self.events.written(queue.queue, upto);
-            }
+        let mut tidings = shared.syncs.blank();
+        self.stage.report(&mut tidings);
+        tidings.first_timer = self.writer.first_timer;
+        if tidings.synced || shared.syncs.is_behind() {
+            return shared.syncs.give(tidings);
         }
-        self.shared
-            .timers
-            .written(self.writer.first_timer, &self.stage.released);
-        for done in self.stage.done.drain(..) {
-            done();
-        }
+        tidings.tell(shared, &*self.events);
+        shared.syncs.give_back(tidings);
+        Ok(())
     }
 
     fn let_go_on(&self) {

@@ -4,7 +4,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fjall::config::{FilterPolicy, FilterPolicyEntry};
@@ -14,6 +14,7 @@ use fjall::{
 
 use super::error::StoreError;
 use super::handle::StoreOptions;
+use super::journal::Journal;
 use super::layout::{FORMAT, FORMAT_KEY, RUN_KEY, number};
 
 /// fjall keeps sealed journals until every keyspace is flushed past them; what it keeps is read
@@ -26,12 +27,16 @@ const WORKERS: usize = 1;
 
 /// Lets a test stand between the store and the disk.
 pub trait Faults: Send + Sync {
-    /// Called before each batch goes to the disk. May take its time; an error counts as the disk's.
-    fn before_write(&self, synced: bool) -> io::Result<()>;
+    /// Called before each batch is written. May take its time; an error counts as the disk's.
+    fn before_write(&self) -> io::Result<()>;
+
+    /// The same before each sync.
+    fn before_sync(&self) -> io::Result<()>;
 }
 
 pub(super) struct Disk {
     database: Database,
+    database_folder: PathBuf,
     pub(super) definitions: Keyspace,
     pub(super) packs: Keyspace,
     pub(super) entries: Keyspace,
@@ -46,7 +51,8 @@ pub(super) struct Disk {
 impl Disk {
     pub(super) fn open(options: &StoreOptions) -> Result<Disk, StoreError> {
         let lock = lock_folder(&options.directory)?;
-        let database = Database::builder(options.directory.join("database"))
+        let database_folder = options.directory.join("database");
+        let database = Database::builder(&database_folder)
             .manual_journal_persist(true)
             .journal_compression(CompressionType::None)
             .max_journaling_size(JOURNAL_BYTES)
@@ -72,6 +78,7 @@ impl Disk {
             holders: database.keyspace("holders", ranged(memtable / 4))?,
             timers: database.keyspace("timers", ranged(memtable))?,
             database,
+            database_folder,
             faults: options.faults.clone(),
             _lock: lock,
         };
@@ -83,7 +90,7 @@ impl Disk {
         let Some(found) = self.definitions.get(FORMAT_KEY)? else {
             let mut batch = self.batch(1);
             batch.insert(&self.definitions, FORMAT_KEY, FORMAT.to_be_bytes());
-            return self.commit(batch, true);
+            return self.write_synced(batch);
         };
         let found = <[u8; 4]>::try_from(&*found)
             .map(u32::from_be_bytes)
@@ -116,32 +123,41 @@ impl Disk {
         row[8] = u8::from(clean);
         let mut batch = self.batch(1);
         batch.insert(&self.definitions, RUN_KEY, row);
-        self.commit(batch, true)
+        self.write_synced(batch)
     }
 
     pub(super) fn batch(&self, capacity: usize) -> OwnedWriteBatch {
         OwnedWriteBatch::with_capacity(self.database.clone(), capacity)
     }
 
-    /// Written to the operating system at least, so that a killed process loses nothing; synced
-    /// when asked.
-    pub(super) fn commit(&self, batch: OwnedWriteBatch, synced: bool) -> Result<(), StoreError> {
+    /// Written to the operating system, so that a killed process loses nothing.
+    pub(super) fn write(&self, batch: OwnedWriteBatch) -> Result<(), StoreError> {
         if let Some(faults) = &self.faults {
-            faults.before_write(synced)?;
+            faults.before_write()?;
         }
-        let mode = if synced {
-            PersistMode::SyncData
-        } else {
-            PersistMode::Buffer
-        };
-        if batch.is_empty() {
-            // fjall would skip the sync of an empty batch, and earlier batches may need it.
-            if synced {
-                self.database.persist(mode)?;
-            }
-            return Ok(());
+        batch.durability(Some(PersistMode::Buffer)).commit()?;
+        Ok(())
+    }
+
+    /// What is synced by [`Disk::sync`].
+    pub(super) fn journal(&self) -> Result<Journal, StoreError> {
+        Ok(Journal::open(self.database_folder.clone())?)
+    }
+
+    /// Everything that was written before is on the disk afterwards. Does not keep others from writing.
+    pub(super) fn sync(&self, journal: &mut Journal) -> Result<(), StoreError> {
+        if let Some(faults) = &self.faults {
+            faults.before_sync()?;
         }
-        batch.durability(Some(mode)).commit()?;
+        Ok(journal.sync()?)
+    }
+
+    fn write_synced(&self, batch: OwnedWriteBatch) -> Result<(), StoreError> {
+        if let Some(faults) = &self.faults {
+            faults.before_write()?;
+            faults.before_sync()?;
+        }
+        batch.durability(Some(PersistMode::SyncData)).commit()?;
         Ok(())
     }
 

@@ -18,6 +18,7 @@ use super::error::StoreError;
 use super::mailbox::{Gone, Item, Mailbox};
 use super::reader::{self, ReadDesk, Request};
 use super::sweep::Purge;
+use super::sync::{self, SyncDesk};
 use super::timers::{self, TimerDesk};
 use super::{Append, Backlogs, Hold, Move, StoreEvents, recovery};
 
@@ -100,6 +101,7 @@ pub(super) struct Counts {
 pub(super) struct Shared {
     pub(super) disk: Disk,
     pub(super) mailbox: Mailbox,
+    pub(super) syncs: SyncDesk,
     pub(super) reads: ReadDesk,
     pub(super) timers: TimerDesk,
     pub(super) clock: Arc<dyn Clock>,
@@ -126,9 +128,7 @@ impl Shared {
 
     /// The disk failed: from here on nothing is taken, written or confirmed.
     pub(super) fn fail(&self, error: &StoreError) {
-        self.mailbox.abandon();
-        self.reads.stop();
-        self.timers.stop();
+        self.stop();
         if !self.failed.swap(true, Ordering::SeqCst) {
             tracing::error!(%error, "the store has failed");
             let events = self.events.lock().clone();
@@ -142,6 +142,7 @@ impl Shared {
         self.reads.stop();
         self.timers.stop();
         self.mailbox.abandon();
+        self.syncs.abandon();
     }
 }
 
@@ -204,6 +205,7 @@ impl Store {
             purges: Mutex::new(purges.collect()),
             disk,
             mailbox: Mailbox::new(options.mailbox_bytes),
+            syncs: SyncDesk::new(),
             reads: ReadDesk::default(),
             timers: TimerDesk::new(),
             clock,
@@ -229,13 +231,15 @@ impl Store {
         Ok((store, recovered))
     }
 
-    /// Starts the commit, reader and timer threads.
+    /// Starts the commit, sync, reader and timer threads.
     pub fn start(&self, events: Arc<dyn StoreEvents>) -> Result<(), StoreError> {
         let shared = &self.0.shared;
         *shared.events.lock() = Some(Arc::clone(&events));
         let unfinished = std::mem::take(&mut *self.0.unfinished.lock());
         let committer = Committer::new(Arc::clone(shared), Arc::clone(&events), unfinished);
         self.spawn("store-commit", move || committer.run())?;
+        let (own, told) = (Arc::clone(shared), Arc::clone(&events));
+        self.spawn("store-sync", move || sync::run(&own, &*told))?;
         let (own, told) = (Arc::clone(shared), Arc::clone(&events));
         self.spawn("store-read", move || reader::run(&own, &told))?;
         let own = Arc::clone(shared);

@@ -4,18 +4,21 @@
 use std::collections::HashSet;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 use smallvec::SmallVec;
 
 use crate::names::{QueueId, Seq};
 
-use super::gather::Gather;
 use super::{Append, Hold, Move};
 
 /// A drained mailbox keeps at most this many places, so that one burst does not hold memory.
 const KEPT_CAPACITY: usize = 16 * 1024;
+
+/// While a sync runs, a batch is begun for so many items. Fewer lose no time when they wait: the next
+/// sync cannot begin before.
+const WORTH_A_BATCH: usize = 32;
 
 /// Why messages leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,8 +108,6 @@ pub(super) enum Taken {
 struct Inside {
     items: Vec<Item>,
     state: State,
-    /// The commit thread is told when so many are there; 0 when it does not wait for more.
-    wanted: usize,
 }
 
 pub(super) struct Mailbox {
@@ -125,7 +126,6 @@ impl Mailbox {
             inside: Mutex::new(Inside {
                 items: Vec::new(),
                 state: State::Open,
-                wanted: 0,
             }),
             filled: Condvar::new(),
             bytes: AtomicUsize::new(0),
@@ -142,23 +142,22 @@ impl Mailbox {
             return;
         }
         self.bytes.fetch_add(bytes, Ordering::SeqCst);
-        let was_empty = inside.items.is_empty();
         inside.items.push(item);
-        let is_wanted = was_empty || inside.items.len() == inside.wanted;
+        let count = inside.items.len();
         drop(inside);
-        if is_wanted {
+        if count == 1 || count == WORTH_A_BATCH {
             self.filled.notify_one();
         }
     }
 
     /// Swaps everything that waits into `items` (which must be empty). Waits without end, or for
     /// the given time.
-    /// With `gather`, what is there waits a little for what is about to come.
+    /// While a sync runs, little waits for more.
     pub(super) fn take(
         &self,
         items: &mut Vec<Item>,
         patience: Option<Duration>,
-        gather: Option<Gather>,
+        is_syncing: impl Fn() -> bool,
     ) -> Taken {
         debug_assert!(items.is_empty());
         if items.capacity() > KEPT_CAPACITY {
@@ -169,10 +168,11 @@ impl Mailbox {
         loop {
             match inside.state {
                 State::Dead => return Taken::Abandoned,
+                State::Open if (1..WORTH_A_BATCH).contains(&inside.items.len()) && is_syncing() => {
+                    self.filled.wait(&mut inside);
+                    continue;
+                }
                 State::Open | State::Closing if !inside.items.is_empty() => {
-                    if let Some(gather) = gather {
-                        self.gather(&mut inside, gather);
-                    }
                     mem::swap(&mut inside.items, items);
                     return Taken::Items;
                 }
@@ -190,20 +190,14 @@ impl Mailbox {
         }
     }
 
-    /// Until it has all of them, or has waited long enough.
-    fn gather(&self, inside: &mut MutexGuard<'_, Inside>, gather: Gather) {
-        inside.wanted = gather.items;
-        let end = Instant::now() + gather.limit;
-        while inside.state == State::Open && inside.items.len() < gather.items {
-            if self.filled.wait_until(inside, end).timed_out() {
-                break;
-            }
+    /// What waited for the end of a sync may be begun.
+    pub(super) fn sync_ended(&self) {
+        let inside = self.inside.lock();
+        let waits = !inside.items.is_empty();
+        drop(inside);
+        if waits {
+            self.filled.notify_one();
         }
-        inside.wanted = 0;
-    }
-
-    pub(super) fn waiting_items(&self) -> usize {
-        self.inside.lock().items.len()
     }
 
     pub(super) fn written(&self, bytes: usize) {

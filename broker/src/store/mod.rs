@@ -1,5 +1,5 @@
-//! The only room that knows the disk: definitions, messages and timers, and the commit thread that
-//! writes them. Not queues: it knows messages by queue id and sequence number, nothing about
+//! The only room that knows the disk: definitions, messages and timers, the commit thread that writes
+//! them and the sync thread that makes them safe. Not queues: it knows messages by queue id and sequence number, nothing about
 //! consumers.
 //!
 //! Everything here that is called from a tokio worker only pushes into a mailbox and returns;
@@ -11,8 +11,8 @@ mod commit;
 mod confirms;
 mod disk;
 mod error;
-mod gather;
 mod handle;
+mod journal;
 mod layout;
 mod mailbox;
 mod pack;
@@ -22,6 +22,7 @@ mod row;
 mod rows;
 mod stage;
 mod sweep;
+mod sync;
 mod timers;
 mod writer;
 
@@ -92,7 +93,7 @@ pub struct Move {
     pub definitions: Vec<DefinitionChange>,
     /// Sync before `done` is called (tx.commit, definitions). Otherwise written is enough.
     pub synced: bool,
-    /// Called on the commit thread after the batch is written (or synced). Never called when the
+    /// Called on a thread of the store after the batch is written (or synced). Never called when the
     /// store has failed: then [`StoreEvents::failed`] says so.
     pub done: Option<Box<dyn FnOnce() + Send>>,
 }
@@ -133,7 +134,7 @@ impl Confirm {
     }
 }
 
-/// A channel in confirm mode. Called from the commit thread: must only push, never block.
+/// A channel in confirm mode. Called from a thread of the store: must only push, never block.
 pub trait ConfirmSink: Send + Sync {
     /// These publishes are safe. Called once per batch and sink, in the order of resolution.
     fn confirmed(&self, publishes: &[u64]);

@@ -120,5 +120,5 @@ fn drop_packs(disk: &Disk, packs: &mut Vec<(QueueId, u64, Row)>) -> Result<(), S
         }
     }
     bodies.finish(disk, &mut batch)?;
-    disk.commit(batch, false)
+    disk.write(batch)
 }

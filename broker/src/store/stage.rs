@@ -13,6 +13,7 @@ use crate::names::{QueueId, Seq, lane_of};
 
 use super::confirms::ConfirmBatch;
 use super::mailbox::Gone;
+use super::sync::Tidings;
 use super::{Append, Confirm, DefinitionChange, Hold, Move, TimerKey};
 
 /// More queue places than this are not kept between batches.
@@ -132,6 +133,21 @@ impl Stage {
         self.released.clear();
         self.definitions.clear();
         self.done.clear();
+    }
+
+    /// What is to be told of this batch. Confirms take their memory with them and leave other in its
+    /// place.
+    pub(super) fn report(&mut self, tidings: &mut Tidings) {
+        tidings.synced = self.synced;
+        std::mem::swap(&mut tidings.confirms, &mut self.late);
+        for queue in self.queues.iter_mut().take(self.used) {
+            let brought = queue.upto.drain(..);
+            tidings
+                .written
+                .extend(brought.map(|upto| (queue.queue, upto)));
+        }
+        tidings.released.append(&mut self.released);
+        tidings.done.append(&mut self.done);
     }
 
     fn queue(&mut self, queue: QueueId) -> Option<&mut QueueStage> {

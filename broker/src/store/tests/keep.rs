@@ -42,7 +42,7 @@ fn a_newer_format_is_refused() {
     let disk = run.store.disk();
     let mut batch = disk.batch(1);
     batch.insert(&disk.definitions, layout::FORMAT_KEY, 2u32.to_be_bytes());
-    disk.commit(batch, true).unwrap();
+    disk.write(batch).unwrap();
     drop(run);
     let clock: Arc<dyn Clock> = Arc::new(TestClock::default());
     let again = Store::open(StoreOptions::new(folder.path()), clock);

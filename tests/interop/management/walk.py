@@ -21,7 +21,6 @@ from api import Api, quoted, until  # noqa: E402
 # for a while what it has counted in one that is deleted. CLIENT is where a client does its work;
 # CONNECTION and CHANNEL are its own.
 STEPS = """
-GET /overview
 GET /cluster-name
 GET /nodes
 GET /nodes/NODE
@@ -33,6 +32,12 @@ GET /auth
 GET /auth/attempts/NODE
 GET /auth/attempts/NODE/source
 GET /feature-flags
+GET /deprecated-features
+GET /version
+GET /auth/hash_password/secret
+GET /shovels
+GET /federation-links
+GET /traces
 GET /nothing
 PATCH /overview
 DELETE /nodes
@@ -214,6 +219,8 @@ GET /health/checks/protocol-listener/gopher
 GET /health/checks/virtual-hosts
 GET /health/checks/node-is-mirror-sync-critical
 GET /health/checks/node-is-quorum-critical
+GET /health/checks/is-in-service
+GET /health/checks/ready-to-serve-clients
 DELETE /exchanges/VHOST/x?if-unused=true
 DELETE /bindings/VHOST/e/x/q/q/a.b
 DELETE /exchanges/VHOST/y
@@ -282,6 +289,10 @@ DIFFERENT = {
 }
 # Statuses that differ, and why.
 OTHER_STATUS = {
+    **dict.fromkeys((
+        "GET /deprecated-features", "GET /version", "GET /auth/hash_password/secret",
+        "GET /health/checks/is-in-service", "GET /health/checks/ready-to-serve-clients",
+    ), "came after RabbitMQ 3.10"),
     "GET /nodes/nowhere": "RabbitMQ 3.10 crashes over it",
     "GET /queues/VHOST/missing/bindings": "RabbitMQ shows the default binding of a queue that is not there",
     "POST /queues/VHOST/q/get": "RabbitMQ 3.10 crashes over an unknown ackmode",
@@ -343,6 +354,7 @@ class Client:
             and counts(connections, "recv_oct_details")
             and counts(stats(channels), "publish", "confirm", "deliver", "ack", "redeliver")
             and counts(stats([queue]), "publish", "deliver", "ack")
+            and counts(stats([api("GET", "/overview")]), "publish", "confirm", "deliver", "ack", "redeliver")
             and queue.get("consumer_details") and queue.get("messages_unacknowledged")
             and counts(stats([api("GET", f"/exchanges/{vhost}/working")]), "publish_in", "publish_out")
             and len(api("GET", f"/consumers/{vhost}")) == 1

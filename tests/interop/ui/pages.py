@@ -300,15 +300,18 @@ class Cases:
             for path, name in (("/", "overview"), ("/queues", "queues"), ("/queues/%2F/audit", "queue"),
                                ("/connections", "connections"), ("/channels", "channels"), ("/exchanges", "exchanges"),
                                ("/exchanges/%2F/orders", "exchange"), ("/plugins", "plugins"), ("/plugins/topic", "plugin"),
-                               ("/admin/users", "admin"), ("/admin/policies", "policies")):  # fmt: skip
+                               ("/admin/users", "admin"), ("/admin/users/guest", "user"),
+                               ("/admin/vhosts", "vhosts"), ("/admin/policies", "policies"),
+                               ("/admin/limits", "limits"), ("/admin/definitions", "definitions")):  # fmt: skip
                 browser.open(path)
                 browser.says("live", "#live")
                 if name == "overview":
                     until(lambda: browser.text('span[data-number="rates.publish"]') != "0/s", "a rate")
                 self.picture(name)
-            name = quoted(self.api("GET", "/connections")[0]["name"])
-            browser.open(f"/connections/{name}")
-            self.picture("connection")
+            for path, name in (("connections", "connection"), ("channels", "channel")):
+                browser.open(f"/{path}/{quoted(self.api('GET', f'/{path}')[0]['name'])}")
+                browser.says("live", "#live")
+                self.picture(name)
         finally:
             traffic.stop()
         browser.open("/explain?vhost=%2F&exchange=orders&routing_key=order.paid.eu")

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::page::{Page, careful, live};
 use super::show::{
     at, bytes, channel_link, connection_link, count, decimal, facts, is, list, map, moment, number,
-    path, per_second, queue_link, table as key_values, text, value,
+    path, per_second, queue_link, table as key_values, text,
 };
 use super::table::{self, Column, numeric};
 use super::visit::{Failed, Visit};
@@ -185,7 +185,7 @@ pub(super) async fn show_channel(visit: &Visit, name: &str) -> Result<Page, Fail
             let rate = decimal(&row, &format!("message_stats.{field}_details.rate"));
             vec![
                 html! { (field) },
-                html! { (value(total)) },
+                html! { (count(total.as_u64().unwrap_or(0))) },
                 html! { (per_second(rate)) },
             ]
         })

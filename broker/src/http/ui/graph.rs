@@ -37,6 +37,7 @@ impl Graph {
             href,
             note: String::new(),
             rate: 0.0,
+            into: 0.0,
         });
         self.places.insert(key, place);
         place
@@ -83,8 +84,11 @@ pub(super) fn flows(graph: &mut Graph) {
     let binds = |edge: &Edge| edge.kind == EdgeKind::Binding;
     let leads = |from: usize| edges.iter().any(|edge| binds(edge) && edge.to == from);
     let known = edges.iter().map(|edge| {
-        if !binds(edge) || !is_queue(edge.to) {
+        if !binds(edge) {
             return Flow::Unknown;
+        }
+        if !is_queue(edge.to) {
+            return into_exchange(nodes.get(edge.from), leads(edge.from), uses(edge.from));
         }
         let rivals = edges
             .iter()
@@ -100,6 +104,16 @@ pub(super) fn flows(graph: &mut Graph) {
     let known: Vec<Flow> = known.collect();
     for (edge, flow) in edges.iter_mut().zip(known) {
         edge.flow = flow;
+    }
+}
+
+/// What goes from one exchange to another is not counted; it is no more than what was published to the
+/// first, unless another one leads there.
+fn into_exchange(from: Option<&Node>, leads_there: bool, in_use: bool) -> Flow {
+    match (from, in_use) {
+        (_, false) => Flow::Exactly(0.0),
+        (Some(from), true) if !leads_there => Flow::AtMost(from.into),
+        (_, true) => Flow::Unknown,
     }
 }
 
@@ -163,13 +177,24 @@ mod tests {
         let first = graph.node(NodeKind::Exchange, "first", "/");
         let second = graph.node(NodeKind::Exchange, "second", "/");
         let queue = graph.node(NodeKind::Queue, "queue", "/");
+        let third = graph.node(NodeKind::Exchange, "third", "/");
+        let idle = graph.node(NodeKind::Exchange, "idle", "/");
         for (place, rate) in [(first, 9.0), (queue, 4.0)] {
             graph.nodes[place].rate = rate;
         }
+        graph.nodes[first].into = 6.0;
         graph.edge(first, second, EdgeKind::Binding, "#");
         graph.edge(second, queue, EdgeKind::Binding, "k");
+        graph.edge(second, third, EdgeKind::Binding, "k");
+        graph.edge(idle, third, EdgeKind::Binding, "k");
         flows(&mut graph);
         let flows: Vec<Flow> = graph.edges.iter().map(|edge| edge.flow).collect();
-        assert_eq!(flows, [Flow::Unknown, Flow::Exactly(4.0)]);
+        let expected = [
+            Flow::AtMost(6.0),
+            Flow::Exactly(4.0),
+            Flow::Unknown,
+            Flow::Exactly(0.0),
+        ];
+        assert_eq!(flows, expected);
     }
 }

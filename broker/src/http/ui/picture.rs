@@ -16,6 +16,8 @@ pub(super) struct Node {
     pub note: String,
     /// Out of an exchange, into a queue.
     pub rate: f64,
+    /// Published to an exchange, into a queue.
+    pub into: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,6 +251,7 @@ mod tests {
             href: String::new(),
             note: String::new(),
             rate: 0.0,
+            into: 0.0,
         }
     }
 

@@ -66,7 +66,7 @@ async fn drawn(visit: &Visit, vhost: &str) -> Result<Markup, Failed> {
         @if graph.nodes.is_empty() { p { "Nothing to show: no exchange here has bindings, and there are no queues." } }
         @else {
             (picture::draw(&graph.nodes, &graph.edges, flow))
-            p.dim { "Numbers on the edges are messages a second. ≤ stands before what several exchanges share." }
+            p.dim { "Numbers on the edges are messages a second. ≤ stands before what several edges share." }
             details.fold { summary { "The same as a table" } (table::plain("Edges", &columns, &rows)) }
         }
     })
@@ -200,27 +200,24 @@ async fn fill(visit: &Visit, vhost: &str, graph: &mut Graph) -> Result<(), Faile
         let Ok(row) = visit.get(&path(&[what, vhost, &name])).await else {
             continue;
         };
-        let (rate, note) = match kind {
+        let (rate, into, note) = match kind {
             NodeKind::Exchange => {
                 let rate = decimal(&row, "message_stats.publish_out_details.rate");
                 let into = decimal(&row, "message_stats.publish_in_details.rate");
-                (
-                    rate,
-                    format!("{}, in {}", text(&row, "type"), per_second(into)),
-                )
+                let note = format!("{}, in {}", text(&row, "type"), per_second(into));
+                (rate, into, note)
             }
             NodeKind::Queue => {
                 let rate = decimal(&row, "message_stats.publish_details.rate");
                 let out = decimal(&row, "message_stats.deliver_get_details.rate");
                 let messages = count(number(&row, "messages"));
-                (
-                    rate,
-                    format!("{messages} messages, out {}", per_second(out)),
-                )
+                let note = format!("{messages} messages, out {}", per_second(out));
+                (rate, rate, note)
             }
         };
         if let Some(node) = graph.nodes.get_mut(place) {
             node.rate = rate;
+            node.into = into;
             node.note = note;
         }
         if kind == NodeKind::Queue {

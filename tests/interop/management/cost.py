@@ -6,7 +6,8 @@ metrics scraped every five seconds, against the same without.
 
 Each turn has a Warren of its own (WARREN_BINARY, or target/release/warren), because a broker goes on taking
 samples for a minute after somebody has looked; who begins changes with every round. Exit code 1 when the ratio
-of the medians is above --at-most.
+of the medians is above --at-most. Nothing else may run meanwhile: beside other work a message of C costs twice
+as much in one turn as in the next, whoever looks.
 """
 
 import argparse

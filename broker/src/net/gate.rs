@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::turns::Turns;
 use crate::names::ConnectionId;
 use crate::outbox::Outbox;
 
@@ -18,6 +19,7 @@ pub struct Gate {
     disk_failed: AtomicBool,
     alarms: AtomicU8,
     changed: Notify,
+    pub(super) turns: Turns,
 }
 
 /// What publishers are stopped for.

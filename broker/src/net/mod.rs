@@ -3,6 +3,7 @@
 
 mod connection;
 mod gate;
+mod turns;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -7,16 +7,16 @@ use warren_plugin_sdk::{FieldValue, Table, Value};
 use crate::compare::{kind, same, shown};
 
 pub struct Wanted {
-    quantity: Quantity,
-    headers: Vec<(Rc<str>, Want)>,
+    pub quantity: Quantity,
+    pub headers: Vec<(Rc<str>, Want)>,
 }
 
-enum Quantity {
+pub enum Quantity {
     All,
     Any,
 }
 
-enum Want {
+pub enum Want {
     Present,
     Equal(FieldValue),
 }

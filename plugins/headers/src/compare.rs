@@ -74,6 +74,21 @@ fn same_within(one: Value<'_>, other: Value<'_>, depth: usize) -> bool {
     }
 }
 
+/// Octets that are the same for any two values that are [`same`], and mostly differ for others.
+pub fn sketch(value: Value<'_>, add: &mut dyn FnMut(&[u8])) {
+    if let Some(whole) = whole(value) {
+        return add(&whole.to_be_bytes());
+    }
+    if let Some(float) = float(value) {
+        // The two zeros are equal.
+        return add(&(float + 0.0).to_be_bytes());
+    }
+    match text(value) {
+        Some(text) => add(text),
+        None => add(kind(value).as_bytes()),
+    }
+}
+
 /// RabbitMQ's name of the value's type.
 pub fn kind(value: Value<'_>) -> &'static str {
     match value {

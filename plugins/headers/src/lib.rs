@@ -3,6 +3,7 @@
 
 mod binding;
 mod compare;
+mod index;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -10,6 +11,7 @@ use std::rc::Rc;
 use warren_plugin_sdk::{Answer, Binding, ExchangeType, Inputs, Message, Opening, Value};
 
 use binding::Wanted;
+use index::{Index, Standing};
 
 /// So many headers are asked for one by one and make a key that the broker can remember answers
 /// by. Over it, one list of all headers is cheaper, and hardly two messages are alike.
@@ -17,7 +19,8 @@ const NAMED: usize = 32;
 
 #[derive(Default)]
 pub struct Headers {
-    bindings: BTreeMap<u32, Wanted>,
+    bindings: BTreeMap<u32, (Wanted, Standing)>,
+    index: Index,
     /// Every header that bindings look at, and how many do.
     names: BTreeMap<Rc<str>, usize>,
 }
@@ -36,14 +39,16 @@ impl ExchangeType for Headers {
         for name in wanted.names() {
             *self.names.entry(Rc::clone(name)).or_default() += 1;
         }
-        self.bindings.insert(binding.slot, wanted);
+        let standing = self.index.add(binding.slot, &wanted);
+        self.bindings.insert(binding.slot, (wanted, standing));
         Ok(())
     }
 
     fn unbind(&mut self, slot: u32) {
-        let Some(wanted) = self.bindings.remove(&slot) else {
+        let Some((wanted, standing)) = self.bindings.remove(&slot) else {
             return;
         };
+        self.index.remove(slot, &standing);
         for name in wanted.names() {
             if let Some(uses) = self.names.get_mut(name) {
                 *uses -= 1;
@@ -87,11 +92,17 @@ impl ExchangeType for Headers {
 impl Headers {
     /// `headers` is sorted by name.
     fn matching(&self, headers: &[(&str, Value<'_>)]) -> Answer {
-        let matching = self
-            .bindings
+        let candidates = headers
             .iter()
-            .filter(|(_, wanted)| wanted.matches(headers));
-        Answer::to(matching.map(|(slot, _)| *slot))
+            .flat_map(|(name, value)| self.index.candidates(name, *value))
+            .filter(|slot| {
+                let found = self.bindings.get(slot);
+                found.is_some_and(|(wanted, _)| wanted.matches(headers))
+            });
+        let mut slots: Vec<u32> = self.index.always().chain(candidates).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        Answer::to(slots)
     }
 }
 

@@ -155,3 +155,34 @@ fn a_header_is_forgotten_with_its_last_binding() {
     assert_eq!(bench.inputs(), Inputs::Nothing);
     assert_eq!(bench.slots(&message().header("a", 1)), Some(vec![]));
 }
+
+#[test]
+fn many_bindings_of_one_header_are_told_apart_by_their_values() {
+    let wanted = |value: i32| args().with("a", value).with("b", "same");
+    let mut bench = bench(&(0..1000).map(wanted).collect::<Vec<_>>());
+    let mut to = |value: i64| {
+        let message = message().header("a", value).header("b", "same");
+        bench.slots(&message).expect("routed")
+    };
+    assert_eq!(to(0), [0]);
+    assert_eq!(to(999), [999]);
+    assert_eq!(to(1000), []);
+}
+
+#[test]
+fn who_matches_by_several_headers_is_answered_once_and_gone_when_unbound() {
+    let any = || {
+        args()
+            .with("x-match", "any")
+            .with("a", 1)
+            .with("b", Value::Void)
+    };
+    let mut bench = bench(&[any(), args(), any()]);
+    let both = || message().header("a", 1).header("b", 2);
+    assert_eq!(bench.slots(&both()), Some(vec![0, 1, 2]));
+    bench.unbind(0);
+    bench.unbind(1);
+    assert_eq!(bench.slots(&both()), Some(vec![2]));
+    bench.unbind(2);
+    assert_eq!(bench.slots(&both()), Some(vec![]));
+}

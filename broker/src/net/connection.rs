@@ -12,7 +12,6 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::Gate;
-use super::turns::TURN_MAX;
 use crate::amqp::write;
 use crate::queue::Effects;
 use crate::session::{Next, Parting, Resumed, Session, Wait, blocked, unblocked};
@@ -52,8 +51,6 @@ pub(super) struct Driver<S> {
     filled: usize,
     used: usize,
     read_size: usize,
-    /// Octets that are still taken before others have their turn.
-    turn: usize,
     output: Vec<u8>,
     written: usize,
     waiting: Option<Waiting>,
@@ -110,7 +107,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             filled: 0,
             used: 0,
             read_size: READ_MIN,
-            turn: TURN_MAX,
             output: Vec::new(),
             written: 0,
             waiting: None,
@@ -129,9 +125,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     pub async fn run(mut self) {
         let parting = loop {
-            if self.turn == 0 {
-                self.turn = self.gate.turns.next().await;
-            }
             self.look_at_gate();
             if self.output.is_empty() {
                 let crowding = self.session.outbox.take(&mut self.output);
@@ -214,12 +207,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Event> {
         // Grown once and kept: zeroing the room for every read would cost more than reading.
-        let room = self.filled + self.read_size;
-        if self.input.len() < room {
-            self.input.resize(room, 0);
+        if self.input.len() < self.filled + self.read_size {
+            self.input.resize(self.filled + self.read_size, 0);
         }
-        let end = room.min(self.filled + self.turn);
-        let Some(spare) = self.input.get_mut(self.filled..end) else {
+        let Some(spare) = self.input.get_mut(self.filled..) else {
             return Poll::Ready(Event::Gone(None));
         };
         let mut buffer = ReadBuf::new(spare);
@@ -260,7 +251,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn read(&mut self, count: usize) {
         self.session.traffic.received.add(count as u64);
         self.session.traffic.reads.add(1);
-        self.turn = self.turn.saturating_sub(count);
         self.last_read = Instant::now();
         if count == self.read_size {
             self.read_size = (self.read_size * 2).min(READ_MAX);
@@ -332,7 +322,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         self.last_write = Instant::now();
         self.session.traffic.sent.add(count as u64);
         self.session.traffic.writes.add(1);
-        self.turn = self.turn.saturating_sub(count);
         self.written += count;
         let remaining = self.output.len().saturating_sub(self.written);
         if remaining == 0 {

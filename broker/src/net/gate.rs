@@ -8,7 +8,6 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::turns::Turns;
 use crate::names::ConnectionId;
 use crate::outbox::Outbox;
 
@@ -19,7 +18,6 @@ pub struct Gate {
     disk_failed: AtomicBool,
     alarms: AtomicU8,
     changed: Notify,
-    pub(super) turns: Turns,
 }
 
 /// What publishers are stopped for.

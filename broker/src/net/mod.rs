@@ -3,7 +3,6 @@
 
 mod connection;
 mod gate;
-mod turns;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

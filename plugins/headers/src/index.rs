@@ -32,7 +32,7 @@ pub enum Standing {
 impl Index {
     /// Who wants all of its headers stands at one of them only, where there are the fewest others.
     pub fn add(&mut self, slot: u32, wanted: &Wanted) -> Standing {
-        let mut places = wanted.headers.iter().map(|(name, want)| match want {
+        let places = wanted.headers.iter().map(|(name, want)| match want {
             Want::Present => place(name, None),
             Want::Equal(value) => place(name, Some(value.value())),
         });

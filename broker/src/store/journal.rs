@@ -3,19 +3,20 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// `<number>.jnl` in the folder of the database.
 const EXTENSION: &str = "jnl";
 
 pub(super) struct Journal {
     folder: PathBuf,
-    newest: (u64, File),
+    /// None while another is looked for.
+    newest: Option<(u64, File)>,
 }
 
 impl Journal {
     pub(super) fn open(folder: PathBuf) -> io::Result<Journal> {
-        let newest = open_newest(&folder)?;
+        let newest = Some(open_newest(&folder)?);
         Ok(Journal { folder, newest })
     }
 
@@ -23,17 +24,35 @@ impl Journal {
     /// before it makes the next one: only the newest may hold what is not yet there. Should a newer one
     /// be made while this looks for it, then the one that is found has just been synced as well.
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        if find_newest(&self.folder)? != self.newest.0 {
-            self.newest = open_newest(&self.folder)?;
+        if let Some((number, file)) = &self.newest
+            && self.is_newest(*number)?
+        {
+            return file.sync_data();
         }
-        self.newest.1.sync_data()
+        // Closed first: where connections have taken all descriptors, its own is what is left.
+        self.newest = None;
+        let newest = open_newest(&self.folder)?;
+        newest.1.sync_data()?;
+        self.newest = Some(newest);
+        Ok(())
+    }
+
+    /// Without opening anything. fjall removes the oldest first, so while this one is there (looked at
+    /// last) none behind it can have come and gone.
+    fn is_newest(&self, number: u64) -> io::Result<bool> {
+        let next = path(&self.folder, number + 1).try_exists()?;
+        Ok(!next && path(&self.folder, number).try_exists()?)
     }
 }
 
-fn open_newest(folder: &PathBuf) -> io::Result<(u64, File)> {
+fn path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(number.to_string()).with_extension(EXTENSION)
+}
+
+fn open_newest(folder: &Path) -> io::Result<(u64, File)> {
     loop {
         let number = find_newest(folder)?;
-        match File::open(folder.join(number.to_string()).with_extension(EXTENSION)) {
+        match File::open(path(folder, number)) {
             Ok(file) => return Ok((number, file)),
             // Sealed, flushed and removed since: there is a newer one.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -42,9 +61,8 @@ fn open_newest(folder: &PathBuf) -> io::Result<(u64, File)> {
     }
 }
 
-/// The folder is read each time: numbers between may be gone already, so that looking for the next
-/// one could miss it for ever.
-fn find_newest(folder: &PathBuf) -> io::Result<u64> {
+/// Numbers behind one that is gone may be gone too: only the folder tells.
+fn find_newest(folder: &Path) -> io::Result<u64> {
     let mut newest = None;
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
@@ -65,7 +83,7 @@ mod tests {
 
     fn journal(folder: &Folder, number: u64) -> PathBuf {
         fs::create_dir_all(folder.path()).expect("created");
-        let path = folder.path().join(format!("{number}.jnl"));
+        let path = path(folder.path(), number);
         File::create_new(&path).expect("created");
         path
     }
@@ -77,10 +95,10 @@ mod tests {
         journal(&folder, 10);
         File::create_new(folder.path().join("lock")).expect("created");
         let mut followed = Journal::open(folder.path().into()).expect("opened");
-        assert_eq!(followed.newest.0, 10);
+        assert_eq!(followed.newest.as_ref().unwrap().0, 10);
         journal(&folder, 11);
         followed.sync().expect("synced");
-        assert_eq!(followed.newest.0, 11);
+        assert_eq!(followed.newest.as_ref().unwrap().0, 11);
     }
 
     #[test]
@@ -90,9 +108,11 @@ mod tests {
         let mut followed = Journal::open(folder.path().into()).expect("opened");
         let between = journal(&folder, 2);
         journal(&folder, 3);
+        // The oldest first.
+        fs::remove_file(path(folder.path(), 1)).expect("removed");
         fs::remove_file(between).expect("removed");
         followed.sync().expect("synced");
-        assert_eq!(followed.newest.0, 3);
+        assert_eq!(followed.newest.as_ref().unwrap().0, 3);
     }
 
     #[test]

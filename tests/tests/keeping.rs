@@ -44,7 +44,7 @@ async fn passes(channel: &Channel, exchange: &str, id: &str) -> bool {
 
 async fn deduplicating(channel: &Channel, persistence: &str) {
     let arguments = [
-        ("x-cache-size", AMQPValue::LongInt(1000)),
+        ("x-cache-size", AMQPValue::LongInt(1_000_000)),
         ("x-cache-persistence", text(persistence)),
     ];
     declare(channel, persistence, DEDUPLICATION, table(&arguments)).await;
@@ -197,7 +197,8 @@ async fn what_was_written_before_a_crash_is_known_after_it() {
         }
     }
     for id in 1..=number {
-        assert!(bodies.contains(&id.to_string()), "{id} is lost");
+        let length = bodies.len();
+        assert!(bodies.contains(&id.to_string()), "{id} of {number} is lost, {length} are there");
     }
 }
 

@@ -198,7 +198,10 @@ async fn what_was_written_before_a_crash_is_known_after_it() {
     }
     for id in 1..=number {
         let length = bodies.len();
-        assert!(bodies.contains(&id.to_string()), "{id} of {number} is lost, {length} are there");
+        assert!(
+            bodies.contains(&id.to_string()),
+            "{id} of {number} is lost, {length} are there"
+        );
     }
 }
 

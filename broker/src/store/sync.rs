@@ -16,6 +16,9 @@ use super::{StoreEvents, TimerKey};
 /// Written batches that wait for one sync. More, and the commit thread waits: what it owes is memory.
 const MOST_WAITING: usize = 64;
 
+/// More that are empty are not kept: each holds the memory of the largest batch that it told of.
+const SPARE: usize = 4;
+
 /// What is to be told once a batch is where it has to be.
 #[derive(Default)]
 pub(super) struct Tidings {
@@ -111,7 +114,7 @@ impl SyncDesk {
 
     pub(super) fn give_back(&self, blank: Tidings) {
         let mut inside = self.inside.lock();
-        if inside.spare.len() < MOST_WAITING {
+        if inside.spare.len() < SPARE {
             inside.spare.push(blank);
         }
     }

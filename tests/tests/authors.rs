@@ -3,7 +3,7 @@
 //! `cargo test --release --test authors -- --ignored --nocapture`.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use lapin::Confirmation;
@@ -231,6 +231,55 @@ fn javascript_and_python_may_keep_things_and_check_their_configuration() {
             refused.contains("no turn comes before the first"),
             "{refused}"
         );
+    }
+}
+
+#[test]
+fn what_a_plugin_asks_for_and_what_it_got_is_listed() {
+    let home = tempfile::tempdir().expect("a folder");
+    let plugins = home.path().join("plugins");
+    std::fs::create_dir(&plugins).expect("a folder");
+    std::fs::copy(fixture("rate-limit.wasm"), plugins.join("rate-limit.wasm")).expect("copies");
+    let listed = |arguments: &[&str]| {
+        let text = succeeds(home.path(), &[&["list"], arguments].concat());
+        let line = text.lines().find(|line| line.starts_with("rate-limit"));
+        line.expect("it is listed").to_owned()
+    };
+    let refused = listed(&[]);
+    assert!(refused.contains("refused: it imports warren:plugin/state@0.1.0"));
+    let asked = "\tasks for warren:plugin/state@0.1.0: ";
+    assert!(
+        refused.ends_with(&format!("{asked}not granted")),
+        "{refused}"
+    );
+    let grant = "plugins.rate-limit.grants=[\"warren:plugin/state\"]";
+    let loaded = listed(&["--set", grant]);
+    assert!(
+        loaded.ends_with(&format!("\tloaded{asked}granted")),
+        "{loaded}"
+    );
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_a_command_quietly() {
+    let home = tempfile::tempdir().expect("a folder");
+    let component = fixture("exact.wasm");
+    let component = component.to_str().expect("a path");
+    for arguments in [
+        ["plugin", "inspect", component].as_slice(),
+        &["plugin", "bench", component, "--bindings", "1"],
+        &["plugin", "list"],
+        &["ctl", "help"],
+        &["completions", "bash"],
+    ] {
+        let mut command = Command::new(warren());
+        command.args(arguments).current_dir(home.path());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("warren starts");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(said(&output), "", "{arguments:?}");
+        assert_eq!(output.status.code(), Some(141), "{arguments:?}");
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 
+use crate::cli::say;
 use crate::plugin::build::{Language, PLUGIN_WIT, WIT};
 
 /// The exchange type of the examples, which becomes the new plugin's own.
@@ -104,9 +105,12 @@ pub fn create(language: &str, name: &str) -> anyhow::Result<ExitCode> {
         }
         std::fs::write(&path, content).with_context(|| format!("{}", path.display()))?;
     }
-    println!("{name}: exchange type x-{name} in {}", language.name());
+    say(format_args!(
+        "{name}: exchange type x-{name} in {}",
+        language.name()
+    ));
     for step in steps(language, name) {
-        println!("    {step}");
+        say(format_args!("    {step}"));
     }
     Ok(ExitCode::SUCCESS)
 }

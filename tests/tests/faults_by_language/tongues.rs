@@ -257,8 +257,8 @@ const JAVASCRIPT: Tongue = Tongue {
     if (key === "!huge") return { decision: { tag: "to", val: new Uint32Array(1 << 22) }, setHeaders: [] };
     if (key === "!deep") { const deep = (by) => deep(by + 1) + 1; deep(0); }
     if (key === "!slow") for (const end = now() + 4n; now() < end;) {}
-    if (key === "!flood") for (let i = 0; i < 1000; i++) log("warn", "flood ".repeat(200));
-    if (key === "!keep") for (let i = 0; i < 20; i++) {
+    if (key === "!flood") for (let i = 0; i < 100; i++) log("warn", "flood ".repeat(200));
+    if (key === "!keep") for (let i = 0; i < 4; i++) {
       try { put(new Uint8Array([++kept, kept >> 8]), new Uint8Array(60000), "run"); } catch {}
     }
 "#,
@@ -311,10 +311,10 @@ const PYTHON: Tongue = Tongue {
             while host.now() < end:
                 pass
         if key == "!flood":
-            for _ in range(1000):
+            for _ in range(100):
                 host.log(host.Level.WARN, "flood " * 200)
         if key == "!keep":
-            for _ in range(20):
+            for _ in range(4):
                 kept += 1
                 try:
                     state.put(kept.to_bytes(4, "big"), bytes(60000), state.Lifetime.RUN)

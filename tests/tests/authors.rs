@@ -274,10 +274,12 @@ fn a_reader_that_has_seen_enough_ends_a_command_quietly() {
     ] {
         let mut command = Command::new(warren());
         command.args(arguments).current_dir(home.path());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("warren starts");
-        drop(child.stdout.take());
-        let output = child.wait_with_output().expect("it ends");
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        // Before the command has said a word.
+        drop(reader);
+        let child = command.stdout(writer).stderr(Stdio::piped()).spawn();
+        let output = child.expect("warren starts").wait_with_output();
+        let output = output.expect("it ends");
         assert_eq!(said(&output), "", "{arguments:?}");
         assert_eq!(output.status.code(), Some(141), "{arguments:?}");
     }

@@ -32,6 +32,8 @@ pub(super) struct Loaded {
     pub limits: Limits,
     pub version: String,
     pub manifest: Option<Manifest>,
+    /// Imports that had to be granted.
+    pub asked: Vec<String>,
     /// As JSON, with defaults.
     pub configuration: String,
 }
@@ -74,6 +76,7 @@ impl Loader<'_> {
             pre,
             check,
             manifest,
+            asked: check::asked(&interface),
             configuration: configuration.to_string(),
             limits: self.limits,
             version: accepted.version,

@@ -2,9 +2,11 @@
 //! imports, its types and what they understand. Nothing of a broker that runs.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::bindings::exports::warren::exchange::exchange_type::{Argument, Description};
+use super::cache::Cache;
 use super::check::{self, Interface, OWN_GRANT};
 use super::component::Loader;
 use super::engine::{Ticker, new_engine};
@@ -24,9 +26,9 @@ pub struct Inspected {
     pub refused: Option<String>,
 }
 
-/// Loads the component as a broker that grants everything would, compiled anew, with defaults for
-/// configuration.
-pub fn inspect(name: &str, bytes: &[u8]) -> Inspected {
+/// Loads the component as a broker that grants everything would, with defaults for configuration.
+/// Without a folder for what was compiled before, it is compiled anew.
+pub fn inspect(name: &str, bytes: &[u8], compiled: Option<&Path>) -> Inspected {
     let mut inspected = Inspected {
         interface: Interface::default(),
         version: None,
@@ -48,7 +50,7 @@ pub fn inspect(name: &str, bytes: &[u8]) -> Inspected {
             return inspected;
         }
     }
-    match load(name, bytes) {
+    match load(name, bytes, compiled) {
         Ok((version, description)) => {
             inspected.version = Some(version);
             inspected.description = Some(description);
@@ -58,14 +60,19 @@ pub fn inspect(name: &str, bytes: &[u8]) -> Inspected {
     inspected
 }
 
-fn load(name: &str, bytes: &[u8]) -> Result<(String, Description), String> {
+fn load(
+    name: &str,
+    bytes: &[u8],
+    compiled: Option<&Path>,
+) -> Result<(String, Description), String> {
+    let cache = compiled.and_then(|folder| Cache::open(folder).ok());
     let engine = new_engine(DEFAULT_STACK).map_err(|error| error.to_string())?;
     let ticker = Ticker::start().map_err(|error| error.to_string())?;
     ticker.add(&engine);
     let loader = Loader {
         engine: &engine,
         ticker: &Arc::new(ticker),
-        cache: None,
+        cache: cache.as_ref(),
         limits: Limits::default(),
         grants: &[OWN_GRANT.to_owned()],
         config: &serde_json::Value::Null,

@@ -38,6 +38,7 @@ mod wasi;
 mod workshop;
 
 pub use builtin::BUILTIN;
+pub use check::Asked;
 pub use door::{PluginError, Plugins};
 pub use fault::FaultKind;
 pub use host::PluginHost;

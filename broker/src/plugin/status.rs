@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::check::Asked;
 use super::fault::FaultKind;
 use super::health::{Condition, Health};
 use super::limits::Limits;
@@ -26,6 +27,7 @@ pub struct LoadReport {
     /// Of the `warren:exchange` package the component was built against.
     pub version: Option<String>,
     pub types: Vec<String>,
+    pub asked: Vec<Asked>,
     pub outcome: Outcome,
 }
 
@@ -98,6 +100,8 @@ pub struct PluginStatus {
     pub replacements: u64,
     /// What its configuration grants.
     pub grants: Vec<String>,
+    /// What its component has to be granted.
+    pub asked: Vec<Asked>,
     pub limits: Limits,
     /// Of `route` and `due`.
     pub calls: u64,
@@ -370,6 +374,7 @@ impl PluginStatus {
             rolled_back: None,
             replacements: 0,
             grants: Vec::new(),
+            asked: Vec::new(),
             limits: Limits::default(),
             calls: 0,
             memo_hits: 0,

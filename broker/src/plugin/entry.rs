@@ -9,6 +9,7 @@ use super::limits::{MAX_COMPONENT_BYTES, PluginSettings};
 use super::one_plugin::{Plugin, Record};
 use super::plugin_log::LogLine;
 use super::status::{LoadReport, Outcome, PluginState, PluginStatus, RolledBack};
+use super::tracer::Tracer;
 use crate::clock::Millis;
 
 pub(super) struct Entry {
@@ -33,9 +34,29 @@ pub(super) enum Source {
 #[derive(Clone)]
 pub(super) enum Phase {
     Loading,
-    Loaded(Arc<Plugin>),
+    /// Not loaded before it is needed.
+    Idle,
+    Loaded(InForce),
     Disabled,
-    Refused { reason: String },
+    Refused {
+        reason: String,
+    },
+}
+
+/// A loaded plugin, as what it is.
+#[derive(Clone)]
+pub(super) enum InForce {
+    Exchange(Arc<Plugin>),
+    Tracer(Arc<Tracer>),
+}
+
+impl InForce {
+    pub fn status(&self) -> PluginStatus {
+        match self {
+            InForce::Exchange(plugin) => plugin.status(),
+            InForce::Tracer(tracer) => tracer.status(),
+        }
+    }
 }
 
 impl Source {
@@ -85,11 +106,11 @@ impl Entry {
 
     pub fn report(&self) -> LoadReport {
         let (version, types, outcome) = match &self.phase {
-            Phase::Loaded(plugin) => (
-                Some(plugin.loaded.version.clone()),
-                plugin.description.types.clone(),
-                Outcome::Loaded,
-            ),
+            Phase::Loaded(plugin) => {
+                let PluginStatus { version, types, .. } = plugin.status();
+                (version, types, Outcome::Loaded)
+            }
+            Phase::Idle => (None, Vec::new(), Outcome::Idle),
             Phase::Disabled => (None, Vec::new(), Outcome::Disabled),
             Phase::Loading => (
                 None,
@@ -115,6 +136,7 @@ impl Entry {
         let mut status = match &self.phase {
             Phase::Loaded(plugin) => plugin.status(),
             Phase::Loading => absent(PluginState::Loading),
+            Phase::Idle => absent(PluginState::Idle),
             Phase::Disabled => absent(PluginState::Disabled),
             Phase::Refused { reason } => absent(PluginState::Refused {
                 reason: reason.clone(),

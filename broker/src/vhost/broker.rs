@@ -11,6 +11,7 @@ use super::definition::Definition;
 use super::exchange_type::ExchangeTypes;
 use super::parameters::{GlobalParameters, Parameters};
 use super::reply::Replies;
+use super::taps::Taps;
 use super::{ExchangeCounts, Incoming, Memo, Shared, Vhost};
 use crate::clock::{Clock, Entropy};
 use crate::names::{ConnectionId, QueueId, Seq};
@@ -27,6 +28,7 @@ pub struct Broker {
     pub(super) dead_routes: Mutex<Memo>,
     pub(super) replies: Replies,
     pub(super) global_parameters: GlobalParameters,
+    pub(super) taps: Taps,
 }
 
 /// What a broker is put together from.
@@ -65,6 +67,7 @@ impl Broker {
             dead_routes: Mutex::default(),
             replies: Replies::default(),
             global_parameters: GlobalParameters::default(),
+            taps: Taps::default(),
         };
         let backlogs = Found {
             backlogs: backlogs.into_iter().collect(),
@@ -169,11 +172,15 @@ impl Broker {
             counted_by_default_exchange: ExchangeCounts::default(),
             counted_by_queues_before: Mutex::default(),
             deleted: AtomicBool::new(false),
+            traced: AtomicBool::new(false),
+            tapped: AtomicBool::new(false),
+            tap: RwLock::default(),
             changing: Mutex::new(Incoming::default()),
         });
         vhost.predeclare();
         let name = Arc::clone(&vhost.name);
         self.vhosts.write().insert(name, Arc::clone(&vhost));
+        self.tap_new(&vhost);
         vhost
     }
 

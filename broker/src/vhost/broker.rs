@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use super::administration::{Metadata, Seed, VhostLimits};
 use super::definition::Definition;
 use super::exchange_type::ExchangeTypes;
+use super::memo::Room;
 use super::parameters::{GlobalParameters, Parameters};
 use super::reply::Replies;
 use super::taps::Taps;
@@ -18,6 +19,10 @@ use crate::names::{ConnectionId, QueueId, Seq};
 use crate::queue::{DeadLetters, Effects, Home, Office, Pressure, Queue, QueueRegistry, Schedule};
 use crate::store::{self, Move, Recovered, Store, Stored};
 
+/// What connections may remember of their exchanges' answers, all together and in octets: a
+/// connection with a million distinct keys of twenty octets holds about 55 MB.
+const MEMO_ROOM: usize = 128 << 20;
+
 pub struct Broker {
     pub(super) shared: Arc<Shared>,
     vhosts: RwLock<HashMap<Arc<str>, Arc<Vhost>>>,
@@ -26,6 +31,7 @@ pub struct Broker {
     last_connection: AtomicU64,
     /// Where dead letters went before.
     pub(super) dead_routes: Mutex<Memo>,
+    memo_room: Arc<Room>,
     pub(super) replies: Replies,
     pub(super) global_parameters: GlobalParameters,
     pub(super) taps: Taps,
@@ -51,6 +57,11 @@ pub(super) struct Found {
 }
 
 impl Broker {
+    /// For a connection that publishes.
+    pub fn memo(&self) -> Memo {
+        Memo::within(Arc::clone(&self.memo_room))
+    }
+
     /// Builds everything the store remembers. `seed` is made when it remembers no vhost.
     pub fn recover(parts: Parts, recovered: Recovered, seed: &Seed) -> anyhow::Result<Arc<Broker>> {
         let Recovered {
@@ -65,6 +76,7 @@ impl Broker {
             changing_vhosts: Mutex::default(),
             last_connection: AtomicU64::new(0),
             dead_routes: Mutex::default(),
+            memo_room: Arc::new(Room::new(MEMO_ROOM)),
             replies: Replies::default(),
             global_parameters: GlobalParameters::default(),
             taps: Taps::default(),

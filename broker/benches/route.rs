@@ -65,6 +65,8 @@ fn main() {
 fn open(folder: &Path) -> (Arc<PluginHost>, Arc<Vhost>) {
     let options = PluginOptions {
         cache_dir: folder.join("cache"),
+        trace_dir: folder.join("traces"),
+        node: "test".to_owned(),
         plugins: Default::default(),
         defaults: Limits::default(),
     };

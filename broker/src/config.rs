@@ -400,6 +400,15 @@ fn read_plugin(plugin: &mut PluginSettings, section: &mut Section<'_>) {
     section.read("log_lines", &mut plugin.log_lines, |node| {
         values::number(node).map(Some)
     });
+    section.read("observe_timeout", &mut plugin.observe_timeout, |node| {
+        values::duration(node).map(Some)
+    });
+    section.read("file_bytes", &mut plugin.file_bytes, |node| {
+        values::bytes(node).map(Some)
+    });
+    section.read("file_count", &mut plugin.file_count, |node| {
+        values::number(node).map(Some)
+    });
     section.read("unavailable", &mut plugin.unavailable, values::unavailable);
     section.read("grants", &mut plugin.grants, values::texts);
     section.read("config", &mut plugin.config, |node| Ok(node.to_json()));

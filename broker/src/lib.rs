@@ -26,4 +26,5 @@ pub mod session;
 pub mod store;
 pub mod tally;
 pub mod tls;
+pub mod trace;
 pub mod vhost;

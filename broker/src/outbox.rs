@@ -7,7 +7,7 @@ mod resting;
 mod unacked;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
@@ -18,6 +18,7 @@ use crate::confirms::Confirms;
 use crate::message::{Message, MessageView};
 use crate::names::{QueueId, Seq};
 use crate::tally::Deliveries;
+use crate::trace::Party;
 use recent::Recent;
 
 /// Deliveries stop above this many waiting bytes: what does not stay in the cache is paid twice.
@@ -35,6 +36,8 @@ pub const NO_QUEUE: QueueId = QueueId(0);
 
 pub struct Outbox {
     state: Mutex<State>,
+    /// For whoever traces.
+    party: OnceLock<Party>,
 }
 
 struct State {
@@ -199,7 +202,17 @@ impl Outbox {
                 waker: None,
                 closed: false,
             }),
+            party: OnceLock::new(),
         }
+    }
+
+    pub fn belongs_to(&self, party: Party) {
+        // A connection is opened once.
+        let _ = self.party.set(party);
+    }
+
+    pub fn party(&self) -> Option<&Party> {
+        self.party.get()
     }
 
     pub fn set_frame_max(&self, frame_max: u32) {

@@ -99,6 +99,7 @@ fn inspect(file: &Path) -> anyhow::Result<ExitCode> {
 fn print_report(report: &LoadReport) {
     let outcome = match &report.outcome {
         Outcome::Loaded => "loaded".to_owned(),
+        Outcome::Idle => "loaded when needed".to_owned(),
         Outcome::Disabled => "disabled".to_owned(),
         Outcome::Refused(reason) => format!("refused: {reason}"),
     };

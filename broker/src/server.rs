@@ -55,6 +55,8 @@ pub fn serve(config: &Config, reread: Reread) -> anyhow::Result<ExitCode> {
 pub fn load_plugins(config: &Config) -> (Arc<PluginHost>, Vec<LoadReport>) {
     let options = PluginOptions {
         cache_dir: config.data_dir.join("plugin-cache"),
+        trace_dir: config.data_dir.join("traces"),
+        node: node::name(),
         plugins: config.plugins.clone(),
         defaults: Limits::default(),
     };
@@ -107,7 +109,7 @@ async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Resul
     let users = Arc::new(users);
     let mut listeners = serve_amqp(config, &broker, &users, (&gate, &identities)).await?;
     tokio::spawn(alarms::watch(
-        Arc::clone(&gate),
+        (Arc::clone(&gate), Arc::clone(&broker)),
         pressure,
         config.limits.clone(),
         config.data_dir.clone(),
@@ -200,6 +202,7 @@ fn report(reports: &[LoadReport]) {
         let (plugin, types) = (&report.name, report.types.join(", "));
         match &report.outcome {
             Outcome::Loaded => tracing::debug!(plugin, types, "plugin loaded"),
+            Outcome::Idle => tracing::debug!(plugin, "plugin is loaded once it is needed"),
             Outcome::Disabled => tracing::info!(plugin, "plugin is disabled"),
             // The host has said so, with the reason.
             Outcome::Refused(_) => {}

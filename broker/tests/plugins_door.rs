@@ -38,6 +38,8 @@ impl House {
         let directory = folder.join("plugins");
         let options = PluginOptions {
             cache_dir: folder.join("cache"),
+            trace_dir: folder.join("traces"),
+            node: "test".to_owned(),
             plugins: Default::default(),
             defaults: Limits {
                 // A busy machine must not look like a broken plugin.

@@ -43,11 +43,18 @@ mod answer;
 pub mod bench;
 #[doc(hidden)]
 pub mod component;
+pub mod erlang;
 mod exchange;
 mod field;
 mod host;
 mod keep;
 mod message;
+mod properties;
+pub mod tracer;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod tracer_bench;
+#[doc(hidden)]
+pub mod tracer_component;
 mod write;
 
 #[cfg(test)]
@@ -59,4 +66,5 @@ pub use field::{Array, Fields, Items, Table, Value};
 pub use host::{Host, HostFunctions, Level};
 pub use keep::{History, Lifetime, State};
 pub use message::{Message, MessageSource};
+pub use properties::{Properties, PropertiesBuf};
 pub use write::{ArrayBuf, FieldValue, TableBuf};

@@ -18,7 +18,7 @@ pub use password::PasswordHash;
 pub use row::{PermissionRow, Row, TopicPermissionRow, UserLimits, UserRow};
 
 use crate::store::DefinitionChange;
-use crate::vhost::{Broker, DoorError, Saved, check_name};
+use crate::vhost::{Broker, DoorError, Facts, Kind, Saved, check_name};
 use accounts::Accounts;
 
 type Changed = Result<Saved, DoorError>;
@@ -156,7 +156,21 @@ impl Users {
     /// A user that is new, or all about one that is there; permissions stay.
     pub fn put_user(&self, user: UserRow) -> Changed {
         check_name(&user.name)?;
-        self.change(|accounts| put(accounts, Row::User(user)))
+        let (name, tags) = (user.name.clone(), user.tags.clone());
+        let before = self.user(&name);
+        let other_password = before
+            .as_ref()
+            .is_some_and(|before| before.password_hash != user.password_hash);
+        let saved = self.change(|accounts| put(accounts, Row::User(user)))?;
+        if before.is_none() {
+            self.broker.tell(Kind::UserCreated, &name, |facts| facts);
+        } else if other_password {
+            self.broker
+                .tell(Kind::UserPasswordChanged, &name, |facts| facts);
+        }
+        let told = |facts: Facts| facts.texts("tags", &tags);
+        self.broker.tell(Kind::UserTagsSet, &name, told);
+        Ok(saved)
     }
 
     pub fn set_password(&self, name: &str, password_hash: Option<String>) -> Changed {
@@ -178,34 +192,67 @@ impl Users {
             None => Err(no_such(name)),
         })?;
         self.broker.connections().dismiss_user(name);
+        self.broker.tell(Kind::UserDeleted, name, |facts| facts);
         Ok(saved)
     }
 
     pub fn set_permissions(&self, row: PermissionRow) -> Changed {
-        self.change(|accounts| {
+        let told = row.clone();
+        let saved = self.change(|accounts| {
             self.broker.vhost_to_change(&row.vhost)?;
             known(accounts, &row.user)?;
             put(accounts, Row::Permission(row))
-        })
+        })?;
+        self.tell_permission(Kind::PermissionCreated, &told.user, &told.vhost, |facts| {
+            facts
+                .text("configure", &told.configure)
+                .text("write", &told.write)
+                .text("read", &told.read)
+        });
+        Ok(saved)
+    }
+
+    fn tell_permission(
+        &self,
+        kind: Kind,
+        user: &str,
+        vhost: &str,
+        facts: impl FnOnce(Facts) -> Facts,
+    ) {
+        self.broker.tell(kind, user, |_| {
+            let of = Facts::default().text("user", user).text("vhost", vhost);
+            facts(of)
+        });
     }
 
     /// Clearing what is not there is fine.
     pub fn clear_permissions(&self, user: &str, vhost: &str) -> Changed {
         self.broker.vhost_to_change(vhost)?;
-        self.change(|accounts| {
+        let saved = self.change(|accounts| {
             known(accounts, user)?;
             let row = accounts.remove_permission(user, vhost);
             Ok(removed(row.as_slice()))
-        })
+        })?;
+        self.tell_permission(Kind::PermissionDeleted, user, vhost, |facts| facts);
+        Ok(saved)
     }
 
     pub fn set_topic_permissions(&self, row: TopicPermissionRow) -> Changed {
         check_name(&row.exchange)?;
-        self.change(|accounts| {
+        let told = row.clone();
+        let saved = self.change(|accounts| {
             self.broker.vhost_to_change(&row.vhost)?;
             known(accounts, &row.user)?;
             put(accounts, Row::TopicPermission(row))
-        })
+        })?;
+        let kind = Kind::TopicPermissionCreated;
+        self.tell_permission(kind, &told.user, &told.vhost, |facts| {
+            facts
+                .text("exchange", &told.exchange)
+                .text("write", &told.write)
+                .text("read", &told.read)
+        });
+        Ok(saved)
     }
 
     /// Of one exchange, or of all.
@@ -216,10 +263,12 @@ impl Users {
         exchange: Option<&str>,
     ) -> Changed {
         self.broker.vhost_to_change(vhost)?;
-        self.change(|accounts| {
+        let saved = self.change(|accounts| {
             known(accounts, user)?;
             Ok(removed(&accounts.remove_topics(user, vhost, exchange)))
-        })
+        })?;
+        self.tell_permission(Kind::TopicPermissionDeleted, user, vhost, |facts| facts);
+        Ok(saved)
     }
 
     /// The vhost, and everybody's permissions in it: a later vhost of this name begins without.

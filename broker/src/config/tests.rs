@@ -62,6 +62,9 @@ max_bindings = 9
 state_keys = 10
 state_bytes = "1MiB"
 log_lines = 11
+observe_timeout = "2s"
+file_bytes = "1MiB"
+file_count = 9
 grants = ["http"]
 unavailable = "hold:50"
 config = { precision = 6, names = ["a", { b = 1.5 }], on = true }
@@ -172,7 +175,6 @@ fn limits_topics_and_policies_are_read() {
             tags: vec!["eu".to_owned()],
             default_queue_type: Some("quorum".to_owned()),
             protected_from_deletion: true,
-            tracing: false,
         },
         limits: crate::vhost::VhostLimits {
             max_connections: Some(5),
@@ -260,6 +262,9 @@ fn a_plugins_table_is_read_and_its_config_handed_on_as_it_is() {
         state_keys: Some(10),
         state_bytes: Some(1 << 20),
         log_lines: Some(11),
+        observe_timeout: Some(Duration::from_secs(2)),
+        file_bytes: Some(1 << 20),
+        file_count: Some(9),
         grants: vec!["http".to_owned()],
         unavailable: Unavailable::Hold { limit: 50 },
         config: serde_json::json!({ "precision": 6, "names": ["a", { "b": 1.5 }], "on": true }),

@@ -33,6 +33,8 @@ pub(super) const LISTS: &[List] = &[
     List { verb: "list_consumers", path: "/consumers/{vhost}", title: "Listing consumers in vhost {vhost}", usual: &["queue_name", "channel_pid", "consumer_tag", "ack_required", "prefetch_count", "active", "arguments"], renamed: &[("queue_name", "queue.name"), ("channel_pid", "channel_details.name")] },
     List { verb: "list_users", path: "/users", title: "Listing users", usual: &["user", "tags"], renamed: &[("user", "name")] },
     List { verb: "list_vhosts", path: "/vhosts", title: "Listing vhosts", usual: &["name"], renamed: &[] },
+    List { verb: "list_traces", path: "/traces", title: "Listing traces", usual: &["vhost", "name", "format", "pattern"], renamed: &[] },
+    List { verb: "list_trace_files", path: "/trace-files", title: "Listing trace files", usual: &["name", "size"], renamed: &[] },
     List { verb: "list_permissions", path: "/vhosts/{vhost}/permissions", title: "Listing permissions for vhost \"{vhost}\"", usual: &["user", "configure", "write", "read"], renamed: &[] },
     List { verb: "list_user_permissions", path: "/users/{0}/permissions", title: "Listing permissions for user \"{0}\"", usual: &["vhost", "configure", "write", "read"], renamed: &[] },
     List { verb: "list_topic_permissions", path: "/vhosts/{vhost}/topic-permissions", title: "Listing topic permissions for vhost \"{vhost}\"", usual: &["user", "exchange", "write", "read"], renamed: &[] },

@@ -62,6 +62,24 @@ fn tags_of(client: &Client, options: &Options) -> anyhow::Result<Value> {
     Ok(user.get("tags").cloned().unwrap_or_else(|| json!([])))
 }
 
+/// RabbitMQ switches tracing on even where there is no such vhost; here that is said.
+fn trace(client: &Client, options: &Options, on: bool) -> anyhow::Result<String> {
+    let vhost = options.in_vhost("/vhosts", &[]);
+    client.get(&vhost)?;
+    client.put(&vhost, &json!({"tracing": on}))?;
+    let state = if on { "enabled" } else { "disabled" };
+    Ok(format!("Trace {state} for vhost {}", options.vhost))
+}
+
+fn add_trace(client: &Client, options: &Options) -> anyhow::Result<String> {
+    let mut trace = json!({"format": options.word(1), "pattern": options.word(2)});
+    if let Some(most) = options.words.get(3) {
+        let most: u64 = most.parse().context("MAX_PAYLOAD_BYTES is a number")?;
+        trace["max_payload_bytes"] = json!(most);
+    }
+    done(client.put(&options.in_vhost("/traces", &[0]), &trace))
+}
+
 fn set_limits(client: &Client, before: &str, name: &str, limits: &str) -> anyhow::Result<String> {
     let limits = parsed(limits)?;
     let limits = limits.as_object().context("limits are an object")?;
@@ -222,6 +240,11 @@ pub(super) const VERBS: &[Verb] = &[
     Verb { name: "clear_topic_permissions", words: "USER", says: |options| format!("Clearing topic permissions for user \"{}\" in vhost \"{}\"", options.word(0), options.vhost), run: |client, options| done(client.delete(&options.in_vhost("/topic-permissions", &[0]))) },
     Verb { name: "add_vhost", words: "NAME", says: |options| format!("Adding vhost \"{}\"", options.word(0)), run: |client, options| done(client.put(&options.of("/vhosts", 0), &json!({}))) },
     Verb { name: "delete_vhost", words: "NAME", says: |options| format!("Deleting vhost \"{}\"", options.word(0)), run: |client, options| done(client.delete(&options.of("/vhosts", 0))) },
+    Verb { name: "trace_on", words: "", says: |options| format!("Starting tracing for vhost \"{}\"", options.vhost), run: |client, options| trace(client, options, true) },
+    Verb { name: "trace_off", words: "", says: |options| format!("Stopping tracing for vhost \"{}\"", options.vhost), run: |client, options| trace(client, options, false) },
+    Verb { name: "add_trace", words: "NAME FORMAT PATTERN [MAX_PAYLOAD_BYTES]", says: |options| on_vhost("Starting trace", options), run: add_trace },
+    Verb { name: "delete_trace", words: "NAME", says: |options| on_vhost("Stopping trace", options), run: |client, options| done(client.delete(&options.in_vhost("/traces", &[0]))) },
+    Verb { name: "delete_trace_file", words: "NAME", says: |options| format!("Deleting trace file {}", options.word(0)), run: |client, options| done(client.delete(&options.of("/trace-files", 0))) },
     Verb { name: "set_vhost_limits", words: "DEFINITION", says: |options| format!("Setting vhost limits for vhost \"{}\"", options.vhost), run: |client, options| set_limits(client, "/vhost-limits", &options.vhost, options.word(0)) },
     Verb { name: "clear_vhost_limits", words: "", says: |options| format!("Clearing vhost limits for vhost \"{}\"", options.vhost), run: |client, options| clear_limits(client, "/vhost-limits", &options.vhost) },
     Verb { name: "set_user_limits", words: "USER DEFINITION", says: |options| format!("Setting user limits for user \"{}\"", options.word(0)), run: |client, options| set_limits(client, "/user-limits", options.word(0), options.word(1)) },

@@ -14,11 +14,10 @@ use super::Management;
 use super::answer::{Answer, Body, Failure};
 use super::call::{Call, Handled, Outcome};
 use super::login::User;
-use super::node::Alarms;
 use super::stats::{MESSAGE_FIELDS, Sums, numbers};
 use crate::clock::Millis;
 use crate::tally::Messages;
-use crate::vhost::{Concerns, Event, Kind, Listening};
+use crate::vhost::{Concerns, Event, Facts, Kind, Listening};
 
 /// Each holds one of the port's connections.
 const MAX_LISTENERS: usize = 64;
@@ -222,7 +221,6 @@ struct Seen {
     at: Millis,
     counted: Vec<(Arc<str>, Messages)>,
     plugins: Vec<(String, &'static str)>,
-    alarms: Alarms,
 }
 
 impl Management {
@@ -232,7 +230,6 @@ impl Management {
             self.heart.wanted.notified().await;
             let mut seen = Seen {
                 plugins: self.plugin_states(),
-                alarms: self.node.alarms(),
                 ..Seen::default()
             };
             self.count(&mut seen);
@@ -299,25 +296,6 @@ impl Management {
             }
         }
         seen.plugins = states;
-        let alarms = self.node.alarms();
-        let pairs = [
-            ("memory", seen.alarms.memory, alarms.memory),
-            ("disk", seen.alarms.disk, alarms.disk),
-        ];
-        for (resource, before, now) in pairs {
-            let kind = match (before, now) {
-                (false, true) => Kind::AlarmSet,
-                (true, false) => Kind::AlarmCleared,
-                (false, false) | (true, true) => continue,
-            };
-            news.tell(|| Event {
-                kind,
-                concerns: Concerns::Everybody,
-                name: resource.to_owned(),
-                details: Vec::new(),
-            });
-        }
-        seen.alarms = alarms;
     }
 }
 
@@ -327,5 +305,6 @@ fn of_plugin(name: &str, state: &str) -> Event {
         concerns: Concerns::Operators,
         name: name.to_owned(),
         details: vec![("state", state.to_owned())],
+        facts: Facts::default().text("name", name).text("state", state),
     }
 }

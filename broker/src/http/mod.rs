@@ -40,6 +40,7 @@ mod routes;
 mod samples;
 mod stats;
 mod taking;
+mod traces;
 mod ui;
 mod users;
 mod vhosts;

@@ -20,6 +20,7 @@ fn row(plugin: &PluginStatus) -> Value {
     let asked = Value::Array(asked.collect());
     json!({
         "name": plugin.name,
+        "kind": plugin.kind.name(),
         "version": plugin.version,
         "manifest": plugin.manifest,
         "summary": plugin.summary,
@@ -52,6 +53,9 @@ fn row(plugin: &PluginStatus) -> Value {
         "state_keys": plugin.state_keys,
         "state_bytes": plugin.state_bytes,
         "state_refused": plugin.state_refused,
+        "events": plugin.events.taken,
+        "events_waiting": plugin.events.waiting,
+        "events_dropped": plugin.events.dropped,
         "limits": limits(&plugin.limits),
     })
 }
@@ -70,6 +74,9 @@ fn limits(limits: &Limits) -> Value {
         "state_keys": limits.state_keys,
         "state_bytes": limits.state_bytes,
         "log_lines": limits.log_lines,
+        "observe_timeout_seconds": limits.observe_timeout.as_secs_f64(),
+        "file_bytes": limits.file_bytes,
+        "file_count": limits.file_count,
     })
 }
 

@@ -16,6 +16,7 @@ use crate::auth::{Access, Asking};
 use crate::message::{Message, MessageView};
 use crate::queue::Effects;
 use crate::tally::{Messages, Sizes};
+use crate::trace::Party;
 use crate::vhost::exchange_type::{BindingTable, Fault, Moment};
 use crate::vhost::{Exchange, Memo, Route, Step, Vhost, carbon_copies};
 
@@ -99,9 +100,13 @@ pub(super) fn publish(call: &Call) -> Handled {
     };
     let message = Arc::new(message.to_message());
     let house = Arc::clone(&call.house);
-    Ok(Outcome::Later(Box::pin(route(
-        house, vhost, exchange, message,
-    ))))
+    // RabbitMQ's API has an AMQP connection of its own.
+    let by = Party {
+        connection: Arc::from(format!("<{}>", call.house.node.name())),
+        user: Arc::from(call.user.name.as_str()),
+    };
+    let place = (vhost, exchange);
+    Ok(Outcome::Later(Box::pin(route(house, by, place, message))))
 }
 
 /// As for a client's publish.
@@ -122,8 +127,8 @@ fn check_properties(call: &Call, properties: &[u8]) -> Result<(), Failure> {
 
 async fn route(
     house: Arc<Management>,
-    vhost: Arc<Vhost>,
-    exchange: Option<Arc<Exchange>>,
+    by: Party,
+    (vhost, exchange): (Arc<Vhost>, Option<Arc<Exchange>>),
     message: Arc<Message>,
 ) -> Result<Answer, Failure> {
     let mut memo = Memo::default();
@@ -161,6 +166,10 @@ async fn route(
             Step::Done => route.walk(&vhost, message.view(), &mut memo),
             other @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_)) => other,
         };
+    }
+    if vhost.is_tapped() {
+        let copies = carbon_copies(message.properties());
+        vhost.tell_published(&by, 1, message.view(), &copies, &route);
     }
     let mut effects = Effects::default();
     let handed = vhost.hand_over(&route, message.view(), None, &mut effects);

@@ -6,7 +6,7 @@ use super::request::Method;
 use super::{
     about, bindings, channels, connections, consumers, definitions, events, exchanges, explain,
     health, limits, messages, moving, nodes, overview, parameters, permissions, plugins, policies,
-    preview, publish, queues, users, vhosts,
+    preview, publish, queues, traces, users, vhosts,
 };
 
 /// What a user must be.
@@ -277,6 +277,26 @@ static ROUTES: &[Route] = &[
         .get(vhosts::show)
         .put(vhosts::put)
         .delete(vhosts::delete),
+    at("traces", Administrator).get(traces::list),
+    at("traces/node/{node}", Administrator).get(traces::list),
+    at("traces/node/{node}/{vhost}", Administrator).get(traces::of_vhost),
+    at("traces/node/{node}/{vhost}/{name}", Administrator)
+        .get(traces::show)
+        .put(traces::put)
+        .delete(traces::delete),
+    at("traces/{vhost}", Administrator).get(traces::of_vhost),
+    at("traces/{vhost}/{name}", Administrator)
+        .get(traces::show)
+        .put(traces::put)
+        .delete(traces::delete),
+    at("trace-files", Administrator).get(traces::files),
+    at("trace-files/node/{node}", Administrator).get(traces::files),
+    at("trace-files/node/{node}/{name}", Administrator)
+        .get(traces::file)
+        .delete(traces::delete_file),
+    at("trace-files/{name}", Administrator)
+        .get(traces::file)
+        .delete(traces::delete_file),
     at("vhosts/{vhost}/permissions", Administrator).get(permissions::of_vhost),
     at("vhosts/{vhost}/topic-permissions", Administrator).get(permissions::topics_of_vhost),
     at("vhosts/{vhost}/start/{node}", Administrator).post(vhosts::start),

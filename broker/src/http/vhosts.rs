@@ -10,7 +10,8 @@ use super::call::{Call, Fields, Handled, Outcome, after};
 use super::listing::{listed, one};
 use super::samples::Subject;
 use super::stats::Shown;
-use crate::vhost::{Metadata, Vhost};
+use super::traces;
+use crate::vhost::{Metadata, Saved, Vhost};
 
 fn row(call: &Call, vhost: &Vhost) -> Value {
     let metadata = vhost.metadata();
@@ -25,7 +26,7 @@ fn row(call: &Call, vhost: &Vhost) -> Value {
             json!(metadata.protected_from_deletion),
         ),
         ("metadata", shown_metadata(&metadata)),
-        ("tracing", json!(metadata.tracing)),
+        ("tracing", json!(vhost.is_traced())),
         ("cluster_state", json!({call.house.node.name(): "running"})),
     ]);
     let sums = call.house.sums(vhost);
@@ -86,9 +87,6 @@ pub(super) fn read_metadata(fields: &Fields, before: Metadata) -> Result<Metadat
         if fields.get("protected_from_deletion").is_some() {
             metadata.protected_from_deletion = fields.flag("protected_from_deletion")?;
         }
-        if fields.get("tracing").is_some() {
-            metadata.tracing = fields.flag("tracing")?;
-        }
     }
     Ok(metadata)
 }
@@ -112,7 +110,7 @@ pub(super) fn put(call: &Call) -> Handled {
         Some(vhost) => {
             let metadata = read_metadata(&fields, vhost.metadata())?;
             let saved = broker.set_vhost_metadata(name, metadata)?;
-            after(saved, Answer::no_content())
+            put_and_trace(call, &fields, vec![saved], Answer::no_content())
         }
         None => {
             let metadata = read_metadata(&fields, Metadata::default())?;
@@ -128,8 +126,16 @@ pub(super) fn put(call: &Call) -> Handled {
                     write: ".*".to_owned(),
                     read: ".*".to_owned(),
                 })?;
-            Ok(Outcome::After(vec![saved, all], Answer::created()))
+            put_and_trace(call, &fields, vec![saved, all], Answer::created())
         }
+    }
+}
+
+/// Tracing is no property that is kept: it ends with the broker.
+fn put_and_trace(call: &Call, fields: &Fields, saved: Vec<Saved>, answer: Answer) -> Handled {
+    match fields.get("tracing") {
+        None => Ok(Outcome::After(saved, answer)),
+        Some(_) => traces::switch(call, fields.flag("tracing")?, saved, answer),
     }
 }
 

@@ -55,7 +55,12 @@ pub fn build_builtin(workspace: &Path, out: &Path) -> Result<Vec<Built>> {
         }
     }
     crates.sort();
-    crates.iter().map(|dir| build_one(dir, out)).collect()
+    let named = |dir: &PathBuf| {
+        // The folder's name: a package may have to be called something else.
+        let name = dir.file_name().unwrap_or_default();
+        build_as(dir, &out.join(name).with_extension("wasm"))
+    };
+    crates.iter().map(named).collect()
 }
 
 /// Builds the crate in `crate_dir` into `out`, named after its package.

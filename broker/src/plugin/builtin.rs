@@ -1,5 +1,11 @@
 //! The plugins that ship inside the binary, built from `plugins/` by `warren plugin build --builtin`.
 
+/// Loaded once something is traced.
+pub(super) const ON_DEMAND: &[&str] = &["tracing"];
+
+/// Enabled only where the configuration says so, as RabbitMQ's plugin of that purpose.
+pub(super) const OFF: &[&str] = &["event-exchange"];
+
 /// Name and component of each.
 pub const BUILTIN: &[(&str, &[u8])] = &[
     (
@@ -9,6 +15,10 @@ pub const BUILTIN: &[(&str, &[u8])] = &[
     (
         "delayed-message",
         include_bytes!("../../builtin/delayed-message.wasm"),
+    ),
+    (
+        "event-exchange",
+        include_bytes!("../../builtin/event-exchange.wasm"),
     ),
     ("direct", include_bytes!("../../builtin/direct.wasm")),
     ("fanout", include_bytes!("../../builtin/fanout.wasm")),
@@ -23,4 +33,5 @@ pub const BUILTIN: &[(&str, &[u8])] = &[
         include_bytes!("../../builtin/recent-history.wasm"),
     ),
     ("topic", include_bytes!("../../builtin/topic.wasm")),
+    ("tracing", include_bytes!("../../builtin/tracing.wasm")),
 ];

@@ -1,24 +1,63 @@
-//! Whether a file may be loaded as an exchange type, by what it is, imports and exports.
+//! Whether a file may be loaded, and as which kind of plugin, by what it is, imports and exports.
 //! Compiles and runs nothing.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wit_component::DecodedWasm;
 
-const PACKAGE: &str = "warren:exchange";
-const EXPORT: &str = "warren:exchange/exchange-type";
+/// What a plugin is there for: each kind has a package of its own in `wit/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Exchange,
+    Tracer,
+}
 
-/// The series of `warren:exchange` that this host speaks. Patch releases of it only add.
+impl Kind {
+    const ALL: [Kind; 2] = [Kind::Exchange, Kind::Tracer];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Exchange => "exchange",
+            Kind::Tracer => "tracer",
+        }
+    }
+
+    fn package(self) -> &'static str {
+        match self {
+            Kind::Exchange => "warren:exchange",
+            Kind::Tracer => "warren:tracer",
+        }
+    }
+
+    /// What a component of this kind exports.
+    fn export(self) -> &'static str {
+        match self {
+            Kind::Exchange => "warren:exchange/exchange-type",
+            Kind::Tracer => "warren:tracer/tracer",
+        }
+    }
+}
+
+/// The series of each of those packages that this host speaks. Patch releases of it only add.
 const SERIES: &str = "0.1.";
 const NEWEST: &str = "0.1.0";
 
-/// What a plugin may be granted: this package, or one interface of it.
-pub(super) const OWN_GRANT: &str = "warren:plugin";
-const GRANTED: [&str; 2] = ["warren:plugin/state", "warren:plugin/history"];
+/// What a plugin may be granted: these packages, or one interface of them.
+pub(super) const OWN_GRANTS: [&str; 2] = ["warren:plugin", "warren:tracer"];
+const GRANTED: [&str; 4] = [
+    "warren:plugin/state",
+    "warren:plugin/history",
+    "warren:tracer/exchanges",
+    "warren:tracer/files",
+];
 const CHECK: &str = "warren:plugin/configuration";
 const GRANTED_VERSION: &str = "0.1.0";
 
-const OWN_IMPORTS: [&str; 2] = ["warren:exchange/message", "warren:exchange/host"];
+const OWN_IMPORTS: [&str; 3] = [
+    "warren:exchange/message",
+    "warren:exchange/host",
+    "warren:tracer/body",
+];
 
 /// Linked with nothing in them (see `wasi`).
 const EMPTY_WASI: [&str; 5] = [
@@ -45,10 +84,13 @@ pub struct Asked {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Accepted {
-    /// Of the `warren:exchange` package.
+    pub kind: Kind,
+    /// Of that kind's package.
     pub version: String,
     pub wants_wasi: bool,
     pub checks_configuration: bool,
+    /// What it imports beyond what everybody may.
+    pub asked: Vec<String>,
 }
 
 /// Validates the bytes and says what the component imports and exports.
@@ -94,39 +136,45 @@ fn check_kind(bytes: &[u8]) -> Result<(), String> {
 }
 
 pub(super) fn accept(interface: &Interface, grants: &[String]) -> Result<Accepted, String> {
-    let version = exported_version(&interface.exports)?;
+    let (kind, version) = exported(&interface.exports)?;
     let checks_configuration = exports_check(&interface.exports)?;
     let mut wants_wasi = false;
     for import in &interface.imports {
         wants_wasi |= check_import(import, grants)?;
     }
     Ok(Accepted {
+        kind,
         version,
         wants_wasi,
         checks_configuration,
+        asked: asked(interface),
     })
 }
 
-fn exported_version(exports: &[String]) -> Result<String, String> {
-    let Some((_, version)) = exports
-        .iter()
-        .map(|export| split(export))
-        .find(|(name, _)| *name == EXPORT)
-    else {
+fn exported(exports: &[String]) -> Result<(Kind, String), String> {
+    let found = exports.iter().find_map(|export| {
+        let (name, version) = split(export);
+        let kind = Kind::ALL.into_iter().find(|kind| kind.export() == name)?;
+        Some((kind, version))
+    });
+    let Some((kind, version)) = found else {
         let other = exports
             .iter()
             .find(|export| export.starts_with("warren:"))
             .map(|export| format!("; it exports {export}, which is another kind of plugin"));
+        let known = Kind::ALL.map(|kind| format!("{}@{NEWEST}", kind.export()));
         return Err(format!(
-            "it does not export {EXPORT}@{NEWEST}{}",
+            "it does not export {}{}",
+            known.join(" or "),
             other.unwrap_or_default()
         ));
     };
     if version.starts_with(SERIES) {
-        return Ok(version.to_owned());
+        return Ok((kind, version.to_owned()));
     }
+    let package = kind.package();
     Err(format!(
-        "it was built against {PACKAGE}@{version}; this Warren speaks {PACKAGE}@{NEWEST}: build \
+        "it was built against {package}@{version}; this Warren speaks {package}@{NEWEST}: build \
          it again with that WIT package, or use a Warren that speaks {version}"
     ))
 }

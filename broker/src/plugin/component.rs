@@ -11,12 +11,13 @@ use super::bindings::configured::exports::warren::plugin::configuration::GuestIn
 use super::bindings::exports::warren::exchange::exchange_type::Description;
 use super::bindings::{ExchangePlugin, ExchangePluginPre};
 use super::cache::Cache;
-use super::check::{self, Interface};
+use super::check::{self, Accepted, Interface, Kind};
 use super::engine::Ticker;
 use super::limits::{DESCRIBE_TIMEOUT, Limits};
 use super::live::Live;
 use super::manifest::Manifest;
 use super::state::{HostState, Surroundings};
+use super::tracer::LoadedTracer;
 use super::wasi;
 
 /// An exchange type's name is an AMQP short string.
@@ -38,6 +39,12 @@ pub(super) struct Loaded {
     pub configuration: String,
 }
 
+/// A component that passed, as what it is.
+pub(super) enum Part {
+    Exchange(Box<Loaded>, Description),
+    Tracer(Box<LoadedTracer>),
+}
+
 /// Everything a component is loaded with.
 pub(super) struct Loader<'a> {
     pub engine: &'a Engine,
@@ -48,36 +55,56 @@ pub(super) struct Loader<'a> {
     pub grants: &'a [String],
     pub config: &'a serde_json::Value,
     pub surroundings: Surroundings,
+    /// The broker's name.
+    pub node: &'a str,
 }
 
 impl Loader<'_> {
     /// An error is the reason for the refusal.
-    pub fn load(self, bytes: &[u8]) -> Result<(Loaded, Description), String> {
+    pub fn load(self, bytes: &[u8]) -> Result<Part, String> {
         let (component, interface) = self.compiled(bytes)?;
         let accepted = check::accept(&interface, self.grants)?;
+        let manifest = Manifest::of(bytes)?;
+        match accepted.kind {
+            Kind::Exchange => self.exchange(&component, accepted, manifest),
+            Kind::Tracer => LoadedTracer::load(self, &component, accepted, manifest)
+                .map(|loaded| Part::Tracer(Box::new(loaded))),
+        }
+    }
+
+    /// As JSON, with defaults.
+    pub fn configuration(&self, manifest: Option<&Manifest>) -> Result<String, String> {
+        let configuration = match manifest {
+            Some(manifest) => manifest.complete(self.config)?,
+            None => Manifest::default().complete(self.config)?,
+        };
+        Ok(configuration.to_string())
+    }
+
+    fn exchange(
+        self,
+        component: &Component,
+        accepted: Accepted,
+        manifest: Option<Manifest>,
+    ) -> Result<Part, String> {
         let mut linker = Linker::<HostState>::new(self.engine);
         link(&mut linker, accepted.wants_wasi)
             .map_err(|error| format!("linking failed: {error}"))?;
-        let unfit = |error: wasmtime::Error| format!("it does not fit its WIT package: {error:#}");
-        let pre = linker.instantiate_pre(&component).map_err(unfit)?;
+        let pre = linker.instantiate_pre(component).map_err(unfit)?;
         let check = match accepted.checks_configuration {
             true => Some(ConfigurationIndices::new(&pre).map_err(unfit)?),
             false => None,
         };
         let pre = ExchangePluginPre::new(pre).map_err(unfit)?;
-        let manifest = Manifest::of(bytes)?;
-        let configuration = match &manifest {
-            Some(manifest) => manifest.complete(self.config)?,
-            None => Manifest::default().complete(self.config)?,
-        };
+        let configuration = self.configuration(manifest.as_ref())?;
         let loaded = Loaded {
             engine: self.engine.clone(),
             ticker: Arc::clone(self.ticker),
             pre,
             check,
             manifest,
-            asked: check::asked(&interface),
-            configuration: configuration.to_string(),
+            asked: accepted.asked,
+            configuration,
             limits: self.limits,
             version: accepted.version,
         };
@@ -86,7 +113,7 @@ impl Loader<'_> {
             .and_then(|mut live| live.describe())
             .map_err(|fault| fault.to_string())?;
         check_description(&description)?;
-        Ok((loaded, description))
+        Ok(Part::Exchange(Box::new(loaded), description))
     }
 
     fn compiled(&self, bytes: &[u8]) -> Result<(Component, Interface), String> {
@@ -123,6 +150,10 @@ fn interface_of(component: &Component, engine: &Engine) -> Interface {
             .map(|(name, _)| name.to_owned())
             .collect(),
     }
+}
+
+pub(super) fn unfit(error: wasmtime::Error) -> String {
+    format!("it does not fit its WIT package: {error:#}")
 }
 
 fn link(linker: &mut Linker<HostState>, wants_wasi: bool) -> wasmtime::Result<()> {

@@ -17,7 +17,8 @@ use super::host::PluginHost;
 use super::limits::PluginSettings;
 use super::plugin_log::LogLine;
 use super::status::PluginStatus;
-use crate::vhost::Broker;
+use super::tracer::TraceFiles;
+use crate::vhost::{Broker, Trace};
 
 pub struct Plugins {
     host: Arc<PluginHost>,
@@ -69,17 +70,55 @@ impl fmt::Display for PluginError {
 
 impl std::error::Error for PluginError {}
 
+/// Why something is not traced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TracingError(String);
+
+impl fmt::Display for TracingError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TracingError {}
+
 /// A plugin's name is its file's.
 const MAX_NAME: usize = 200;
 
 impl Plugins {
     /// `directory` is the one that `host` was loaded from.
     pub fn new(host: Arc<PluginHost>, broker: Arc<Broker>, directory: &Path) -> Plugins {
+        host.begin(&broker);
         Plugins {
             host,
             broker,
             folder: Mutex::new(Folder::new(directory)),
         }
+    }
+
+    /// Switches a virtual host's firehose. Whoever is there for that is loaded now.
+    pub fn set_tracing(&self, vhost: &str, on: bool) -> Result<(), TracingError> {
+        let folder = self.folder.lock();
+        if on {
+            self.host.wake(&self.broker);
+        }
+        drop(folder);
+        let switched = self.broker.set_traced(vhost, on);
+        switched.map_err(|error| TracingError(error.to_string()))
+    }
+
+    /// Starts a trace. `false`: one of this name is running.
+    pub fn add_trace(&self, trace: Trace) -> Result<bool, TracingError> {
+        let folder = self.folder.lock();
+        self.host.wake(&self.broker);
+        drop(folder);
+        let added = self.broker.add_trace(trace);
+        added.map_err(|error| TracingError(error.to_string()))
+    }
+
+    /// What tracers have written.
+    pub fn trace_files(&self) -> &Arc<TraceFiles> {
+        self.host.trace_files()
     }
 
     /// In the order of loading: the built-in ones first.

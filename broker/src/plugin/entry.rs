@@ -5,11 +5,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::check::{self, Asked, OWN_GRANT};
+use super::check::{self, Asked, OWN_GRANTS};
 use super::limits::{MAX_COMPONENT_BYTES, PluginSettings};
 use super::one_plugin::{Plugin, Record};
 use super::plugin_log::LogLine;
 use super::status::{LoadReport, Outcome, PluginState, PluginStatus, RolledBack};
+use super::tracer::Tracer;
 use crate::clock::Millis;
 
 pub(super) struct Entry {
@@ -36,9 +37,37 @@ pub(super) enum Source {
 #[derive(Clone)]
 pub(super) enum Phase {
     Loading,
-    Loaded(Arc<Plugin>),
+    /// Not loaded before it is needed.
+    Idle,
+    Loaded(InForce),
     Disabled,
-    Refused { reason: String },
+    Refused {
+        reason: String,
+    },
+}
+
+/// A loaded plugin, as what it is.
+#[derive(Clone)]
+pub(super) enum InForce {
+    Exchange(Arc<Plugin>),
+    Tracer(Arc<Tracer>),
+}
+
+impl InForce {
+    /// What its component imports beyond what everybody may.
+    pub fn asked(&self) -> &[String] {
+        match self {
+            InForce::Exchange(plugin) => &plugin.loaded.asked,
+            InForce::Tracer(tracer) => &tracer.loaded.asked,
+        }
+    }
+
+    pub fn status(&self) -> PluginStatus {
+        match self {
+            InForce::Exchange(plugin) => plugin.status(),
+            InForce::Tracer(tracer) => tracer.status(),
+        }
+    }
 }
 
 impl Source {
@@ -89,11 +118,11 @@ impl Entry {
 
     pub fn report(&self) -> LoadReport {
         let (version, types, outcome) = match &self.phase {
-            Phase::Loaded(plugin) => (
-                Some(plugin.loaded.version.clone()),
-                plugin.description.types.clone(),
-                Outcome::Loaded,
-            ),
+            Phase::Loaded(plugin) => {
+                let PluginStatus { version, types, .. } = plugin.status();
+                (version, types, Outcome::Loaded)
+            }
+            Phase::Idle => (None, Vec::new(), Outcome::Idle),
             Phase::Disabled => (None, Vec::new(), Outcome::Disabled),
             Phase::Loading => (
                 None,
@@ -114,7 +143,7 @@ impl Entry {
     fn asked(&self) -> Vec<Asked> {
         // What is part of the broker needs no word of the operator.
         match self.source.is_builtin() {
-            true => check::granted(&self.asked, &[OWN_GRANT.to_owned()]),
+            true => check::granted(&self.asked, &OWN_GRANTS.map(str::to_owned)),
             false => check::granted(&self.asked, &self.settings.grants),
         }
     }
@@ -128,6 +157,7 @@ impl Entry {
         let mut status = match &self.phase {
             Phase::Loaded(plugin) => plugin.status(),
             Phase::Loading => absent(PluginState::Loading),
+            Phase::Idle => absent(PluginState::Idle),
             Phase::Disabled => absent(PluginState::Disabled),
             Phase::Refused { reason } => absent(PluginState::Refused {
                 reason: reason.clone(),

@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
+use super::builtin::{OFF, ON_DEMAND};
 use super::check;
-use super::entry::{Entry, Phase, Source};
+use super::entry::{Entry, InForce, Phase, Source};
 use super::folder;
 use super::limits::{PluginOptions, PluginSettings};
-use super::one_plugin::Plugin;
+use super::one_plugin::{Plugin, Record};
 use super::plugin_log::LogLine;
 use super::status::{LoadReport, PluginStatus, RolledBack};
+use super::tracer::{TraceFiles, Watchmen};
 use super::type_table::TypeTable;
 use super::workshop::Workshop;
 use crate::clock::Clock;
@@ -26,6 +28,8 @@ pub struct PluginHost {
     state: Mutex<State>,
     /// Held while a plugin comes, goes or changes: one at a time.
     workshop: Mutex<Workshop>,
+    watchmen: Watchmen,
+    files: Arc<TraceFiles>,
     clock: Arc<dyn Clock>,
 }
 
@@ -40,13 +44,30 @@ impl State {
         self.entries.iter_mut().find(|entry| entry.name == name)
     }
 
+    /// What it is to be loaded with, if it waits for that.
+    fn idle(&mut self, name: &str) -> Option<(PluginSettings, Record)> {
+        let entry = self.entry(name)?;
+        match entry.phase {
+            Phase::Idle => Some((entry.settings.clone(), entry.record.clone())),
+            Phase::Loading | Phase::Loaded(_) | Phase::Disabled | Phase::Refused { .. } => None,
+        }
+    }
+
     fn settings(&self, name: &str) -> PluginSettings {
         let known = self.entries.iter().find(|entry| entry.name == name);
         match known {
             Some(entry) => entry.settings.clone(),
-            None => self.configured.get(name).cloned().unwrap_or_default(),
+            None => settings_of(&self.configured, name),
         }
     }
+}
+
+fn settings_of(configured: &BTreeMap<String, PluginSettings>, name: &str) -> PluginSettings {
+    let otherwise = || PluginSettings {
+        enabled: !OFF.contains(&name),
+        ..PluginSettings::default()
+    };
+    configured.get(name).cloned().unwrap_or_else(otherwise)
 }
 
 impl PluginHost {
@@ -58,6 +79,7 @@ impl PluginHost {
         directory: Option<&Path>,
         clock: Arc<dyn Clock>,
     ) -> (Arc<PluginHost>, Vec<LoadReport>) {
+        let files = Arc::new(TraceFiles::new(&options.trace_dir));
         let host = PluginHost {
             table: RwLock::default(),
             state: Mutex::new(State {
@@ -67,8 +89,11 @@ impl PluginHost {
             workshop: Mutex::new(Workshop::new(
                 &options.cache_dir,
                 options.defaults,
+                (&files, &options.node),
                 Arc::clone(&clock),
             )),
+            watchmen: Watchmen::default(),
+            files,
             clock,
         };
         for (name, bytes) in builtin {
@@ -118,6 +143,17 @@ impl PluginHost {
         TypeTable::clone(&self.table.read())
     }
 
+    /// The broker is there: tracers begin to watch.
+    pub(super) fn begin(&self, broker: &Arc<Broker>) {
+        if let Err(error) = self.watchmen.begin(broker) {
+            tracing::error!(%error, "a tracer's thread does not start");
+        }
+    }
+
+    pub(super) fn trace_files(&self) -> &Arc<TraceFiles> {
+        &self.files
+    }
+
     /// Name and source of every plugin.
     pub(super) fn sources(&self) -> Vec<(String, Source)> {
         let state = self.state.lock();
@@ -150,18 +186,54 @@ impl PluginHost {
         let Some((settings, record)) = self.expect(name, source)? else {
             return self.put_aside(&workshop, name, broker);
         };
+        let needed = broker.is_some_and(Broker::is_tracing);
+        if source.is_builtin() && ON_DEMAND.contains(&name) && !needed {
+            self.put_aside(&workshop, name, broker)?;
+            self.enter(name, Phase::Idle);
+            return Ok(());
+        }
+        self.bring(&mut workshop, name, source, (&settings, &record), broker)
+    }
+
+    /// What is there for traces is loaded before something is traced.
+    pub(super) fn wake(&self, broker: &Broker) {
+        let mut workshop = self.workshop.lock();
+        for (name, source) in self.sources() {
+            let idle = self.state.lock().idle(&name);
+            if let Some((settings, record)) = idle {
+                let with = (&settings, &record);
+                // What fails is in the log and in the plugin's status.
+                let _ = self.bring(&mut workshop, &name, &source, with, Some(broker));
+            }
+        }
+    }
+
+    fn enter(&self, name: &str, phase: Phase) {
+        if let Some(entry) = self.state.lock().entry(name) {
+            entry.enter(phase, self.clock.now());
+        }
+    }
+
+    fn bring(
+        &self,
+        workshop: &mut MutexGuard<'_, Workshop>,
+        name: &str,
+        source: &Source,
+        (settings, record): (&PluginSettings, &Record),
+        broker: Option<&Broker>,
+    ) -> Result<(), String> {
         let mut asked = Vec::new();
         let loaded = source.read().and_then(|bytes| {
-            let loaded = workshop.load(name, &settings, &bytes, &record, source.is_builtin());
+            let loaded = workshop.load(name, settings, &bytes, record, source.is_builtin());
             asked = match &loaded {
-                Ok(plugin) => plugin.loaded.asked.clone(),
+                Ok(plugin) => plugin.asked().to_vec(),
                 Err(_) => check::parse(&bytes)
                     .map(|interface| check::asked(&interface))
                     .unwrap_or_default(),
             };
-            self.bring_in(&workshop, loaded?, broker)
+            self.bring_in(workshop, loaded?, broker)
         });
-        if let Ok(plugin) = &loaded {
+        if let Ok(InForce::Exchange(plugin)) = &loaded {
             workshop.remember_owner(plugin);
         }
         self.loaded(name, source, loaded, asked)
@@ -172,7 +244,7 @@ impl PluginHost {
         &self,
         name: &str,
         source: &Source,
-    ) -> Result<Option<(PluginSettings, super::one_plugin::Record)>, String> {
+    ) -> Result<Option<(PluginSettings, Record)>, String> {
         let now = self.clock.now();
         let mut state = self.state.lock();
         let settings = state.settings(name);
@@ -203,22 +275,42 @@ impl PluginHost {
         }
         match entry.phase {
             Phase::Loaded(_) => {}
-            Phase::Loading | Phase::Disabled | Phase::Refused { .. } => {
+            Phase::Loading | Phase::Idle | Phase::Disabled | Phase::Refused { .. } => {
                 entry.enter(Phase::Loading, now);
             }
         }
         Ok(Some((settings, entry.record.clone())))
     }
 
-    /// The types of `plugin` instead of those that it had, if any.
+    /// In the place of what had its name, which may have been of another kind.
     fn bring_in(
         &self,
         workshop: &MutexGuard<'_, Workshop>,
-        plugin: Arc<Plugin>,
+        plugin: InForce,
         broker: Option<&Broker>,
-    ) -> Result<Arc<Plugin>, String> {
+    ) -> Result<InForce, String> {
+        match &plugin {
+            InForce::Exchange(exchange) => {
+                self.bring_in_types(workshop, exchange, broker)?;
+                self.watchmen.put_aside(&exchange.name);
+            }
+            InForce::Tracer(tracer) => {
+                self.take_types(workshop, &tracer.name, broker)?;
+                self.watchmen.bring_in(tracer)?;
+            }
+        }
+        Ok(plugin)
+    }
+
+    /// The types of `plugin` instead of those that it had, if any.
+    fn bring_in_types(
+        &self,
+        workshop: &MutexGuard<'_, Workshop>,
+        plugin: &Arc<Plugin>,
+        broker: Option<&Broker>,
+    ) -> Result<(), String> {
         let (table, mut changed) = self.table().without(&plugin.name);
-        let (table, came) = table.with(&plugin)?;
+        let (table, came) = table.with(plugin)?;
         changed.extend(came);
         let begun = std::time::Instant::now();
         let renewed = self.change_types(workshop, table, &changed, broker)?;
@@ -226,14 +318,27 @@ impl PluginHost {
             let (name, exchanges, took) = (&plugin.name, renewed.exchanges, begun.elapsed());
             tracing::info!(plugin = name, exchanges, ?took, "plugin in force");
         }
-        Ok(plugin)
+        Ok(())
+    }
+
+    fn take_types(
+        &self,
+        workshop: &MutexGuard<'_, Workshop>,
+        name: &str,
+        broker: Option<&Broker>,
+    ) -> Result<Renewed, String> {
+        let (table, gone) = self.table().without(name);
+        match gone.is_empty() {
+            true => Ok(Renewed::default()),
+            false => self.change_types(workshop, table, &gone, broker),
+        }
     }
 
     fn loaded(
         &self,
         name: &str,
         source: &Source,
-        loaded: Result<Arc<Plugin>, String>,
+        loaded: Result<InForce, String>,
         asked: Vec<String>,
     ) -> Result<(), String> {
         let now = self.clock.now();
@@ -243,7 +348,7 @@ impl PluginHost {
         };
         let ran = match entry.phase {
             Phase::Loaded(_) => true,
-            Phase::Loading | Phase::Disabled | Phase::Refused { .. } => false,
+            Phase::Loading | Phase::Idle | Phase::Disabled | Phase::Refused { .. } => false,
         };
         match loaded {
             Ok(plugin) => {
@@ -283,15 +388,13 @@ impl PluginHost {
         name: &str,
         broker: Option<&Broker>,
     ) -> Result<(), String> {
-        let (table, gone) = self.table().without(name);
-        let renewed = self.change_types(workshop, table, &gone, broker)?;
+        let renewed = self.take_types(workshop, name, broker)?;
+        self.watchmen.put_aside(name);
         if broker.is_some() {
             let exchanges = renewed.unavailable;
             tracing::info!(plugin = name, exchanges, "plugin is out of force");
         }
-        if let Some(entry) = self.state.lock().entry(name) {
-            entry.enter(Phase::Disabled, self.clock.now());
-        }
+        self.enter(name, Phase::Disabled);
         Ok(())
     }
 
@@ -322,15 +425,19 @@ impl PluginHost {
         configured: BTreeMap<String, PluginSettings>,
     ) -> Vec<(String, Source)> {
         let mut state = self.state.lock();
+        state.configured = configured;
+        let State {
+            entries,
+            configured,
+        } = &mut *state;
         let mut changed = Vec::new();
-        for entry in &mut state.entries {
-            let settings = configured.get(&entry.name).cloned().unwrap_or_default();
+        for entry in entries {
+            let settings = settings_of(configured, &entry.name);
             if entry.settings != settings {
                 entry.settings = settings;
                 changed.push((entry.name.clone(), entry.source.clone()));
             }
         }
-        state.configured = configured;
         changed
     }
 

@@ -5,22 +5,40 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::bindings::exports::warren::exchange::exchange_type::{Argument, Description};
+use super::bindings::exports::warren::exchange::exchange_type as exchange;
 use super::cache::Cache;
-use super::check::{self, Interface, OWN_GRANT};
-use super::component::Loader;
+use super::check::{self, Interface, Kind, OWN_GRANTS};
+use super::component::{Loader, Part};
 use super::engine::{Ticker, new_engine};
 use super::keeping::Keeper;
 use super::limits::{DEFAULT_STACK, Limits};
 use super::manifest::Manifest;
 use super::plugin_log::PluginLog;
 use super::state::Surroundings;
+use super::tracer::described as described_tracer;
 use crate::clock::SystemClock;
+
+/// What a component says of itself.
+#[derive(Default)]
+pub(super) struct Described {
+    pub summary: String,
+    /// Of exchanges.
+    pub types: Vec<String>,
+    pub arguments: Vec<(String, String)>,
+    pub configuration: Vec<(String, String)>,
+    /// What a tracer is told of.
+    pub told: Option<String>,
+}
+
+struct Loadable {
+    kind: Kind,
+    version: String,
+    description: Described,
+}
 
 pub struct Inspected {
     interface: Interface,
-    version: Option<String>,
-    description: Option<Description>,
+    loaded: Option<Loadable>,
     manifest: Option<Manifest>,
     /// Why no broker would load it.
     pub refused: Option<String>,
@@ -31,8 +49,7 @@ pub struct Inspected {
 pub fn inspect(name: &str, bytes: &[u8], compiled: Option<&Path>) -> Inspected {
     let mut inspected = Inspected {
         interface: Interface::default(),
-        version: None,
-        description: None,
+        loaded: None,
         manifest: None,
         refused: None,
     };
@@ -51,20 +68,13 @@ pub fn inspect(name: &str, bytes: &[u8], compiled: Option<&Path>) -> Inspected {
         }
     }
     match load(name, bytes, compiled) {
-        Ok((version, description)) => {
-            inspected.version = Some(version);
-            inspected.description = Some(description);
-        }
+        Ok(loaded) => inspected.loaded = Some(loaded),
         Err(reason) => inspected.refused = Some(reason),
     }
     inspected
 }
 
-fn load(
-    name: &str,
-    bytes: &[u8],
-    compiled: Option<&Path>,
-) -> Result<(String, Description), String> {
+fn load(name: &str, bytes: &[u8], compiled: Option<&Path>) -> Result<Loadable, String> {
     let cache = compiled.and_then(|folder| Cache::open(folder).ok());
     let engine = new_engine(DEFAULT_STACK).map_err(|error| error.to_string())?;
     let ticker = Ticker::start().map_err(|error| error.to_string())?;
@@ -74,7 +84,7 @@ fn load(
         ticker: &Arc::new(ticker),
         cache: cache.as_ref(),
         limits: Limits::default(),
-        grants: &[OWN_GRANT.to_owned()],
+        grants: &OWN_GRANTS.map(str::to_owned),
         config: &serde_json::Value::Null,
         surroundings: Surroundings {
             clock: Arc::new(SystemClock),
@@ -82,24 +92,58 @@ fn load(
             exchange: Arc::from(""),
             keeper: Keeper::of_nothing(),
         },
+        node: "inspect",
     };
-    let (loaded, description) = loader.load(bytes)?;
-    Ok((loaded.version, description))
+    Ok(match loader.load(bytes)? {
+        Part::Exchange(loaded, description) => Loadable {
+            kind: Kind::Exchange,
+            version: loaded.version,
+            description: described(description),
+        },
+        Part::Tracer(loaded) => Loadable {
+            kind: Kind::Tracer,
+            version: loaded.version.clone(),
+            description: described_tracer(&loaded),
+        },
+    })
+}
+
+fn described(description: exchange::Description) -> Described {
+    let pairs = |list: Vec<exchange::Argument>| {
+        let list = list.into_iter();
+        list.map(|argument| (argument.name, argument.summary))
+            .collect()
+    };
+    Described {
+        summary: description.summary,
+        types: description.types,
+        arguments: pairs(description.arguments),
+        configuration: pairs(description.configuration),
+        told: None,
+    }
 }
 
 impl fmt::Display for Inspected {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.refused, &self.version) {
+        match (&self.refused, &self.loaded) {
             (Some(reason), _) => writeln!(out, "refused: {reason}")?,
-            (None, Some(version)) => writeln!(out, "exchange plugin, warren:exchange@{version}")?,
+            (None, Some(Loadable { kind, version, .. })) => {
+                let kind = kind.name();
+                writeln!(out, "{kind} plugin, warren:{kind}@{version}")?;
+            }
             (None, None) => {}
         }
         if let Some(manifest) = &self.manifest {
             write!(out, "{manifest}")?;
         }
-        if let Some(description) = &self.description {
+        if let Some(Loadable { description, .. }) = &self.loaded {
             writeln!(out, "summary: {}", description.summary)?;
-            writeln!(out, "types: {}", description.types.join(", "))?;
+            if !description.types.is_empty() {
+                writeln!(out, "types: {}", description.types.join(", "))?;
+            }
+            if let Some(told) = &description.told {
+                writeln!(out, "is told of: {told}")?;
+            }
             named(out, "argument", &description.arguments)?;
             // With types and defaults where there is a manifest.
             if !self.has_keys() {
@@ -126,8 +170,8 @@ impl Inspected {
     }
 }
 
-fn named(out: &mut fmt::Formatter<'_>, kind: &str, list: &[Argument]) -> fmt::Result {
-    for Argument { name, summary } in list {
+fn named(out: &mut fmt::Formatter<'_>, kind: &str, list: &[(String, String)]) -> fmt::Result {
+    for (name, summary) in list {
         writeln!(out, "{kind} {name}: {summary}")?;
     }
     Ok(())

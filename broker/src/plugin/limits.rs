@@ -34,6 +34,15 @@ pub const RESULT_BYTES_PER_BINDING: u64 = 8;
 /// What the host's own records of an answer count for beside the plugin's bytes.
 pub const RESULT_SLACK: u64 = 4 << 10;
 
+/// A tracer's call gets a batch of events, and nobody waits for it.
+pub const DEFAULT_OBSERVE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Of a tracer's file, after which it begins a new one.
+pub const DEFAULT_FILE_BYTES: u64 = 64 << 20;
+
+/// Of a name: the one that is written, and those before it.
+pub const DEFAULT_FILE_COUNT: u32 = 4;
+
 /// wasmtime's own default: recursion over a routing key or a table needs far less.
 pub const DEFAULT_STACK: usize = 512 << 10;
 
@@ -87,6 +96,10 @@ pub struct Limits {
     pub state_bytes: u64,
     /// A second.
     pub log_lines: u32,
+    /// Of tracers, as what follows.
+    pub observe_timeout: Duration,
+    pub file_bytes: u64,
+    pub file_count: u32,
 }
 
 impl Default for Limits {
@@ -103,6 +116,9 @@ impl Default for Limits {
             state_keys: DEFAULT_STATE_KEYS,
             state_bytes: DEFAULT_STATE_BYTES,
             log_lines: DEFAULT_LOG_LINES,
+            observe_timeout: DEFAULT_OBSERVE_TIMEOUT,
+            file_bytes: DEFAULT_FILE_BYTES,
+            file_count: DEFAULT_FILE_COUNT,
         }
     }
 }
@@ -146,6 +162,9 @@ pub struct PluginSettings {
     pub state_keys: Option<u64>,
     pub state_bytes: Option<u64>,
     pub log_lines: Option<u32>,
+    pub observe_timeout: Option<Duration>,
+    pub file_bytes: Option<u64>,
+    pub file_count: Option<u32>,
     pub grants: Vec<String>,
     /// What publishes to its exchanges meet while it is away.
     pub unavailable: Unavailable,
@@ -167,6 +186,9 @@ impl Default for PluginSettings {
             state_keys: None,
             state_bytes: None,
             log_lines: None,
+            observe_timeout: None,
+            file_bytes: None,
+            file_count: None,
             grants: Vec::new(),
             unavailable: Unavailable::Fail,
             config: serde_json::Value::Null,
@@ -188,6 +210,9 @@ impl PluginSettings {
             state_keys: self.state_keys.unwrap_or(defaults.state_keys),
             state_bytes: self.state_bytes.unwrap_or(defaults.state_bytes),
             log_lines: self.log_lines.unwrap_or(defaults.log_lines),
+            observe_timeout: self.observe_timeout.unwrap_or(defaults.observe_timeout),
+            file_bytes: self.file_bytes.unwrap_or(defaults.file_bytes).max(1),
+            file_count: self.file_count.unwrap_or(defaults.file_count).max(1),
         }
     }
 }
@@ -196,6 +221,10 @@ impl PluginSettings {
 pub struct PluginOptions {
     /// Compiled components. Created with mode 0700; nothing else should live there.
     pub cache_dir: PathBuf,
+    /// What tracers write.
+    pub trace_dir: PathBuf,
+    /// The broker's name, for tracers.
+    pub node: String,
     pub plugins: BTreeMap<String, PluginSettings>,
     pub defaults: Limits,
 }

@@ -1,4 +1,4 @@
-//! The host of exchange types: WebAssembly components that decide where messages go. The only room
+//! The host of plugins: WebAssembly components that decide where messages go, or watch. The only room
 //! that knows wasmtime. Knows neither queues nor sessions: it answers `vhost::exchange_type`.
 
 mod bindings;
@@ -33,17 +33,19 @@ mod reads;
 mod sections;
 mod state;
 mod status;
+mod tracer;
 mod type_table;
 mod wasi;
 mod workshop;
 
 pub use builtin::BUILTIN;
-pub use check::Asked;
-pub use door::{PluginError, Plugins};
+pub use check::{Asked, Kind};
+pub use door::{PluginError, Plugins, TracingError};
 pub use fault::FaultKind;
 pub use host::PluginHost;
 pub use limits::{DEFAULT_HOLD, Limits, PluginOptions, PluginSettings};
 pub use status::{Histogram, LoadReport, Outcome, PluginState, PluginStatus, RolledBack};
+pub use tracer::{TraceFile, TraceFiles};
 
 #[cfg(test)]
 mod tests;

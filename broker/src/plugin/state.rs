@@ -15,6 +15,7 @@ use super::limits::{MAX_CORE_INSTANCES, MAX_TABLE_ELEMENTS};
 use super::message_access;
 use super::plugin_log::PluginLog;
 use super::reads::{Field, Reads};
+use super::tracer::Observing;
 use super::wasi::Wasi;
 use crate::clock::Clock;
 
@@ -24,6 +25,8 @@ pub(super) struct HostState {
     pub memory: MemoryLimiter,
     pub deadline: Deadline,
     pub keeping: Keeping,
+    /// Of a tracer.
+    pub observing: Observing,
     surroundings: Surroundings,
     /// Only for components that import WASI, and only once they use it.
     wasi: Option<Box<Wasi>>,
@@ -49,6 +52,7 @@ impl HostState {
             },
             deadline: Deadline::default(),
             keeping: Keeping::new(surroundings.keeper.clone()),
+            observing: Observing::default(),
             surroundings,
             wasi: None,
         }

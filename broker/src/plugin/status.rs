@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::check::Asked;
+use super::check::{Asked, Kind};
 use super::fault::FaultKind;
 use super::health::{Condition, Health};
 use super::limits::Limits;
 use super::manifest::Manifest;
 use crate::clock::Millis;
+use crate::trace::LineCounts;
 
 /// How a plugin came out of `PluginHost::load`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Loaded,
+    /// It will be, once it is needed.
+    Idle,
     Disabled,
     Refused(String),
 }
@@ -36,6 +39,8 @@ pub struct LoadReport {
 pub enum PluginState {
     /// Being compiled and opened. A new version of a running plugin is not: the old one runs.
     Loading,
+    /// Loaded once it is needed.
+    Idle,
     Running,
     /// The breaker of at least one of its exchanges is open; `reason` is the last fault.
     Degraded {
@@ -57,6 +62,7 @@ impl PluginState {
     pub fn name(&self) -> &'static str {
         match self {
             PluginState::Loading => "loading",
+            PluginState::Idle => "idle",
             PluginState::Running => "running",
             PluginState::Degraded { .. } => "degraded",
             PluginState::Tripped { .. } => "tripped",
@@ -67,7 +73,10 @@ impl PluginState {
 
     pub fn reason(&self) -> Option<&str> {
         match self {
-            PluginState::Loading | PluginState::Running | PluginState::Disabled => None,
+            PluginState::Loading
+            | PluginState::Idle
+            | PluginState::Running
+            | PluginState::Disabled => None,
             PluginState::Degraded { reason }
             | PluginState::Tripped { reason }
             | PluginState::Refused { reason } => Some(reason),
@@ -85,6 +94,7 @@ pub struct RolledBack {
 #[derive(Clone, Debug)]
 pub struct PluginStatus {
     pub name: String,
+    pub kind: Kind,
     /// Of the `warren:exchange` package that the component was built against.
     pub version: Option<String>,
     /// What the component says of itself, where it carries it.
@@ -131,6 +141,8 @@ pub struct PluginStatus {
     pub state_bytes: u64,
     /// Changes over its limits, and messages that went before their time.
     pub state_refused: u64,
+    /// Of a tracer.
+    pub events: LineCounts,
 }
 
 /// Calls by duration. `counts[i]` are those that took up to `Histogram::bound(i)`, but longer than
@@ -287,7 +299,7 @@ impl Tallies {
     pub fn breaker_opened(&self, plugin: &str, reason: &str, now: Millis) {
         match self.health.lock().breaker_opened(reason, now) {
             Some(Condition::Tripped { reason }) => {
-                tracing::error!(plugin, reason, "plugin tripped: no exchange of it works");
+                tracing::error!(plugin, reason, "plugin tripped: nothing of it works");
             }
             Some(Condition::Degraded { reason }) => {
                 tracing::warn!(plugin, reason, "plugin degraded");
@@ -364,6 +376,7 @@ impl PluginStatus {
     pub(super) fn new(name: &str, state: PluginState, since: Millis) -> PluginStatus {
         PluginStatus {
             name: name.to_owned(),
+            kind: Kind::Exchange,
             version: None,
             manifest: None,
             summary: String::new(),
@@ -396,6 +409,7 @@ impl PluginStatus {
             state_keys: 0,
             state_bytes: 0,
             state_refused: 0,
+            events: LineCounts::default(),
         }
     }
 }

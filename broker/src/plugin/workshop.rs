@@ -7,13 +7,15 @@ use std::sync::Arc;
 use wasmtime::Engine;
 
 use super::cache::Cache;
-use super::check::OWN_GRANT;
-use super::component::Loader;
+use super::check::OWN_GRANTS;
+use super::component::{Loader, Part};
 use super::engine::{Ticker, new_engine};
+use super::entry::InForce;
 use super::keeping::Keeper;
 use super::limits::{Limits, PluginSettings};
 use super::one_plugin::{Plugin, Record};
 use super::state::Surroundings;
+use super::tracer::{TraceFiles, Tracer};
 use crate::clock::Clock;
 
 pub(super) struct Workshop {
@@ -26,10 +28,17 @@ pub(super) struct Workshop {
     /// Type to plugin, of all that were ever loaded from this folder: what an exchange does whose
     /// plugin is away is its plugin's setting.
     owners: BTreeMap<String, String>,
+    files: Arc<TraceFiles>,
+    node: String,
 }
 
 impl Workshop {
-    pub fn new(folder: &std::path::Path, defaults: Limits, clock: Arc<dyn Clock>) -> Workshop {
+    pub fn new(
+        folder: &std::path::Path,
+        defaults: Limits,
+        (files, node): (&Arc<TraceFiles>, &str),
+        clock: Arc<dyn Clock>,
+    ) -> Workshop {
         let cache = Cache::open(folder)
             .inspect_err(|error| {
                 let folder = folder.display();
@@ -46,6 +55,8 @@ impl Workshop {
             cache,
             ticker,
             engines: BTreeMap::new(),
+            files: Arc::clone(files),
+            node: node.to_owned(),
         }
     }
 
@@ -57,12 +68,12 @@ impl Workshop {
         bytes: &[u8],
         record: &Record,
         builtin: bool,
-    ) -> Result<Arc<Plugin>, String> {
+    ) -> Result<InForce, String> {
         let limits = settings.limits(&self.defaults);
         let ticker = self.ticker.clone()?;
         let engine = self.engine(limits.stack, &ticker)?;
         // What is part of the broker needs no word of the operator.
-        let own = [OWN_GRANT.to_owned()];
+        let own = OWN_GRANTS.map(str::to_owned);
         let loader = Loader {
             engine: &engine,
             ticker: &ticker,
@@ -76,17 +87,27 @@ impl Workshop {
                 exchange: Arc::from(""),
                 keeper: Keeper::of_nothing(),
             },
+            node: &self.node,
         };
-        let (loaded, description) = loader.load(bytes)?;
         let clock = Arc::clone(&self.clock);
         let record = record.clone();
-        Ok(Arc::new(Plugin::new(
-            name,
-            loaded,
-            description,
-            clock,
-            record,
-        )))
+        Ok(match loader.load(bytes)? {
+            Part::Exchange(loaded, description) => {
+                let plugin = Plugin::new(name, *loaded, description, clock, record);
+                InForce::Exchange(Arc::new(plugin))
+            }
+            Part::Tracer(loaded) => {
+                record.log.limit_to(loaded.limits.log_lines);
+                InForce::Tracer(Arc::new(Tracer {
+                    name: name.to_owned(),
+                    loaded: *loaded,
+                    record,
+                    clock,
+                    line: Arc::default(),
+                    files: Arc::clone(&self.files),
+                }))
+            }
+        })
     }
 
     pub fn owners(&self) -> &BTreeMap<String, String> {

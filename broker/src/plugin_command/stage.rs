@@ -63,6 +63,8 @@ impl Stage {
         };
         let options = PluginOptions {
             cache_dir: super::compiled().unwrap_or_else(|| folder.0.join("cache")),
+            trace_dir: folder.0.join("traces"),
+            node: "stage".to_owned(),
             plugins: BTreeMap::from([(name.clone(), settings)]),
             defaults: Limits::default(),
         };

@@ -6,6 +6,7 @@ use super::backlog::{Body, Entry, Front};
 use super::consumers::ConsumeRefusal;
 use super::limits::Expired;
 use super::state::{Loading, QueueState};
+use super::tap::tell;
 use super::{Consumer, Effects, Inside, Overflow, Queue, Reason, Streaming};
 use crate::amqp::properties::{Properties, with_headers};
 use crate::amqp::table::Value;
@@ -342,6 +343,7 @@ impl Queue {
             returns: entry.returns,
             expires: entry.expires,
         };
+        tell(&state.tap, outbox, &got);
         outbox.get_ok(got, remaining);
         state.counted.out.get(no_ack, entry.redelivered);
         if !no_ack {
@@ -555,6 +557,9 @@ impl QueueState {
         });
         match delivered {
             Delivered::Yes { wake, behind } => {
+                if let Some(tap) = &self.tap {
+                    tap.consumed(consumer, message, terms.redelivered);
+                }
                 if wake {
                     effects.wakes.push(Arc::clone(&consumer.outbox));
                 }

@@ -16,6 +16,7 @@ mod schedule;
 mod settle;
 mod state;
 mod stream;
+mod tap;
 mod timeout;
 mod unwritten;
 

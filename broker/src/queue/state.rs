@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::consumers::Consumers;
 use super::lanes::Lanes;
 use super::retry::Retries;
+use super::tap::QueueTap;
 use super::unwritten::Unwritten;
 use super::{Counts, Effects, Options};
 use crate::clock::Millis;
@@ -62,6 +63,8 @@ pub(super) struct QueueState {
     /// The earliest time at which the schedule will call.
     pub called_at: Option<Millis>,
     pub counted: Messages,
+    /// There while somebody watches.
+    pub tap: Option<Box<QueueTap>>,
 }
 
 /// What is being read back from the store; one request at a time.
@@ -117,6 +120,7 @@ impl QueueState {
             used_at: now,
             called_at: None,
             counted: Messages::default(),
+            tap: None,
         }
     }
 

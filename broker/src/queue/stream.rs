@@ -18,6 +18,7 @@ use std::sync::Arc;
 pub use reader::{Filter, Offset, Reading};
 pub use serve::Streaming;
 
+use super::tap::QueueTap;
 use super::{Consumer, Counts, Options};
 use crate::clock::Millis;
 use crate::message::Message;
@@ -56,6 +57,8 @@ pub(super) struct StreamState {
     /// The earliest time at which the schedule will call.
     called_at: Option<Millis>,
     counted: Messages,
+    /// There while somebody watches.
+    pub tap: Option<Box<QueueTap>>,
 }
 
 /// For whom the store reads.
@@ -95,6 +98,7 @@ impl StreamState {
             arrived: 0,
             called_at: None,
             counted: Messages::default(),
+            tap: None,
         }
     }
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 use crate::config::Limits;
 use crate::net::{Alarm, Gate};
 use crate::queue::Pressure;
+use crate::vhost::{Broker, Concerns, Kind};
 
 /// A publisher that fills memory at 2 GiB a second is stopped half a gigabyte late.
 const INTERVAL: Duration = Duration::from_millis(250);
 
 pub(super) async fn watch(
-    gate: Arc<Gate>,
+    (gate, broker): (Arc<Gate>, Arc<Broker>),
     pressure: Arc<Pressure>,
     limits: Limits,
     data_dir: PathBuf,
@@ -26,15 +27,25 @@ pub(super) async fn watch(
             let raised = resident > watermark;
             if gate.set_alarm(Alarm::Memory, raised) {
                 tracing::warn!(resident, watermark, raised, "memory alarm");
+                tell(&broker, "memory", raised);
             }
         }
         if let Some(free) = free_disk(&data_dir) {
             let raised = free < limits.disk_free_limit;
             if gate.set_alarm(Alarm::Disk, raised) {
                 tracing::warn!(free, limit = limits.disk_free_limit, raised, "disk alarm");
+                tell(&broker, "disk", raised);
             }
         }
     }
+}
+
+fn tell(broker: &Broker, resource: &str, raised: bool) {
+    let kind = match raised {
+        true => Kind::AlarmSet,
+        false => Kind::AlarmCleared,
+    };
+    broker.tell_about(kind, Concerns::Everybody, resource, |facts| facts);
 }
 
 pub(super) fn free_disk(path: &Path) -> Option<u64> {

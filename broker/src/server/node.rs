@@ -32,7 +32,7 @@ impl ThisNode {
         let mut hosts = config.management_hosts.clone();
         hosts.extend([full_host_name(), host_name()]);
         ThisNode {
-            name: format!("warren@{}", host_name()),
+            name: name(),
             started_at: clock.now(),
             clock,
             gate,
@@ -41,6 +41,11 @@ impl ThisNode {
             hosts,
         }
     }
+}
+
+/// As RabbitMQ names its nodes.
+pub(super) fn name() -> String {
+    format!("warren@{}", host_name())
 }
 
 pub(super) fn listener(

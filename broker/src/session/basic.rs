@@ -79,7 +79,7 @@ impl Session {
             return;
         };
         if let Some(consumer) = channel.consumers.remove(tag) {
-            self.end_consumer(&consumer, effects);
+            self.end_consumer((number, tag), &consumer, effects);
         } else if let Some(reply) = channel.reply.take_if(|reply| reply.tag == tag) {
             self.broker.forget_replies(&reply.name);
         }
@@ -187,8 +187,10 @@ impl Session {
                 consume_ok(&self.outbox, number, &tag);
             }
         };
+        let told = consumer.clone();
         match queue.consume(consumer, consume_ok, effects) {
             Ok(key) => {
+                self.broker.tell_consumer(&self.outbox, &queue, &told);
                 channel
                     .consumers
                     .insert(tag, ChannelConsumer { queue, key });

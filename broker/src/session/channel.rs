@@ -199,7 +199,11 @@ impl Session {
             if let Some(reply) = channel.reply.take() {
                 self.broker.forget_replies(&reply.name);
             }
-            consumers.extend(channel.consumers.drain().map(|(_, consumer)| consumer));
+            for (tag, consumer) in channel.consumers.drain() {
+                let broker = &self.broker;
+                broker.tell_consumer_gone(&self.outbox, number, &consumer.queue, &tag);
+                consumers.push(consumer);
+            }
             unacked.extend(self.outbox.close_channel(number));
             if let Mode::Tx(tx) = channel.mode {
                 unacked.extend(tx.into_unacked());
@@ -228,7 +232,15 @@ impl Session {
     }
 
     /// Stops a consumer; its queue may go with it.
-    pub(super) fn end_consumer(&mut self, consumer: &ChannelConsumer, effects: &mut Effects) {
+    pub(super) fn end_consumer(
+        &mut self,
+        (channel, tag): (u16, &str),
+        consumer: &ChannelConsumer,
+        effects: &mut Effects,
+    ) {
+        let queue = &consumer.queue;
+        self.broker
+            .tell_consumer_gone(&self.outbox, channel, queue, tag);
         let last = consumer.queue.cancel(consumer.key, effects);
         if last && consumer.queue.attributes.auto_delete {
             // Somebody may have begun to consume in this moment: then it stays.

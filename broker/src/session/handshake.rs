@@ -10,6 +10,7 @@ use crate::amqp::{
     AMQPClass, AMQPValue, FieldTable, LongString, connection, short_string, table, write,
 };
 use crate::error::Refusal;
+use crate::trace::Party;
 use crate::vhost::{Entering, Full, Introduction, Presence, Vhost, bound};
 
 /// Clients branch on product and version: Warren says what it is compatible with, and who it is in
@@ -245,6 +246,10 @@ impl Session {
             introduction,
             vhost_limit: bound(vhost.limits().max_connections),
             user_limit: bound(self.users.limits(user).max_connections),
+        });
+        self.outbox.belongs_to(Party {
+            connection: Arc::from(format!("{} -> {}", self.peer, self.local)),
+            user: Arc::clone(user),
         });
         entered.map_err(|full| {
             let text = match full {

@@ -21,7 +21,7 @@ use crate::message::{Message, MessageView};
 use crate::queue::{Effects, Queue};
 use crate::store::ConfirmSink;
 use crate::vhost::exchange_type::{Answer, BindingTable, Fault, Moment};
-use crate::vhost::{ConfirmTo, Exchange, Handed, Route, Step, Waiting, is_reply_name};
+use crate::vhost::{ConfirmTo, Exchange, Route, Step, Vhost, Waiting, is_reply_name};
 
 /// Where the last message went, because the next one probably goes there too.
 #[derive(Default)]
@@ -330,6 +330,8 @@ impl Session {
             }
             Step::Later(_) => return Ok(()),
         }
+        let vhost = self.vhost()?;
+        self.tell_watchers(&vhost, number, message, route);
         if let Some(Channel {
             mode: Mode::Tx(tx),
             facts,
@@ -347,29 +349,34 @@ impl Session {
             let sink = self.confirm_sink(number)?;
             Some(ConfirmTo { sink, publish })
         });
-        let vhost = self.vhost()?;
         if message.exchange.is_empty() && is_reply_name(message.routing_key) {
             self.broker.reply(message, effects);
         }
-        let Handed {
-            routed,
-            rejected,
-            owed,
-        } = vhost.hand_over(route, message, confirm_to, effects);
+        let handed = vhost.hand_over(route, message, confirm_to, effects);
         let published = Published {
             queues: route.queues.len(),
-            returned: !routed && mandatory,
-            dropped: !routed && !mandatory,
+            returned: !handed.routed && mandatory,
+            dropped: !handed.routed && !mandatory,
             size: message.body.len(),
         };
         self.count_publish(number, published);
-        if !routed && mandatory {
+        if published.returned {
             self.return_unroutable(number, message);
         }
-        if let Some(publish) = confirm.filter(|_| !owed) {
-            self.outbox.resolve(number, None, &[publish], !rejected);
+        if let Some(publish) = confirm.filter(|_| !handed.owed) {
+            let ok = !handed.rejected;
+            self.outbox.resolve(number, None, &[publish], ok);
         }
         Ok(())
+    }
+
+    #[inline]
+    fn tell_watchers(&self, vhost: &Vhost, channel: u16, message: MessageView<'_>, route: &Route) {
+        if vhost.is_tapped()
+            && let Some(party) = self.outbox.party()
+        {
+            vhost.tell_published(party, channel, message, route.further_keys(), route);
+        }
     }
 
     fn confirm_sink(&self, number: u16) -> Option<Arc<dyn ConfirmSink>> {

@@ -61,6 +61,10 @@ impl Session {
             }
             Mechanism::External => self.by_certificate(),
         };
+        let ends = (self.peer, self.local);
+        let error = outcome.as_ref().err().map(ToString::to_string);
+        let (name, why) = (mechanism.to_string(), error.as_deref());
+        self.broker.tell_login(&user, &name, ends, why);
         match outcome {
             Ok(()) => Ok(Arc::from(user)),
             Err(reason) => {

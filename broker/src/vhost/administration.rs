@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::definition::Definition;
 use super::policy::{InvalidPolicy, Origin, PolicyDefinition};
-use super::{Broker, Connections, Saved, Vhost};
+use super::{Broker, Concerns, Connections, Kind, Saved, Vhost};
 use crate::queue::{Consumer, QueueType};
 use crate::store::DefinitionChange;
 
@@ -20,7 +20,6 @@ pub struct Metadata {
     /// Of queues that are declared without x-queue-type.
     pub default_queue_type: Option<String>,
     pub protected_from_deletion: bool,
-    pub tracing: bool,
 }
 
 /// Negative is no limit, 0 is none at all.
@@ -128,6 +127,18 @@ impl Broker {
         }
         let vhost = self.apply_vhost(name, metadata, VhostLimits::default());
         tracing::info!(vhost = name, "vhost created");
+        self.tell_about(
+            Kind::VhostCreated,
+            Concerns::Vhost(Arc::from(name)),
+            name,
+            |facts| {
+                let metadata = vhost.metadata();
+                facts
+                    .text("description", &metadata.description)
+                    .texts("tags", &metadata.tags)
+                    .flag("tracing", false)
+            },
+        );
         Ok(self.shared.commit(vec![vhost.own_row().put()]))
     }
 
@@ -149,9 +160,16 @@ impl Broker {
             self.remove_vhost(name);
             emptied
         };
+        self.forget_traces(name);
         super::tell_consumers(consumers);
         self.shared.connections.dismiss_vhost(name);
         tracing::info!(vhost = name, "vhost deleted");
+        self.tell_about(
+            Kind::VhostDeleted,
+            Concerns::Vhost(Arc::from(name)),
+            name,
+            |facts| facts,
+        );
         Ok(saved)
     }
 
@@ -161,7 +179,13 @@ impl Broker {
     }
 
     pub fn set_vhost_limits(&self, name: &str, limits: VhostLimits) -> Result<Saved, DoorError> {
-        self.change_vhost(name, |vhost| *vhost.limits.write() = limits)
+        let saved = self.change_vhost(name, |vhost| *vhost.limits.write() = limits)?;
+        let kind = match limits == VhostLimits::default() {
+            true => Kind::VhostLimitsCleared,
+            false => Kind::VhostLimitsSet,
+        };
+        self.tell(kind, "limits", |facts| facts.text("vhost", name));
+        Ok(saved)
     }
 
     fn change_vhost(&self, name: &str, change: impl FnOnce(&Vhost)) -> Result<Saved, DoorError> {

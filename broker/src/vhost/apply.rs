@@ -115,6 +115,7 @@ impl Vhost {
         let home = &self.shared.home;
         let queue = Queue::new(id, Arc::from(name), vhost, attributes, home, beginning);
         let queue = Arc::new(queue);
+        queue.set_tap(self.tap.read().as_ref());
         self.shared.registry.add(&queue);
         self.queues
             .write()

@@ -12,6 +12,7 @@ use super::exchange_type::ExchangeTypes;
 use super::memo::Room;
 use super::parameters::{GlobalParameters, Parameters};
 use super::reply::Replies;
+use super::taps::Taps;
 use super::{ExchangeCounts, Incoming, Memo, Shared, Vhost};
 use crate::clock::{Clock, Entropy};
 use crate::names::{ConnectionId, QueueId, Seq};
@@ -33,6 +34,7 @@ pub struct Broker {
     memo_room: Arc<Room>,
     pub(super) replies: Replies,
     pub(super) global_parameters: GlobalParameters,
+    pub(super) taps: Taps,
 }
 
 /// What a broker is put together from.
@@ -77,6 +79,7 @@ impl Broker {
             memo_room: Arc::new(Room::new(MEMO_ROOM)),
             replies: Replies::default(),
             global_parameters: GlobalParameters::default(),
+            taps: Taps::default(),
         };
         let backlogs = Found {
             backlogs: backlogs.into_iter().collect(),
@@ -181,11 +184,15 @@ impl Broker {
             counted_by_default_exchange: ExchangeCounts::default(),
             counted_by_queues_before: Mutex::default(),
             deleted: AtomicBool::new(false),
+            traced: AtomicBool::new(false),
+            tapped: AtomicBool::new(false),
+            tap: RwLock::default(),
             changing: Mutex::new(Incoming::default()),
         });
         vhost.predeclare();
         let name = Arc::clone(&vhost.name);
         self.vhosts.write().insert(name, Arc::clone(&vhost));
+        self.tap_new(&vhost);
         vhost
     }
 

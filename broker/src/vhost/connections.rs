@@ -7,7 +7,8 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use super::facts::{ChannelFacts, Churn, ConnectionFacts, Introduction};
-use super::news::{Concerns, Event, Kind, News};
+use super::news::{Kind, News};
+use super::told::{of_channel, of_connection};
 use crate::names::ConnectionId;
 use crate::outbox::Outbox;
 use crate::queue::QueueType;
@@ -295,25 +296,6 @@ impl Drop for Presence {
                 open.users.remove(user);
             }
         }
-    }
-}
-
-fn of_connection(kind: Kind, connection: &ConnectionFacts) -> Event {
-    Event {
-        kind,
-        concerns: Concerns::User {
-            user: Arc::clone(&connection.user),
-            vhost: Arc::clone(&connection.vhost),
-        },
-        name: connection.name(),
-        details: Vec::new(),
-    }
-}
-
-fn of_channel(kind: Kind, connection: &ConnectionFacts, number: u16) -> Event {
-    Event {
-        name: format!("{} ({number})", connection.name()),
-        ..of_connection(kind, connection)
     }
 }
 

@@ -50,10 +50,16 @@ impl Vhost {
         types
             .room_for_exchange(type_name)
             .map_err(Refusal::precondition)?;
-        self.apply_exchange(definition.clone())
-            .map_err(|refusal| refused(refusal, type_name))?;
-        self.tell(Kind::ExchangeCreated, name);
-        if !request.durable {
+        self.make_exchange(definition)
+    }
+
+    /// Callers hold `changing`.
+    pub(super) fn make_exchange(&self, definition: ExchangeDefinition) -> Result<Saved, Refusal> {
+        let exchange = self
+            .apply_exchange(definition.clone())
+            .map_err(|refusal| refused(refusal, &definition.type_name))?;
+        self.tell_exchange(&exchange);
+        if !definition.durable {
             return Ok(Saved::Nothing);
         }
         let vhost = self.name.to_string();
@@ -164,7 +170,7 @@ impl Vhost {
         changes: &mut Vec<DefinitionChange>,
     ) {
         self.exchanges.write().remove(&exchange.name);
-        self.tell(Kind::ExchangeDeleted, &exchange.name);
+        self.tell(Kind::ExchangeDeleted, &exchange.name, |facts| facts);
         exchange.mark_deleted();
         let vhost = self.name.to_string();
         for identity in exchange.identities() {

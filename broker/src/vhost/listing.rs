@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::exchange::{Binding, Identity, Target};
-use super::{Concerns, Event, Exchange, ExchangeCounts, Kind, Vhost};
+use super::exchange::{Binding, Target};
+use super::{Exchange, ExchangeCounts, Kind, Vhost};
 use crate::names::{Destination, Slot};
 use crate::queue::Queue;
 use crate::tally::Messages;
@@ -28,36 +28,6 @@ impl Vhost {
         exchanges
     }
 
-    /// Something of this name has come or gone here.
-    pub(super) fn tell(&self, kind: Kind, name: &str) {
-        self.shared.connections.news().tell(|| Event {
-            kind,
-            concerns: Concerns::Vhost(Arc::clone(&self.name)),
-            name: name.to_owned(),
-            details: Vec::new(),
-        });
-    }
-
-    /// The same of a binding: its exchange's name, and where it leads.
-    pub(super) fn tell_binding(&self, kind: Kind, source: &str, identity: &Identity) {
-        self.shared.connections.news().tell(|| {
-            let (destination, name) = match &identity.destination {
-                Destination::Queue(name) => ("queue", name),
-                Destination::Exchange(name) => ("exchange", name),
-            };
-            Event {
-                kind,
-                concerns: Concerns::Vhost(Arc::clone(&self.name)),
-                name: source.to_owned(),
-                details: vec![
-                    ("destination_type", destination.to_owned()),
-                    ("destination", name.clone()),
-                    ("routing_key", identity.routing_key.clone()),
-                ],
-            }
-        });
-    }
-
     /// The default exchange counts here.
     pub fn count_default(&self, published: u64, routed: u64) {
         self.counted_by_default_exchange.published_in.add(published);
@@ -72,7 +42,7 @@ impl Vhost {
     pub(super) fn count_gone(&self, queue: &Queue) {
         let churn = self.shared.connections.churn();
         churn.queues_deleted.add(1);
-        self.tell(Kind::QueueDeleted, &queue.name);
+        self.tell(Kind::QueueDeleted, &queue.name, |facts| facts);
         let counted = queue.look().counted;
         *self.counted_by_queues_before.lock() += counted;
         let connections = &self.shared.connections;

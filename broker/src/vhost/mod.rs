@@ -14,6 +14,7 @@ mod exchange;
 mod exchange_declare;
 pub mod exchange_type;
 mod facts;
+mod internal;
 pub mod kept;
 mod limits;
 mod listing;
@@ -30,7 +31,9 @@ mod queue_declare;
 mod renew;
 mod reply;
 mod router;
+mod taps;
 mod timers;
+mod told;
 mod written_behind;
 mod x_death;
 
@@ -53,7 +56,7 @@ pub use facts::{ChannelFacts, ChannelMode, Churn, ConnectionFacts, Introduction}
 pub use listing::ListedBinding;
 pub use live::Stage;
 pub use memo::Memo;
-pub use news::{Concerns, Event, Kind, Listening, News};
+pub use news::{Concerns, Event, Facts, Kind, Listening, News};
 pub use parameters::Parameter;
 pub use policies::{InForce, Matched};
 pub use publish::{ConfirmTo, Handed, Transaction};
@@ -62,6 +65,7 @@ pub use queue_declare::QueueRequest;
 pub use renew::{Loss, NotRenewed, Renewed};
 pub use reply::{REPLY_TO, is_reply_name};
 pub use router::{Route, Step, Waiting, carbon_copies};
+pub use taps::{Trace, TraceFormat, Wish};
 pub use written_behind::WRITE_BEHIND;
 
 use crate::clock::{Clock, Entropy};
@@ -69,6 +73,7 @@ use crate::names::Destination;
 use crate::queue::{Called, Effects, Home, Queue, QueueRegistry};
 use crate::store::{DefinitionChange, Move};
 use crate::tally::Messages;
+use crate::trace::Tap;
 use exchange::Identity;
 use exchange_type::ExchangeTypes;
 use parameters::Parameters;
@@ -89,6 +94,11 @@ pub struct Vhost {
     counted_by_default_exchange: ExchangeCounts,
     counted_by_queues_before: Mutex<Messages>,
     deleted: AtomicBool,
+    /// Its firehose is on.
+    traced: AtomicBool,
+    /// `tap` is there: read for every message.
+    tapped: AtomicBool,
+    tap: RwLock<Option<Arc<Tap>>>,
     /// Held while the topology changes, so that the store sees changes in the order they happened.
     changing: Mutex<Incoming>,
 }

@@ -7,6 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
+use crate::amqp::cut_short;
+use crate::amqp::table::{Table, Value};
+use crate::clock::Clock;
+use crate::trace::{Happening, Line, Traced};
+
 /// A listener that is further behind than this loses the oldest.
 const KEPT: usize = 1024;
 
@@ -25,6 +30,24 @@ pub enum Kind {
     BindingDeleted,
     PolicySet,
     PolicyCleared,
+    ConsumerCreated,
+    ConsumerDeleted,
+    VhostCreated,
+    VhostDeleted,
+    VhostLimitsSet,
+    VhostLimitsCleared,
+    ParameterSet,
+    ParameterCleared,
+    UserAuthenticationSuccess,
+    UserAuthenticationFailure,
+    UserCreated,
+    UserDeleted,
+    UserPasswordChanged,
+    UserTagsSet,
+    PermissionCreated,
+    PermissionDeleted,
+    TopicPermissionCreated,
+    TopicPermissionDeleted,
     PluginChanged,
     AlarmSet,
     AlarmCleared,
@@ -45,6 +68,24 @@ impl Kind {
             Kind::BindingDeleted => "binding.deleted",
             Kind::PolicySet => "policy.set",
             Kind::PolicyCleared => "policy.cleared",
+            Kind::ConsumerCreated => "consumer.created",
+            Kind::ConsumerDeleted => "consumer.deleted",
+            Kind::VhostCreated => "vhost.created",
+            Kind::VhostDeleted => "vhost.deleted",
+            Kind::VhostLimitsSet => "vhost.limits.set",
+            Kind::VhostLimitsCleared => "vhost.limits.cleared",
+            Kind::ParameterSet => "parameter.set",
+            Kind::ParameterCleared => "parameter.cleared",
+            Kind::UserAuthenticationSuccess => "user.authentication.success",
+            Kind::UserAuthenticationFailure => "user.authentication.failure",
+            Kind::UserCreated => "user.created",
+            Kind::UserDeleted => "user.deleted",
+            Kind::UserPasswordChanged => "user.password.changed",
+            Kind::UserTagsSet => "user.tags.set",
+            Kind::PermissionCreated => "permission.created",
+            Kind::PermissionDeleted => "permission.deleted",
+            Kind::TopicPermissionCreated => "topic.permission.created",
+            Kind::TopicPermissionDeleted => "topic.permission.deleted",
             Kind::PluginChanged => "plugin.changed",
             Kind::AlarmSet => "alarm.set",
             Kind::AlarmCleared => "alarm.cleared",
@@ -73,12 +114,78 @@ pub struct Event {
     pub name: String,
     /// A binding's destination and key, a plugin's state: what `name` leaves open.
     pub details: Vec<(&'static str, String)>,
+    pub facts: Facts,
+}
+
+impl Concerns {
+    /// Empty where it is none.
+    fn vhost(&self) -> Arc<str> {
+        match self {
+            Concerns::Vhost(vhost) | Concerns::User { vhost, .. } => Arc::clone(vhost),
+            Concerns::Everybody | Concerns::Operators => Arc::from(""),
+        }
+    }
+}
+
+/// What RabbitMQ tells of an event: a field table in the making.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts(Vec<u8>);
+
+impl Facts {
+    fn put(mut self, name: &str, encoded: &[u8]) -> Facts {
+        // Names are ours, and short.
+        self.0.push(name.len() as u8);
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(encoded);
+        self
+    }
+
+    pub fn text(self, name: &str, text: &str) -> Facts {
+        self.put(name, &Value::Str(text.as_bytes()).encoded())
+    }
+
+    pub fn flag(self, name: &str, flag: bool) -> Facts {
+        self.put(name, &Value::Bool(flag).encoded())
+    }
+
+    pub fn number(self, name: &str, number: i64) -> Facts {
+        self.put(name, &Value::I64(number).encoded())
+    }
+
+    pub fn texts(self, name: &str, texts: &[String]) -> Facts {
+        let items = texts.iter();
+        let items: Vec<u8> = items
+            .flat_map(|text| Value::Str(text.as_bytes()).encoded())
+            .collect();
+        self.put(name, &Value::Array(&items).encoded())
+    }
+
+    /// A field table without the length in front.
+    pub fn table(self, name: &str, table: &[u8]) -> Facts {
+        self.put(name, &Value::Table(Table::new(table)).encoded())
+    }
+
+    pub fn json(self, name: &str, value: &serde_json::Value) -> Facts {
+        let name = cut_short(name);
+        self.put(name, &super::told::of_json(value))
+    }
+
+    pub fn encoded(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 #[derive(Default)]
 pub struct News {
     listeners: AtomicUsize,
     sender: Mutex<Option<broadcast::Sender<Arc<Event>>>>,
+    /// Of those who watch everything that happens.
+    watchers: Mutex<Vec<Watcher>>,
+}
+
+struct Watcher {
+    line: Arc<Line>,
+    clock: Arc<dyn Clock>,
 }
 
 /// What one listener has still to hear.
@@ -101,10 +208,39 @@ impl News {
     }
 
     fn send(&self, event: Event) {
+        self.tell_watchers(&event);
         if let Some(sender) = &*self.sender.lock() {
             // The last one may have gone meanwhile.
             let _ = sender.send(Arc::new(event));
         }
+    }
+
+    fn tell_watchers(&self, event: &Event) {
+        let watchers = self.watchers.lock();
+        for Watcher { line, clock } in watchers.iter() {
+            line.tell(&Arc::new(Traced {
+                at: clock.now(),
+                vhost: event.concerns.vhost(),
+                happening: Happening::News {
+                    name: event.kind.name(),
+                    facts: event.facts.encoded().to_vec(),
+                },
+            }));
+        }
+    }
+
+    pub fn watch(&self, line: &Arc<Line>, clock: Arc<dyn Clock>) {
+        let line = Arc::clone(line);
+        self.watchers.lock().push(Watcher { line, clock });
+        self.listeners.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn unwatch(&self, line: &Arc<Line>) {
+        let mut watchers = self.watchers.lock();
+        let before = watchers.len();
+        watchers.retain(|watcher| !Arc::ptr_eq(&watcher.line, line));
+        let gone = before - watchers.len();
+        self.listeners.fetch_sub(gone, Ordering::Relaxed);
     }
 
     pub fn listen(self: &Arc<Self>) -> Listening {
@@ -121,7 +257,9 @@ impl News {
 impl Drop for Listening {
     fn drop(&mut self) {
         let mut sender = self.news.sender.lock();
-        if self.news.listeners.fetch_sub(1, Ordering::Relaxed) == 1 {
+        self.news.listeners.fetch_sub(1, Ordering::Relaxed);
+        // This one still counts as a receiver.
+        if sender.as_ref().is_some_and(|all| all.receiver_count() <= 1) {
             // Nobody listens: the room for a thousand events is given back.
             *sender = None;
         }
@@ -138,6 +276,7 @@ mod tests {
             concerns: Concerns::Vhost(Arc::from("/")),
             name: number.to_string(),
             details: Vec::new(),
+            facts: Facts::default(),
         }
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::definition::Definition;
-use super::{Broker, DoorError, Saved, Vhost, check_name};
+use super::{Broker, DoorError, Kind, Saved, Vhost, check_name};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parameter {
@@ -29,6 +29,11 @@ impl Vhost {
         check_name(&parameter.name)?;
         let _changing = self.change().map_err(|_| self.missing())?;
         let row = self.parameter_row(&parameter).put();
+        self.tell(Kind::ParameterSet, &parameter.name, |facts| {
+            facts
+                .text("component", &parameter.component)
+                .json("value", &parameter.value)
+        });
         self.apply_parameter(parameter);
         Ok(self.save(vec![row]))
     }
@@ -43,6 +48,9 @@ impl Vhost {
             name,
             value,
         };
+        self.tell(Kind::ParameterCleared, &parameter.name, |facts| {
+            facts.text("component", &parameter.component)
+        });
         Ok(self.save(vec![self.parameter_row(&parameter).remove()]))
     }
 
@@ -83,6 +91,9 @@ impl Broker {
             name: name.to_owned(),
             value: value.clone(),
         };
+        self.tell(Kind::ParameterSet, name, |facts| {
+            facts.text("component", "global").json("value", &value)
+        });
         self.global_parameters
             .write()
             .insert(name.to_owned(), value);
@@ -93,6 +104,9 @@ impl Broker {
         let _changing = self.changing_vhosts.lock();
         let removed = self.global_parameters.write().remove(name);
         let value = removed.ok_or(DoorError::NoSuchPolicy)?;
+        self.tell(Kind::ParameterCleared, name, |facts| {
+            facts.text("component", "global")
+        });
         let name = name.to_owned();
         let row = Definition::GlobalParameter { name, value };
         Ok(self.commit(vec![row.remove()]))

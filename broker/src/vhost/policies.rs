@@ -44,6 +44,7 @@ impl Vhost {
     pub fn set_policy(&self, origin: Origin, stated: PolicyDefinition) -> Result<Saved, DoorError> {
         check_name(&stated.name)?;
         let name = stated.name.clone();
+        let told = stated.clone();
         let policy = Policy::new(origin, stated).map_err(DoorError::InvalidPolicy)?;
         let mut effects = Effects::default();
         let saved = {
@@ -54,7 +55,16 @@ impl Vhost {
             self.save(vec![row])
         };
         effects.apply();
-        self.tell(Kind::PolicySet, &name);
+        self.tell(Kind::PolicySet, &name, |facts| {
+            facts
+                .text("pattern", &told.pattern)
+                .text("apply-to", &told.apply_to)
+                .number("priority", told.priority)
+                .json(
+                    "definition",
+                    &serde_json::Value::Object(told.definition.clone()),
+                )
+        });
         Ok(saved)
     }
 
@@ -68,7 +78,7 @@ impl Vhost {
             self.save(vec![self.policy_row(origin, &policy.stated).remove()])
         };
         effects.apply();
-        self.tell(Kind::PolicyCleared, name);
+        self.tell(Kind::PolicyCleared, name, |facts| facts);
         Ok(saved)
     }
 

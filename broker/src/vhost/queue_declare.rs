@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::binding::remove_bindings_to;
 use super::definition::{Arguments, Definition, QueueDefinition, QueueNumber};
-use super::{Kind, QueueArguments, Saved, Vhost};
+use super::{QueueArguments, Saved, Vhost};
 use crate::amqp::reply::ReplyCode;
 use crate::amqp::table::{Table, Value};
 use crate::error::Refusal;
@@ -98,7 +98,7 @@ impl Vhost {
         let queue = self.apply_queue(id, name, attributes, &arguments, &Backlogs::new(), false);
         queue.redeclared();
         churn.queues_created.add(1);
-        self.tell(Kind::QueueCreated, name);
+        self.tell_queue(&queue);
         let saved = match self.queue_row(&queue) {
             Some(row) => self.save_new(&queue, row.put()),
             None => Saved::Nothing,

@@ -216,6 +216,11 @@ impl Route {
         Step::Done
     }
 
+    /// Of CC and BCC.
+    pub fn further_keys(&self) -> &[String] {
+        &self.further_keys
+    }
+
     fn further_key(&self, key: usize) -> Option<&str> {
         let index = key.checked_sub(1)?;
         self.further_keys.get(index).map(String::as_str)

@@ -125,7 +125,7 @@ impl Vhost {
 }
 
 /// The timer thread may wait for a slow plugin; nobody else is behind it.
-fn wait_for(
+pub(super) fn wait_for(
     waiting: &Waiting,
     message: Arc<Message>,
 ) -> Result<super::exchange_type::Answer, Fault> {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use source::{Module, code_of, functions, line_of, modules, rooms_named, test_code, words};
 
 /// The floors, as `broker/ARCHITECTURE.md` draws them.
-const FLOORS: [(&str, u8); 25] = [
+const FLOORS: [(&str, u8); 26] = [
     ("amqp", 0),
     ("error", 1),
     ("message", 1),
@@ -19,6 +19,7 @@ const FLOORS: [(&str, u8); 25] = [
     ("clock", 1),
     ("confirms", 1),
     ("protection", 1),
+    ("trace", 1),
     ("tally", 1),
     ("store", 2),
     ("queue", 3),

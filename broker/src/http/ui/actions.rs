@@ -242,6 +242,14 @@ fn of_administration(action: &str, form: &Form) -> Wanted {
             let body = json!({"description": form.text("description"), "tags": form.text("tags"), "default_queue_type": form.text("default_queue_type")});
             put(path(&["vhosts", name]), body, format!("Virtual host {name} is there."))
         }),
+        "trace-on" | "trace-off" => {
+            let on = action == "trace-on";
+            let state = if on { "on" } else { "off" };
+            Ok(put(path(&["vhosts", vhost]), json!({"tracing": on}), format!("Tracing of {vhost} is {state}.")))
+        }
+        "add-trace" => add_trace(form),
+        "delete-trace" => Ok(delete(path(&["traces", vhost, form.text("name")]), format!("Trace {} is stopped.", form.text("name")))),
+        "delete-trace-file" => Ok(delete(path(&["trace-files", form.text("file")]), format!("{} is deleted.", form.text("file")))),
         "delete-vhost" => Ok(delete(path(&["vhosts", vhost]), format!("Virtual host {vhost} is deleted.")).then("/admin/vhosts")),
         "protect-vhost" => Ok(post(format!("{}/deletion/protection", path(&["vhosts", vhost])), json!({}), format!("Virtual host {vhost} is protected."))),
         "unprotect-vhost" => Ok(delete(format!("{}/deletion/protection", path(&["vhosts", vhost])), format!("Virtual host {vhost} may be deleted."))),
@@ -277,6 +285,19 @@ fn set_policy(form: &Form) -> Result<Deed, Failed> {
         policies::body(form)?,
         format!("Policy {name} is set."),
     ))
+}
+
+fn add_trace(form: &Form) -> Result<Deed, Failed> {
+    let (vhost, name) = (form.required("vhost")?, form.required("name")?);
+    let mut body = json!({
+        "format": form.required("format")?,
+        "pattern": form.required("pattern")?,
+    });
+    if let Some(most) = form.number("max_payload_bytes")? {
+        body["max_payload_bytes"] = json!(most);
+    }
+    let done = format!("Trace {name} is started.");
+    Ok(put(path(&["traces", vhost, name]), body, done))
 }
 
 fn set_user(form: &Form) -> Result<Deed, Failed> {

@@ -27,6 +27,7 @@ pub(super) fn tabs(visit: &Visit, here: &str) -> Markup {
         ("vhosts", "Virtual hosts", true),
         ("policies", "Policies", true),
         ("limits", "Limits", true),
+        ("tracing", "Tracing", administrator),
         ("definitions", "Definitions", administrator),
     ];
     html! {

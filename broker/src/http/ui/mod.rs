@@ -23,6 +23,7 @@ mod session;
 mod show;
 mod table;
 mod topology;
+mod tracing_page;
 mod visit;
 
 use std::sync::Arc;
@@ -136,6 +137,7 @@ async fn drawn(visit: &Visit) -> Result<Page, Failed> {
         ["admin", "users"] => admin::users(visit).await,
         ["admin", "users", name] => admin::user(visit, name).await,
         ["admin", "policies"] => policies::show(visit, None).await,
+        ["admin", "tracing"] => tracing_page::show(visit).await,
         ["admin", "limits"] => admin::limits(visit).await,
         ["admin", "definitions"] => admin::definitions(visit),
         _ => Err(Failed::not_found()),

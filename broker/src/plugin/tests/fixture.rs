@@ -144,6 +144,8 @@ impl Bench {
         let folder = Folder::new();
         let options = PluginOptions {
             cache_dir: folder.0.join("cache"),
+            trace_dir: folder.0.join("traces"),
+            node: "test".to_owned(),
             plugins: Default::default(),
             defaults,
         };

@@ -139,6 +139,8 @@ impl Loads {
     ) -> (Arc<PluginHost>, Vec<LoadReport>) {
         let options = PluginOptions {
             cache_dir: self.folder.0.join("cache"),
+            trace_dir: self.folder.0.join("traces"),
+            node: "test".to_owned(),
             plugins: self.settings.clone(),
             defaults: patient(),
         };

@@ -236,16 +236,17 @@ impl<'a> Streaming<'a> {
         let offset = i64::try_from(offset_of(seq)).unwrap_or(i64::MAX);
         let headers = [("x-stream-offset".to_owned(), Value::I64(offset).encoded())];
         let properties = with_headers(message.properties, &headers);
+        let given = MessageView {
+            properties: &properties,
+            ..message
+        };
         let delivered = consumer.outbox.deliver(Delivery {
             channel: consumer.channel,
             consumer_tag: &consumer.tag,
             consumer: Some(key),
             no_ack: false,
             redelivered: false,
-            message: MessageView {
-                properties: &properties,
-                ..message
-            },
+            message: given,
             queue: self.queue.id,
             seq,
             place: Some(Place::Stream),
@@ -257,6 +258,9 @@ impl<'a> Streaming<'a> {
             Delivered::Yes { wake, .. } => {
                 if wake {
                     effects.wake(&consumer.outbox);
+                }
+                if let Some(tap) = &self.state.tap {
+                    tap.consumed(consumer, given, false);
                 }
                 self.state.counted.out.deliver(false, false);
                 self.state.given(key, seq);

@@ -17,6 +17,7 @@ fn row(plugin: &PluginStatus) -> Value {
     let faults = faults.map(|(kind, count)| (format!("{kind:?}").to_lowercase(), json!(count)));
     json!({
         "name": plugin.name,
+        "kind": plugin.kind.name(),
         "version": plugin.version,
         "manifest": plugin.manifest,
         "summary": plugin.summary,

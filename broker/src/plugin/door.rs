@@ -16,6 +16,7 @@ use super::folder::{Change, Folder};
 use super::host::PluginHost;
 use super::limits::PluginSettings;
 use super::plugin_log::LogLine;
+use super::service::Services;
 use super::status::PluginStatus;
 use crate::vhost::Broker;
 
@@ -80,6 +81,11 @@ impl Plugins {
             broker,
             folder: Mutex::new(Folder::new(directory)),
         }
+    }
+
+    /// What runs beside the message path.
+    pub fn services(&self) -> &Arc<Services> {
+        self.host.services()
     }
 
     /// In the order of loading: the built-in ones first.

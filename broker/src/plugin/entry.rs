@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::limits::{MAX_COMPONENT_BYTES, PluginSettings};
+use super::manifest::Manifest;
 use super::one_plugin::{Plugin, Record};
 use super::plugin_log::LogLine;
-use super::status::{LoadReport, Outcome, PluginState, PluginStatus, RolledBack};
+use super::status::{LoadReport, Outcome, PluginKind, PluginState, PluginStatus, RolledBack};
 use crate::clock::Millis;
 
 pub(super) struct Entry {
@@ -34,8 +35,12 @@ pub(super) enum Source {
 pub(super) enum Phase {
     Loading,
     Loaded(Arc<Plugin>),
+    /// Its tasks are with `service::Services`.
+    Service(Arc<Manifest>),
     Disabled,
-    Refused { reason: String },
+    Refused {
+        reason: String,
+    },
 }
 
 impl Source {
@@ -90,6 +95,7 @@ impl Entry {
                 plugin.description.types.clone(),
                 Outcome::Loaded,
             ),
+            Phase::Service(_) => (None, Vec::new(), Outcome::Loaded),
             Phase::Disabled => (None, Vec::new(), Outcome::Disabled),
             Phase::Loading => (
                 None,
@@ -114,6 +120,13 @@ impl Entry {
         let absent = |state| PluginStatus::new(&self.name, state, self.since);
         let mut status = match &self.phase {
             Phase::Loaded(plugin) => plugin.status(),
+            Phase::Service(manifest) => {
+                let mut status = absent(PluginState::Running);
+                status.kind = PluginKind::Service;
+                status.summary = manifest.description.clone();
+                status.manifest = Some(Manifest::clone(manifest));
+                status
+            }
             Phase::Loading => absent(PluginState::Loading),
             Phase::Disabled => absent(PluginState::Disabled),
             Phase::Refused { reason } => absent(PluginState::Refused {

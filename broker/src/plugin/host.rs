@@ -9,10 +9,11 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::entry::{Entry, Phase, Source};
 use super::folder;
-use super::limits::{PluginOptions, PluginSettings};
+use super::limits::{Limits, PluginOptions, PluginSettings};
 use super::one_plugin::Plugin;
 use super::plugin_log::LogLine;
-use super::status::{LoadReport, PluginStatus, RolledBack};
+use super::service::{self, Services};
+use super::status::{LoadReport, PluginKind, PluginStatus, RolledBack};
 use super::type_table::TypeTable;
 use super::workshop::Workshop;
 use crate::clock::Clock;
@@ -26,6 +27,8 @@ pub struct PluginHost {
     /// Held while a plugin comes, goes or changes: one at a time.
     workshop: Mutex<Workshop>,
     clock: Arc<dyn Clock>,
+    defaults: Limits,
+    services: Arc<Services>,
 }
 
 struct State {
@@ -57,7 +60,14 @@ impl PluginHost {
         directory: Option<&Path>,
         clock: Arc<dyn Clock>,
     ) -> (Arc<PluginHost>, Vec<LoadReport>) {
+        let services = Services::new(
+            &options.cache_dir,
+            options.defaults.stack,
+            Arc::clone(&clock),
+        );
         let host = PluginHost {
+            defaults: options.defaults.clone(),
+            services: Arc::new(services),
             table: RwLock::default(),
             state: Mutex::new(State {
                 entries: Vec::new(),
@@ -83,6 +93,10 @@ impl PluginHost {
         (Arc::new(host), reports)
     }
 
+    pub fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
     fn reports(&self) -> Vec<LoadReport> {
         self.state
             .lock()
@@ -97,8 +111,16 @@ impl PluginHost {
             .lock()
             .entries
             .iter()
-            .map(Entry::status)
+            .map(|entry| self.status_of(entry))
             .collect()
+    }
+
+    fn status_of(&self, entry: &Entry) -> PluginStatus {
+        let mut status = entry.status();
+        if status.kind == PluginKind::Service {
+            status.version = self.services.version(&entry.name);
+        }
+        status
     }
 
     /// The enabled types, sorted, each with the name of its plugin.
@@ -127,7 +149,8 @@ impl PluginHost {
     }
 
     pub(super) fn status(&self, name: &str) -> Option<PluginStatus> {
-        self.state.lock().entry(name).map(|entry| entry.status())
+        let mut state = self.state.lock();
+        state.entry(name).map(|entry| self.status_of(entry))
     }
 
     /// Its last lines in the log, the newest first.
@@ -149,14 +172,29 @@ impl PluginHost {
         let Some((settings, record)) = self.expect(name, source)? else {
             return self.put_aside(&workshop, name, broker);
         };
-        let loaded = source
-            .read()
+        let bytes = source.read();
+        if let Ok(bytes) = &bytes
+            && service::is_service(bytes)
+        {
+            let put = service::Put {
+                name,
+                source,
+                bytes,
+                settings: &settings,
+                defaults: &self.defaults,
+                log: &record.log,
+            };
+            let loaded = self.services.put(&put);
+            let loaded = loaded.map(|manifest| Phase::Service(Arc::new(manifest)));
+            return self.loaded(name, source, loaded);
+        }
+        let loaded = bytes
             .and_then(|bytes| workshop.load(name, &settings, &bytes, &record, source.is_builtin()))
             .and_then(|plugin| self.bring_in(&workshop, plugin, broker));
         if let Ok(plugin) = &loaded {
             workshop.remember_owner(plugin);
         }
-        self.loaded(name, source, loaded)
+        self.loaded(name, source, loaded.map(Phase::Loaded))
     }
 
     /// Makes an entry for it where there is none. None: it is disabled.
@@ -194,7 +232,7 @@ impl PluginHost {
             return Ok(None);
         }
         match entry.phase {
-            Phase::Loaded(_) => {}
+            Phase::Loaded(_) | Phase::Service(_) => {}
             Phase::Loading | Phase::Disabled | Phase::Refused { .. } => {
                 entry.enter(Phase::Loading, now);
             }
@@ -225,7 +263,7 @@ impl PluginHost {
         &self,
         name: &str,
         source: &Source,
-        loaded: Result<Arc<Plugin>, String>,
+        loaded: Result<Phase, String>,
     ) -> Result<(), String> {
         let now = self.clock.now();
         let mut state = self.state.lock();
@@ -233,15 +271,15 @@ impl PluginHost {
             return Err(format!("{name} has gone meanwhile"));
         };
         let ran = match entry.phase {
-            Phase::Loaded(_) => true,
+            Phase::Loaded(_) | Phase::Service(_) => true,
             Phase::Loading | Phase::Disabled | Phase::Refused { .. } => false,
         };
         match loaded {
-            Ok(plugin) => {
+            Ok(phase) => {
                 entry.replacements += u64::from(ran);
                 entry.rolled_back = None;
                 entry.source = source.clone();
-                entry.enter(Phase::Loaded(plugin), now);
+                entry.enter(phase, now);
                 Ok(())
             }
             Err(reason) if ran => {
@@ -272,6 +310,7 @@ impl PluginHost {
         name: &str,
         broker: Option<&Broker>,
     ) -> Result<(), String> {
+        self.services.remove(name);
         let (table, gone) = self.table().without(name);
         let renewed = self.change_types(workshop, table, &gone, broker)?;
         if broker.is_some() {

@@ -31,6 +31,7 @@ mod pace;
 mod plugin_log;
 mod reads;
 mod sections;
+pub mod service;
 mod state;
 mod status;
 mod type_table;
@@ -42,7 +43,9 @@ pub use door::{PluginError, Plugins};
 pub use fault::FaultKind;
 pub use host::PluginHost;
 pub use limits::{DEFAULT_HOLD, Limits, PluginOptions, PluginSettings};
-pub use status::{Histogram, LoadReport, Outcome, PluginState, PluginStatus, RolledBack};
+pub use status::{
+    Histogram, LoadReport, Outcome, PluginKind, PluginState, PluginStatus, RolledBack,
+};
 
 #[cfg(test)]
 mod tests;

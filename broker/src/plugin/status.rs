@@ -73,6 +73,22 @@ impl PluginState {
     }
 }
 
+/// What a plugin is to the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PluginKind {
+    Exchange,
+    Service,
+}
+
+impl PluginKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            PluginKind::Exchange => "exchange",
+            PluginKind::Service => "service",
+        }
+    }
+}
+
 /// A new version that did not come into force; the one before runs on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolledBack {
@@ -83,6 +99,7 @@ pub struct RolledBack {
 #[derive(Clone, Debug)]
 pub struct PluginStatus {
     pub name: String,
+    pub kind: PluginKind,
     /// Of the `warren:exchange` package that the component was built against.
     pub version: Option<String>,
     /// What the component says of itself, where it carries it.
@@ -360,6 +377,7 @@ impl PluginStatus {
     pub(super) fn new(name: &str, state: PluginState, since: Millis) -> PluginStatus {
         PluginStatus {
             name: name.to_owned(),
+            kind: PluginKind::Exchange,
             version: None,
             manifest: None,
             summary: String::new(),

@@ -147,6 +147,7 @@ impl Broker {
             }
             let emptied = vhost.empty(along);
             self.remove_vhost(name);
+            self.shared.parameters_changed.send_replace(());
             emptied
         };
         super::tell_consumers(consumers);

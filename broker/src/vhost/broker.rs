@@ -5,12 +5,14 @@ use std::sync::{Arc, Weak};
 
 use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 
 use super::administration::{Metadata, Seed, VhostLimits};
 use super::definition::Definition;
 use super::exchange_type::ExchangeTypes;
 use super::parameters::{GlobalParameters, Parameters};
 use super::reply::Replies;
+use super::service_rows::ServiceRows;
 use super::{ExchangeCounts, Incoming, Memo, Shared, Vhost};
 use crate::clock::{Clock, Entropy};
 use crate::names::{ConnectionId, QueueId, Seq};
@@ -27,6 +29,7 @@ pub struct Broker {
     pub(super) dead_routes: Mutex<Memo>,
     pub(super) replies: Replies,
     pub(super) global_parameters: GlobalParameters,
+    pub(super) service_rows: ServiceRows,
 }
 
 /// What a broker is put together from.
@@ -65,6 +68,7 @@ impl Broker {
             dead_routes: Mutex::default(),
             replies: Replies::default(),
             global_parameters: GlobalParameters::default(),
+            service_rows: ServiceRows::default(),
         };
         let backlogs = Found {
             backlogs: backlogs.into_iter().collect(),
@@ -143,6 +147,7 @@ impl Broker {
                     vhost.remember(exchange, (type_name, key.0, value.0));
                 }
             }
+            Definition::Service { row } => self.service_rows.recover(row),
             Definition::GlobalParameter { name, value } => {
                 self.global_parameters.write().insert(name, value);
             }
@@ -278,6 +283,7 @@ impl Shared {
             entropy: parts.entropy,
             last_exchange: AtomicU64::new(0),
             unwritten: Arc::default(),
+            parameters_changed: watch::Sender::new(()),
         }
     }
 

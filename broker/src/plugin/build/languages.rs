@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
-use super::described::{self, Otherwise};
+use super::described::{self, Kind, Otherwise};
 use super::{Built, build_as, component};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,8 @@ pub fn build(folder: &Path, path: &Path) -> Result<Built> {
         let sources = Language::ALL.map(Language::source).join(", ");
         bail!("no plugin in {}: none of {sources}", folder.display());
     };
-    let work = Work::new()?;
+    let kind = described::kind(&folder)?;
+    let work = Work::new(kind)?;
     let mut component = match language {
         Language::Rust => return build_as(&folder, path),
         Language::C => component::of_core_module(&c(&folder, &work)?)?,
@@ -86,8 +87,8 @@ pub fn build(folder: &Path, path: &Path) -> Result<Built> {
             let module = assemblyscript(&folder, &work)?;
             component::of_core_module(&component::with_full_names(&module)?)?
         }
-        Language::JavaScript => javascript(&folder, &work)?,
-        Language::Python => python(&folder, &work)?,
+        Language::JavaScript => javascript(&folder, &work, world(kind))?,
+        Language::Python => python(&folder, &work, world(kind))?,
     };
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let otherwise = Otherwise {
@@ -114,15 +115,27 @@ pub fn build(folder: &Path, path: &Path) -> Result<Built> {
     })
 }
 
+/// What a component of this kind is.
+fn world(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Exchange => "exchange-plugin",
+        Kind::Service => "service-plugin",
+    }
+}
+
 /// A folder for what comes between, gone afterwards.
 struct Work(PathBuf);
 
 impl Work {
-    fn new() -> Result<Work> {
+    fn new(kind: Kind) -> Result<Work> {
         let name = format!("warren-build-{}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(folder.join("wit"))?;
-        std::fs::write(folder.join("wit/exchange.wit"), component::WIT)?;
+        let (name, wit) = match kind {
+            Kind::Exchange => ("exchange.wit", component::WIT),
+            Kind::Service => ("service.wit", component::SERVICE_WIT),
+        };
+        std::fs::write(folder.join("wit").join(name), wit)?;
         Ok(Work(folder))
     }
 
@@ -223,14 +236,14 @@ fn assemblyscript(folder: &Path, work: &Work) -> Result<Vec<u8>> {
 const COMPONENTIZE: &str = r#"
 import { componentize } from "@bytecodealliance/componentize-js";
 import { writeFile } from "node:fs/promises";
-const [sourcePath, witPath, output] = process.argv.slice(1);
-const options = { sourcePath, witPath, worldName: "exchange-plugin" };
+const [sourcePath, witPath, output, worldName] = process.argv.slice(1);
+const options = { sourcePath, witPath, worldName };
 const disableFeatures = ["http", "fetch-event"];
 const { component } = await componentize({ ...options, disableFeatures });
 await writeFile(output, component);
 "#;
 
-fn javascript(folder: &Path, work: &Work) -> Result<Vec<u8>> {
+fn javascript(folder: &Path, work: &Work, world: &str) -> Result<Vec<u8>> {
     let output = work.file("plugin.wasm");
     let package = Path::new("node_modules/@bytecodealliance/componentize-js");
     let mut above = folder.ancestors();
@@ -242,18 +255,18 @@ fn javascript(folder: &Path, work: &Work) -> Result<Vec<u8>> {
     node.current_dir(folder);
     node.args(["--input-type=module", "--eval", COMPONENTIZE, "--"]);
     node.arg(Language::JavaScript.source());
-    node.arg(work.file("wit")).arg(&output);
+    node.arg(work.file("wit")).arg(&output).arg(world);
     run(node, &output)
 }
 
-fn python(folder: &Path, work: &Work) -> Result<Vec<u8>> {
+fn python(folder: &Path, work: &Work, world: &str) -> Result<Vec<u8>> {
     let output = work.file("plugin.wasm");
     let hint = "pip install componentize-py";
     let mut componentize = first_of(&[&["componentize-py"]], hint)?;
     componentize.current_dir(folder);
     componentize.arg("-d").arg(work.file("wit"));
-    // Its runtime would import sockets otherwise, which no exchange type is granted.
-    componentize.args(["-w", "exchange-plugin", "componentize", "--stub-wasi"]);
+    // Its runtime would import sockets otherwise, which no plugin is granted.
+    componentize.args(["-w", world, "componentize", "--stub-wasi"]);
     componentize.args(["plugin", "-o"]);
     componentize.arg(&output);
     run(componentize, &output)

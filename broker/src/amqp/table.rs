@@ -81,8 +81,14 @@ impl<'a> Table<'a> {
 
     /// The first entry of that name as it is encoded, type octet first.
     pub fn get_encoded(self, name: &str) -> Option<&'a [u8]> {
-        self.iter_encoded()
-            .find_map(|(found, encoded)| (found == name).then_some(encoded))
+        let mut octets = Octets::new(self.0);
+        loop {
+            let found = octets.short_octets()?;
+            let encoded = encoded_value(&mut octets)?;
+            if found == name.as_bytes() {
+                return Some(encoded);
+            }
+        }
     }
 
     pub fn iter(self) -> impl Iterator<Item = (&'a str, Value<'a>)> {

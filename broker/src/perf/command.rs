@@ -286,32 +286,32 @@ fn through_exchanges(plugins: &Plugins) -> Result<()> {
     ensure!(plugins.rounds > 0, "--rounds 0 measures nothing");
     let cardinalities = [plugins.few, plugins.many];
     let kinds = plugins.exchange.split(',').map(str::trim);
-    let exchanges: Vec<Through> = std::iter::once("fanout")
-        .chain(kinds)
-        .flat_map(|kind| {
-            let many_bindings = ["topic", "headers"].contains(&kind);
-            cardinalities.map(|keys| Through {
-                kind: kind.to_owned(),
-                bindings: if many_bindings { plugins.bindings } else { 1 },
-                keys,
-                binding_key: plugins.binding_key.clone().filter(|_| !many_bindings),
-            })
+    let kinds = kinds.flat_map(|kind| {
+        let many_bindings = ["topic", "headers"].contains(&kind);
+        cardinalities.map(|keys| Through {
+            kind: kind.to_owned(),
+            bindings: if many_bindings { plugins.bindings } else { 1 },
+            keys,
+            headers: 0,
+            binding_key: plugins.binding_key.clone().filter(|_| !many_bindings),
         })
-        .collect();
+    });
+    let mut exchanges: Vec<Through> = Vec::new();
+    for through in kinds {
+        let fanout = through.as_fanout();
+        if !exchanges.iter().any(|other| other.name() == fanout.name()) {
+            exchanges.push(fanout);
+        }
+        exchanges.push(through);
+    }
     let plays = rounds::of_exchanges(&exchanges, &plugins.how.scope());
     let targets = [plugins.one.target()?];
     let rows = rounds::play(&targets, &plays, plugins.rounds)?;
     plugins.how.print(&targets, &rows)?;
     if !plugins.how.json {
-        let fanouts = exchanges.iter().map(|through| {
-            let kind = "fanout".to_owned();
-            Some(
-                Through {
-                    kind,
-                    ..through.clone()
-                }
-                .name(),
-            )
+        let fanouts = exchanges.iter().map(|through| match &*through.kind {
+            "fanout" => Some(through.name()),
+            _ => Some(through.as_fanout().name()),
         });
         let names: Vec<_> = std::iter::once(None).chain(fanouts).collect();
         print!("{}", table::against(&rows, &names));

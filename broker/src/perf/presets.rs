@@ -162,12 +162,25 @@ pub struct Through {
     pub kind: String,
     pub bindings: u64,
     pub keys: u64,
+    /// Besides what the exchange's type needs.
+    pub headers: usize,
     pub binding_key: Option<String>,
 }
 
 impl Through {
     pub fn name(&self) -> String {
-        format!("{} of {} keys", self.kind, self.keys)
+        let headers = if self.headers > 0 { ", a header" } else { "" };
+        format!("{} of {} keys{headers}", self.kind, self.keys)
+    }
+
+    /// The same messages through a fanout.
+    pub fn as_fanout(&self) -> Through {
+        Through {
+            kind: "fanout".to_owned(),
+            bindings: 1,
+            headers: usize::from(self.kind == "headers"),
+            ..self.clone()
+        }
     }
 
     pub fn summary(&self) -> String {
@@ -179,6 +192,7 @@ impl Through {
             exchange: Some(self.kind.clone()),
             bindings: self.bindings,
             keys: self.keys,
+            headers: self.headers,
             binding_key: self.binding_key.clone(),
             ..Preset::A.options(scope)
         }

@@ -77,7 +77,7 @@ pub fn to_text(targets: &[Target], rows: &[Row]) -> String {
     out
 }
 
-/// Rates of one broker against those of A and of the fanout with as many keys; `names` are the
+/// Rates of one broker against those of A and of the same messages through a fanout; `names` are the
 /// fanout rows to compare with, row by row.
 pub fn against(rows: &[Row], names: &[Option<String>]) -> String {
     let mut out = format!("{:<40}{:<26}{}\n", "ratio of rates", "to A", "to fanout");

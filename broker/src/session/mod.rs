@@ -153,6 +153,7 @@ impl Session {
     ) -> Session {
         Session {
             id: broker.next_connection(),
+            memo: broker.memo(),
             outbox: Arc::new(Outbox::new()),
             broker,
             users,
@@ -168,7 +169,6 @@ impl Session {
             last_incarnation: 0,
             queues: HashMap::new(),
             exclusive: Vec::new(),
-            memo: Memo::default(),
             publisher: Publisher::default(),
             counted: Counted::default(),
             has_rejected: false,

@@ -33,9 +33,7 @@ impl Session {
         }
         if let Some(headers) = properties.headers() {
             further_keys(headers, "CC", &mut asked.further_keys)?;
-            let copied = asked.further_keys.len();
-            further_keys(headers, "BCC", &mut asked.further_keys)?;
-            if asked.further_keys.len() > copied || headers.get("BCC").is_some() {
+            if further_keys(headers, "BCC", &mut asked.further_keys)? {
                 asked.properties = Cow::Owned(without_headers(&asked.properties, &["BCC"]));
             }
         }
@@ -100,13 +98,14 @@ fn check_expiration(expiration: &str) -> Result<(), Refusal> {
     )))
 }
 
-fn further_keys(headers: Table<'_>, name: &str, keys: &mut Vec<String>) -> Result<(), Refusal> {
+/// Whether there is such a header.
+fn further_keys(headers: Table<'_>, name: &str, keys: &mut Vec<String>) -> Result<bool, Refusal> {
     match headers.get(name) {
-        None => Ok(()),
+        None => Ok(false),
         Some(Value::Array(found)) => {
             let found = elements(found);
             keys.extend(found.filter_map(|key| key.as_str().map(str::to_owned)));
-            Ok(())
+            Ok(true)
         }
         Some(other) => Err(Refusal::precondition(format!(
             "invalid message: {{unacceptable_type_in_header,\"{name}\",{}}}",

@@ -11,6 +11,7 @@ use super::handle::Shared;
 use super::mailbox::{Item, Taken};
 use super::stage::Stage;
 use super::sweep::Purge;
+use super::vigil::Vigil;
 use super::writer::Writer;
 use crate::names::QueueId;
 
@@ -54,10 +55,15 @@ impl Committer {
 
     fn serve(&mut self) -> Result<(), StoreError> {
         let mut items = Vec::new();
+        let mut vigil = Vigil::default();
         loop {
             let shared = &self.shared;
             let is_syncing = || shared.syncs.is_syncing();
-            match shared.mailbox.take(&mut items, self.patience(), is_syncing) {
+            let patience = self.patience();
+            if patience.is_none() {
+                vigil.keep(|| shared.mailbox.has_a_batch(is_syncing));
+            }
+            match shared.mailbox.take(&mut items, patience, is_syncing) {
                 Taken::Items => {
                     let mut waiting = items.drain(..);
                     while waiting.len() > 0 {

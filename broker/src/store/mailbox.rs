@@ -113,6 +113,8 @@ struct Inside {
 pub(super) struct Mailbox {
     inside: Mutex<Inside>,
     filled: Condvar,
+    /// Items inside, to look at without the lock.
+    count: AtomicUsize,
     /// Of everything pushed and not yet written.
     bytes: AtomicUsize,
     bound: usize,
@@ -128,6 +130,7 @@ impl Mailbox {
                 state: State::Open,
             }),
             filled: Condvar::new(),
+            count: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             bound,
             stopped: AtomicBool::new(false),
@@ -144,9 +147,19 @@ impl Mailbox {
         self.bytes.fetch_add(bytes, Ordering::SeqCst);
         inside.items.push(item);
         let count = inside.items.len();
+        self.count.store(count, Ordering::Relaxed);
         drop(inside);
         if count == 1 || count == WORTH_A_BATCH {
             self.filled.notify_one();
+        }
+    }
+
+    /// `take` would find what it wants. A hint.
+    pub(super) fn has_a_batch(&self, is_syncing: impl Fn() -> bool) -> bool {
+        match self.count.load(Ordering::Relaxed) {
+            0 => false,
+            few if few < WORTH_A_BATCH => !is_syncing(),
+            _ => true,
         }
     }
 
@@ -174,6 +187,7 @@ impl Mailbox {
                 }
                 State::Open | State::Closing if !inside.items.is_empty() => {
                     mem::swap(&mut inside.items, items);
+                    self.count.store(0, Ordering::Relaxed);
                     return Taken::Items;
                 }
                 State::Closing => return Taken::Closed,

@@ -24,6 +24,7 @@ mod stage;
 mod sweep;
 mod sync;
 mod timers;
+mod vigil;
 mod writer;
 
 #[cfg(test)]

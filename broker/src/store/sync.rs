@@ -11,6 +11,7 @@ use crate::names::{QueueId, Seq};
 use super::confirms::ConfirmBatch;
 use super::error::StoreError;
 use super::handle::Shared;
+use super::vigil::Vigil;
 use super::{StoreEvents, TimerKey};
 
 /// Written batches that wait for one sync. More, and the commit thread waits: what it owes is memory.
@@ -180,6 +181,26 @@ impl SyncDesk {
         true
     }
 
+    /// `take` would not wait.
+    fn is_wanted(&self) -> bool {
+        let inside = self.inside.lock();
+        match inside.state {
+            State::Closing | State::Dead => true,
+            State::Idle | State::Syncing | State::Telling => !inside.waiting.is_empty(),
+        }
+    }
+
+    /// Nobody is left to be told, unless more has come meanwhile.
+    fn told(&self) {
+        let mut inside = self.inside.lock();
+        match inside.state {
+            State::Telling if inside.waiting.is_empty() => inside.state = State::Idle,
+            State::Idle | State::Syncing | State::Telling | State::Closing | State::Dead => return,
+        }
+        drop(inside);
+        self.emptied.notify_one();
+    }
+
     /// False when the store was given up meanwhile.
     fn synced(&self) -> bool {
         let mut inside = self.inside.lock();
@@ -200,6 +221,7 @@ pub(super) fn run(shared: &Shared, events: &dyn StoreEvents) {
 fn serve(shared: &Shared, events: &dyn StoreEvents) -> Result<(), StoreError> {
     let mut journal = shared.disk.journal()?;
     let mut batches: Vec<Tidings> = Vec::new();
+    let mut vigil = Vigil::default();
     while shared.syncs.take(&mut batches) {
         if batches.iter().any(|tidings| tidings.synced) {
             shared.disk.sync(&mut journal)?;
@@ -213,6 +235,8 @@ fn serve(shared: &Shared, events: &dyn StoreEvents) -> Result<(), StoreError> {
             tidings.tell(shared, events);
             shared.syncs.give_back(tidings);
         }
+        shared.syncs.told();
+        vigil.keep(|| shared.syncs.is_wanted());
     }
     Ok(())
 }

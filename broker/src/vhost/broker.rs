@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::administration::{Metadata, Seed, VhostLimits};
 use super::definition::Definition;
 use super::exchange_type::ExchangeTypes;
+use super::memo::Room;
 use super::parameters::{GlobalParameters, Parameters};
 use super::reply::Replies;
 use super::service_rows::ServiceRows;
@@ -19,6 +20,10 @@ use crate::names::{ConnectionId, QueueId, Seq};
 use crate::queue::{DeadLetters, Effects, Home, Office, Pressure, Queue, QueueRegistry, Schedule};
 use crate::store::{self, Move, Recovered, Store, Stored};
 
+/// What connections may remember of their exchanges' answers, all together and in octets: a
+/// connection with a million distinct keys of twenty octets holds about 55 MB.
+const MEMO_ROOM: usize = 128 << 20;
+
 pub struct Broker {
     pub(super) shared: Arc<Shared>,
     vhosts: RwLock<HashMap<Arc<str>, Arc<Vhost>>>,
@@ -27,6 +32,7 @@ pub struct Broker {
     last_connection: AtomicU64,
     /// Where dead letters went before.
     pub(super) dead_routes: Mutex<Memo>,
+    memo_room: Arc<Room>,
     pub(super) replies: Replies,
     pub(super) global_parameters: GlobalParameters,
     pub(super) service_rows: ServiceRows,
@@ -52,6 +58,11 @@ pub(super) struct Found {
 }
 
 impl Broker {
+    /// For a connection that publishes.
+    pub fn memo(&self) -> Memo {
+        Memo::within(Arc::clone(&self.memo_room))
+    }
+
     /// Builds everything the store remembers. `seed` is made when it remembers no vhost.
     pub fn recover(parts: Parts, recovered: Recovered, seed: &Seed) -> anyhow::Result<Arc<Broker>> {
         let Recovered {
@@ -66,6 +77,7 @@ impl Broker {
             changing_vhosts: Mutex::default(),
             last_connection: AtomicU64::new(0),
             dead_routes: Mutex::default(),
+            memo_room: Arc::new(Room::new(MEMO_ROOM)),
             replies: Replies::default(),
             global_parameters: GlobalParameters::default(),
             service_rows: ServiceRows::default(),

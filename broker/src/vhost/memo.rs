@@ -1,11 +1,11 @@
 //! What exchanges have answered before, remembered by exactly what the answer depends on.
 //! One per connection, so that nobody waits for a lock. Not the walk over exchanges (`router.rs`).
 
-use std::hash::BuildHasher;
+mod answers;
+mod questions;
+
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use super::exchange::{Exchange, Targets};
@@ -13,17 +13,14 @@ use super::exchange_type::Inputs;
 use super::live::Stage;
 use crate::amqp::properties::Properties;
 use crate::message::MessageView;
-
-/// A connection remembers this many answers, then starts anew: about half a megabyte at worst.
-const MEMO_ENTRIES: usize = 4096;
+use answers::Answers;
+pub use answers::Room;
 
 /// What an answer depends on is kept whole, so it must be short.
-const MEMO_KEY_BYTES: usize = 256;
+const MEMO_KEY_BYTES: usize = 255;
 
-#[derive(Default)]
 pub struct Memo {
-    hasher: RandomState,
-    entries: HashTable<Entry>,
+    answers: Answers,
     key: SmallVec<[u8; 64]>,
     /// Not yet told to anybody.
     hits: SmallVec<[Hits; HIT_PLACES]>,
@@ -39,12 +36,11 @@ struct Hits {
     count: u64,
 }
 
-struct Entry {
+/// Who is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Subject {
     exchange: u64,
     stage: Stage,
-    key: Box<[u8]>,
-    generation: u64,
-    remembered: Remembered,
 }
 
 /// An exchange's own answer, with its slots looked up.
@@ -57,12 +53,20 @@ pub enum Remembered {
 /// What a question is remembered by; `None` where the answer may depend on anything.
 #[derive(Clone, Copy)]
 pub struct Question {
-    exchange: u64,
-    stage: Stage,
+    subject: Subject,
     hash: u64,
 }
 
 impl Memo {
+    /// Room for as many answers as `room` has left, besides a few thousand of its own.
+    pub fn within(room: Arc<Room>) -> Memo {
+        Memo {
+            answers: Answers::within(room),
+            key: SmallVec::new(),
+            hits: SmallVec::new(),
+        }
+    }
+
     /// Works out what this question is remembered by. The key stays in `self` until the next call.
     pub fn question(
         &mut self,
@@ -96,26 +100,19 @@ impl Memo {
         if self.key.len() > MEMO_KEY_BYTES {
             return None;
         }
-        let hash = self.hasher.hash_one((exchange, stage, self.key.as_slice()));
-        Some(Question {
-            exchange,
-            stage,
-            hash,
-        })
+        let subject = Subject { exchange, stage };
+        let hash = self.answers.hash(subject, &self.key);
+        Some(Question { subject, hash })
     }
 
     pub fn recall(&self, question: Question, generation: u64) -> Option<&Remembered> {
-        let same = |entry: &Entry| {
-            entry.exchange == question.exchange
-                && entry.stage == question.stage
-                && *entry.key == *self.key
-        };
-        let entry = self.entries.find(question.hash, same)?;
-        (entry.generation == generation).then_some(&entry.remembered)
+        let Question { subject, hash } = question;
+        self.answers.recall((subject, &self.key), hash, generation)
     }
 
     /// What was recalled was of use.
     pub(super) fn hit(&mut self, exchange: &Arc<Exchange>, stage: Stage) {
+        self.answers.hit();
         let mut places = self.hits.iter_mut();
         let same = |hits: &&mut Hits| hits.exchange.id == exchange.id && hits.stage == stage;
         if let Some(hits) = places.find(same) {
@@ -142,38 +139,16 @@ impl Memo {
     }
 
     pub fn remember(&mut self, question: Question, generation: u64, remembered: Remembered) {
-        if self.entries.len() >= MEMO_ENTRIES {
-            self.entries.clear();
-        }
-        let Question {
-            exchange,
-            stage,
-            hash,
-        } = question;
-        let key = self.key.as_slice();
-        let same = |entry: &Entry| {
-            entry.exchange == exchange && entry.stage == stage && *entry.key == *key
-        };
-        match self.entries.find_mut(hash, same) {
-            Some(entry) => {
-                entry.generation = generation;
-                entry.remembered = remembered;
-            }
-            None => {
-                let key = key.into();
-                let entry = Entry {
-                    exchange,
-                    stage,
-                    key,
-                    generation,
-                    remembered,
-                };
-                let hasher = &self.hasher;
-                self.entries.insert_unique(hash, entry, |entry| {
-                    hasher.hash_one((entry.exchange, entry.stage, &*entry.key))
-                });
-            }
-        }
+        let Question { subject, hash } = question;
+        self.answers
+            .remember((subject, &self.key), hash, generation, remembered);
+    }
+}
+
+/// Without room besides its own.
+impl Default for Memo {
+    fn default() -> Memo {
+        Memo::within(Arc::new(Room::new(0)))
     }
 }
 

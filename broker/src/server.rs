@@ -2,6 +2,7 @@
 //! Decides nothing about messages.
 
 mod alarms;
+mod dial;
 mod events;
 mod management;
 mod node;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth::{Remembered, Users};
@@ -24,6 +26,7 @@ use crate::clock::{Clock, SystemClock, SystemEntropy, Uptime};
 use crate::config::{Config, ConfigError};
 use crate::http::node::{Listener, Protocol};
 use crate::net::{Acceptor, Gate};
+use crate::plugin::service;
 use crate::plugin::{BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOptions, Plugins};
 use crate::queue::{Pressure, Schedule};
 use crate::session;
@@ -107,7 +110,8 @@ async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Resul
     let follow = plugin_changes::follow(Arc::clone(&plugins), Arc::clone(&identities), reread);
     tokio::spawn(follow);
     let users = Arc::new(users);
-    let mut listeners = serve_amqp(config, &broker, &users, (&gate, &identities)).await?;
+    let acceptor = acceptor(config, &broker, &users, &gate);
+    let mut listeners = serve_amqp(config, &acceptor, &identities).await?;
     tokio::spawn(alarms::watch(
         (Arc::clone(&gate), Arc::clone(&broker)),
         pressure,
@@ -117,11 +121,34 @@ async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Resul
     let (sockets, at) = management::listen(config, &identities)?;
     listeners.extend(at);
     let this = node::ThisNode::new(config, clock, Arc::clone(&gate), listeners.clone());
+    let services = start_services(&plugins, &broker, acceptor, &this);
     management::start(&broker, (&users, &plugins), this, &gate, sockets)?;
     ready(&listeners, &reports, started);
     let code = wait_for_the_end(&gate).await?;
+    if !gate.has_failed() {
+        services.stop().await;
+    }
     stop(&gate, &broker, &store).await?;
     Ok(code)
+}
+
+fn start_services(
+    plugins: &Plugins,
+    broker: &Arc<Broker>,
+    acceptor: Acceptor,
+    this: &node::ThisNode,
+) -> Arc<service::Services> {
+    let services = Arc::clone(plugins.services());
+    services.start(service::Surroundings {
+        broker: Arc::clone(broker),
+        dial: Arc::new(dial::Dialler {
+            acceptor,
+            runtime: Handle::current(),
+        }),
+        entropy: Arc::new(SystemEntropy),
+        node_name: this.node_name(),
+    });
+    services
 }
 
 async fn write_behind(broker: Arc<Broker>) {
@@ -133,13 +160,13 @@ async fn write_behind(broker: Arc<Broker>) {
     }
 }
 
-async fn serve_amqp(
+fn acceptor(
     config: &Config,
     broker: &Arc<Broker>,
     users: &Arc<Users>,
-    (gate, identities): (&Arc<Gate>, &Identities),
-) -> anyhow::Result<Vec<Listener>> {
-    let acceptor = Acceptor {
+    gate: &Arc<Gate>,
+) -> Acceptor {
+    Acceptor {
         broker: Arc::clone(broker),
         users: Arc::clone(users),
         limits: session::Limits {
@@ -155,7 +182,15 @@ async fn serve_amqp(
         max_connections: config.amqp.max_connections as usize,
         gate: Arc::clone(gate),
         identity: None,
-    };
+        joined: Arc::default(),
+    }
+}
+
+async fn serve_amqp(
+    config: &Config,
+    acceptor: &Acceptor,
+    identities: &Identities,
+) -> anyhow::Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     let plain = config.amqp.listen.iter().map(|address| (address, None));
     let encrypted = config.amqp.tls_listen.iter();

@@ -154,13 +154,29 @@ impl<'a> Properties<'a> {
 fn skip(octets: &mut Octets<'_>, flags: u16, property: usize) -> Option<()> {
     for (before, kind) in KINDS.iter().enumerate().take(property) {
         if flags & flag(before) != 0 {
-            match kind {
-                Kind::ShortStr | Kind::Text => drop(octets.short_octets()?),
-                Kind::Table => drop(octets.long_octets()?),
-                Kind::Octet => drop(octets.octet()?),
-                Kind::Timestamp => drop(octets.longlong()?),
-            }
+            step(octets, *kind)?;
         }
+    }
+    Some(())
+}
+
+/// The octets of the property that is next, if it is set.
+fn encoded<'a>(octets: &mut Octets<'a>, kind: Kind, is_set: bool) -> &'a [u8] {
+    let before = octets.rest();
+    if is_set {
+        let _ = step(octets, kind);
+    }
+    let length = before.len() - octets.rest().len();
+    before.get(..length).unwrap_or_default()
+}
+
+#[inline]
+fn step(octets: &mut Octets<'_>, kind: Kind) -> Option<()> {
+    match kind {
+        Kind::ShortStr | Kind::Text => drop(octets.short_octets()?),
+        Kind::Table => drop(octets.long_octets()?),
+        Kind::Octet => drop(octets.octet()?),
+        Kind::Timestamp => drop(octets.longlong()?),
     }
     Some(())
 }
@@ -223,6 +239,25 @@ pub fn with_headers(raw: &[u8], set: &[(String, Vec<u8>)]) -> Vec<u8> {
                 .for_each(|value| push_header(out, name, value));
         }
     })
+}
+
+/// Sets or replaces each property that is set in `over`; everything else stays byte for byte. What is
+/// no property list changes nothing.
+pub fn with_properties(raw: &[u8], over: &[u8]) -> Vec<u8> {
+    let raw = or_none(raw);
+    if check(over).is_none() {
+        return raw.to_vec();
+    }
+    let (mut old, mut new) = (Octets::new(raw), Octets::new(over));
+    let (old_flags, new_flags) = (old.short().unwrap_or(0), new.short().unwrap_or(0));
+    let mut out = (old_flags | new_flags).to_be_bytes().to_vec();
+    for (property, kind) in KINDS.iter().enumerate() {
+        let is_set = |flags: u16| flags & flag(property) != 0;
+        let kept = encoded(&mut old, *kind, is_set(old_flags));
+        let set = encoded(&mut new, *kind, is_set(new_flags));
+        out.extend_from_slice(if set.is_empty() { kept } else { set });
+    }
+    out
 }
 
 /// Takes headers away; everything else stays byte for byte.

@@ -163,3 +163,26 @@ fn truncated_octets_never_panic() {
         without_expiration(part);
     }
 }
+
+#[test]
+fn properties_that_are_set_replace_and_the_others_stay() {
+    let properties = |content_type: &str, mode: Option<u8>, app: Option<&str>| {
+        let mut owned = crate::amqp::BasicProperties::default();
+        if !content_type.is_empty() {
+            owned = owned.with_content_type(content_type.into());
+        }
+        if let Some(mode) = mode {
+            owned = owned.with_delivery_mode(mode);
+        }
+        if let Some(app) = app {
+            owned = owned.with_app_id(app.into());
+        }
+        encode(&owned)
+    };
+    let base = properties("text/plain", Some(1), None);
+    let over = properties("", Some(2), Some("me"));
+    let expected = properties("text/plain", Some(2), Some("me"));
+    assert_eq!(with_properties(&base, &over), expected);
+    assert_eq!(with_properties(&[], &over), over);
+    assert_eq!(with_properties(&base, &[0x80]), base, "no property list");
+}

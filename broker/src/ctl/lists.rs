@@ -45,6 +45,9 @@ pub(super) const LISTS: &[List] = &[
     List { verb: "list_global_parameters", path: "/global-parameters", title: "Listing global runtime parameters", usual: &["name", "value"], renamed: &[] },
     List { verb: "list_vhost_limits", path: "/vhost-limits", title: "Listing limits for all vhosts", usual: &["vhost", "limits"], renamed: &[("limits", "value")] },
     List { verb: "list_user_limits", path: "/user-limits", title: "Listing limits for all users", usual: &["user", "limits"], renamed: &[("limits", "value")] },
+    List { verb: "shovel_status", path: "/shovels", title: "Shovel status", usual: &["destination", "last_changed", "name", "source", "state", "termination_reason", "type", "vhost"], renamed: &[("destination", "dest_uri"), ("source", "src_uri"), ("last_changed", "timestamp"), ("termination_reason", "reason")] },
+    List { verb: "federation_status", path: "/federation-links", title: "Listing federation links", usual: &["id", "type", "vhost", "exchange", "queue", "upstream", "upstream_exchange", "upstream_queue", "status", "uri", "error", "last_changed"], renamed: &[("last_changed", "timestamp")] },
+    List { verb: "list_services", path: "/warren/services", title: "Listing tasks of services", usual: &["plugin", "vhost", "name", "state", "reason"], renamed: &[] },
     List { verb: "list_feature_flags", path: "/feature-flags", title: "Listing feature flags", usual: &["name", "state"], renamed: &[] },
 ];
 

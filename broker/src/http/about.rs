@@ -6,19 +6,11 @@ use super::answer::{Answer, Failure};
 use super::call::{Call, Handled, Outcome, after, shown};
 use super::{Management, VERSION};
 use crate::auth::PasswordHash;
-
-/// The global parameter that keeps it.
-const CLUSTER_NAME: &str = "cluster_name";
-
-/// What a broker is called that nobody has given a name; the same as in AMQP's server-properties.
-const DEFAULT_CLUSTER_NAME: &str = "warren";
+use crate::vhost::CLUSTER_NAME;
 
 impl Management {
     pub(super) fn cluster_name(&self) -> String {
-        match self.broker.global_parameter(CLUSTER_NAME) {
-            Some(Value::String(name)) => name,
-            Some(_) | None => DEFAULT_CLUSTER_NAME.to_owned(),
-        }
+        self.broker.cluster_name()
     }
 }
 

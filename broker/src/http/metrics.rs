@@ -10,6 +10,7 @@ use super::node::{Alarms, Resources};
 use super::request::{Method, Request};
 use super::{Management, VERSION, objects};
 use crate::plugin::PluginStatus;
+use crate::plugin::service::{Doing, TaskStatus};
 use crate::queue::QueueType;
 use crate::tally::{Messages, SIZE_STEPS};
 
@@ -286,7 +287,39 @@ impl Management {
                 page.sample(name, &labels, *count as f64);
             }
         }
+        self.service_page(page);
     }
+
+    fn service_page(&self, page: &mut Page) {
+        let tasks = self.plugins.services().list();
+        let name = "warren_service_running";
+        page.family(
+            name,
+            Kind::Gauge,
+            "1 while the task does what it is there for",
+        );
+        for task in &tasks {
+            let running = f64::from(u8::from(task.doing == Doing::Running));
+            page.sample(name, &of_task(task), running);
+        }
+        let name = "warren_service_count_total";
+        page.family(name, Kind::Counter, "What services count");
+        for task in &tasks {
+            let [plugin, vhost, of] = of_task(task);
+            for (counter, count) in &task.counters {
+                let labels = [plugin, vhost, of, ("name", counter.as_str())];
+                page.sample(name, &labels, *count as f64);
+            }
+        }
+    }
+}
+
+fn of_task(task: &TaskStatus) -> [(&str, &str); 3] {
+    [
+        ("plugin", &task.plugin),
+        ("vhost", &task.vhost),
+        ("task", &task.name),
+    ]
 }
 
 /// `tally::SIZE_STEPS` as OpenMetrics writes numbers, which is how the dashboard asks for them, whatever

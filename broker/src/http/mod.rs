@@ -38,6 +38,7 @@ mod queues;
 mod request;
 mod routes;
 mod samples;
+mod services;
 mod stats;
 mod taking;
 mod traces;

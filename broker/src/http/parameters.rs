@@ -7,10 +7,8 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Failure};
 use super::call::{Call, Handled, after};
 use super::listing::{all, listed, one};
+use crate::plugin::service::CheckError;
 use crate::vhost::{Parameter, Vhost};
-
-/// What something reads, or will: anything else is a mistake.
-const COMPONENTS: [&str; 3] = ["shovel", "federation-upstream", "federation-upstream-set"];
 
 pub(super) fn row(vhost: &str, parameter: &Parameter) -> Value {
     json!({
@@ -87,17 +85,41 @@ pub(super) fn put(call: &Call) -> Handled {
     let fields = call.fields()?;
     fields.require(&["value"])?;
     let (component, name) = (call.part(0), call.part(2));
-    if !COMPONENTS.contains(&component) {
-        let reason = format!("Validation failed\n\ncomponent {component} not found\n");
-        return Err(Failure::bad(reason));
-    }
-    let is_new = find(&vhost, component, name).is_none();
-    let saved = vhost.set_parameter(Parameter {
+    let parameter = Parameter {
         component: component.to_owned(),
         name: name.to_owned(),
         value: fields.get("value").cloned().unwrap_or(Value::Null),
-    })?;
+    };
+    validate(call, &vhost.name, &parameter)?;
+    let is_new = find(&vhost, component, name).is_none();
+    let saved = vhost.set_parameter(parameter)?;
     after(saved, Answer::put(is_new))
+}
+
+/// By the service that works by it. Who sets it must be allowed to enter where the service would.
+fn validate(call: &Call, vhost: &str, parameter: &Parameter) -> Result<(), Failure> {
+    let component = &parameter.component;
+    let failed = |lines: &[String]| {
+        let lines = lines.join("\n");
+        // RabbitMQ has its web pages in mind here.
+        let lines = lines.replace('<', "&lt;").replace('>', "&gt;");
+        Err(Failure::bad(format!("Validation failed\n\n{lines}\n")))
+    };
+    let services = call.house.plugins.services();
+    let entered = match services.check(vhost, parameter) {
+        Ok(entered) => entered,
+        Err(CheckError::Unknown) => return failed(&[format!("component {component} not found")]),
+        Err(CheckError::Refused(lines)) => return failed(&lines),
+        Err(CheckError::Failed(reason)) => return failed(&[reason]),
+    };
+    let users = &call.house.users;
+    let user = call.user.name.as_str();
+    match entered.iter().find(|vhost| !users.may_enter(user, vhost)) {
+        None => Ok(()),
+        Some(vhost) => failed(&[format!(
+            "user \"{user}\" may not connect to vhost \"{vhost}\""
+        )]),
+    }
 }
 
 pub(super) fn delete(call: &Call) -> Handled {

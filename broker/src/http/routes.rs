@@ -6,7 +6,7 @@ use super::request::Method;
 use super::{
     about, bindings, channels, connections, consumers, definitions, events, exchanges, explain,
     health, limits, messages, moving, nodes, overview, parameters, permissions, plugins, policies,
-    preview, publish, queues, traces, users, vhosts,
+    preview, publish, queues, services, traces, users, vhosts,
 };
 
 /// What a user must be.
@@ -324,6 +324,34 @@ static ROUTES: &[Route] = &[
         .delete(permissions::delete_topics),
     at("topic-permissions/{vhost}/{user}/{exchange}", Administrator)
         .delete(permissions::delete_topics),
+    at("shovels", Monitoring).get(services::list_shovels),
+    at("shovels/{vhost}", Monitoring).get(services::list_shovels_in_vhost),
+    at("shovels/vhost/{vhost}/{name}", Monitoring)
+        .get(services::show_shovel)
+        .delete(services::delete_shovel),
+    at("shovels/vhost/{vhost}/{name}/restart", Monitoring).delete(services::restart_shovel),
+    at("shovels/vhost/{vhost}/{name}/pause", Monitoring).put(services::pause_shovel),
+    at("shovels/vhost/{vhost}/{name}/resume", Monitoring).put(services::resume_shovel),
+    at("federation-links", Monitoring).get(services::list_links),
+    at("federation-links/{vhost}", Monitoring).get(services::list_links_in_vhost),
+    at("federation-links/vhost/{vhost}/{id}/restart", Monitoring).delete(services::restart_link),
+    at("warren/services", Monitoring).get(services::list),
+    at("warren/services/{plugin}", Monitoring).get(services::list_of_plugin),
+    at(
+        "warren/services/{plugin}/{vhost}/{name}/restart",
+        Administrator,
+    )
+    .post(services::restart),
+    at(
+        "warren/services/{plugin}/{vhost}/{name}/pause",
+        Administrator,
+    )
+    .post(services::pause),
+    at(
+        "warren/services/{plugin}/{vhost}/{name}/resume",
+        Administrator,
+    )
+    .post(services::resume),
     at("warren/events", Management).get(events::listen),
     at("warren/plugins", Monitoring).get(plugins::list),
     at("warren/plugins/{plugin}", MonitoringOrAdministrator)

@@ -6,9 +6,10 @@ mod gate;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 
 pub use gate::{Alarm, Gate};
@@ -29,6 +30,8 @@ pub struct Acceptor {
     pub gate: Arc<Gate>,
     /// Of an encrypted listener.
     pub identity: Option<Arc<Identity>>,
+    /// How many services have joined so far.
+    pub joined: Arc<AtomicU32>,
 }
 
 /// How long to leave the listener alone when the process has no file descriptors left.
@@ -82,6 +85,23 @@ impl Acceptor {
                 );
             }
         }
+    }
+
+    /// A connection of a service of this broker, without a socket: the end that the service has.
+    /// It shows no user and may do everything; other bounds hold for it as for anybody.
+    pub fn join(&self, pipe: usize) -> DuplexStream {
+        let (ours, theirs) = tokio::io::duplex(pipe);
+        let limits = self.limits.clone();
+        // It has no address; each is shown with another one.
+        let number = self.joined.fetch_add(1, Ordering::Relaxed);
+        let [_, b, c, d] = number.to_be_bytes();
+        let peer = SocketAddr::from(([127, b, c, d], 0));
+        let (broker, users) = (Arc::clone(&self.broker), Arc::clone(&self.users));
+        let mut session = Session::new(broker, users, limits, peer);
+        session.is_of_this_broker();
+        self.gate.enter(session.id, &session.outbox);
+        tokio::spawn(self.driver(ours, session).run());
+        theirs
     }
 
     fn driver<S: AsyncRead + AsyncWrite + Unpin>(

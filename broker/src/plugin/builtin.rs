@@ -22,6 +22,14 @@ pub const BUILTIN: &[(&str, &[u8])] = &[
     ),
     ("direct", include_bytes!("../../builtin/direct.wasm")),
     ("fanout", include_bytes!("../../builtin/fanout.wasm")),
+    (
+        "federation",
+        include_bytes!("../../builtin/federation.wasm"),
+    ),
+    (
+        "federation-upstream",
+        include_bytes!("../../builtin/federation-upstream.wasm"),
+    ),
     ("headers", include_bytes!("../../builtin/headers.wasm")),
     (
         "message-deduplication",
@@ -32,6 +40,7 @@ pub const BUILTIN: &[(&str, &[u8])] = &[
         "recent-history",
         include_bytes!("../../builtin/recent-history.wasm"),
     ),
+    ("shovel", include_bytes!("../../builtin/shovel.wasm")),
     ("topic", include_bytes!("../../builtin/topic.wasm")),
     ("tracing", include_bytes!("../../builtin/tracing.wasm")),
 ];

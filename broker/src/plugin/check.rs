@@ -224,7 +224,7 @@ fn check_import(import: &str, grants: &[String]) -> Result<bool, String> {
             "it imports {import}; this Warren has {name}@{NEWEST}"
         ));
     }
-    if EMPTY_WASI.iter().any(|prefix| name.starts_with(prefix)) {
+    if is_empty_wasi(name) {
         if version.starts_with("0.2.") {
             return Ok(true);
         }
@@ -267,6 +267,11 @@ fn check_granted(import: &str, grants: &[String]) -> Result<(), String> {
 fn covers(grant: &str, name: &str) -> bool {
     let rest = name.strip_prefix(grant);
     !grant.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Of the interfaces that are linked with nothing in them.
+pub(super) fn is_empty_wasi(name: &str) -> bool {
+    EMPTY_WASI.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn split(name: &str) -> (&str, &str) {

@@ -16,6 +16,7 @@ use super::folder::{Change, Folder};
 use super::host::PluginHost;
 use super::limits::PluginSettings;
 use super::plugin_log::LogLine;
+use super::service::Services;
 use super::status::PluginStatus;
 use super::tracer::TraceFiles;
 use crate::vhost::{Broker, Trace};
@@ -119,6 +120,11 @@ impl Plugins {
     /// What tracers have written.
     pub fn trace_files(&self) -> &Arc<TraceFiles> {
         self.host.trace_files()
+    }
+
+    /// What runs beside the message path.
+    pub fn services(&self) -> &Arc<Services> {
+        self.host.services()
     }
 
     /// In the order of loading: the built-in ones first.

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use super::check::{self, Asked, OWN_GRANTS};
 use super::limits::{MAX_COMPONENT_BYTES, PluginSettings};
+use super::manifest::Manifest;
 use super::one_plugin::{Plugin, Record};
 use super::plugin_log::LogLine;
-use super::status::{LoadReport, Outcome, PluginState, PluginStatus, RolledBack};
+use super::status::{LoadReport, Outcome, PluginKind, PluginState, PluginStatus, RolledBack};
 use super::tracer::Tracer;
 use crate::clock::Millis;
 
@@ -51,6 +52,8 @@ pub(super) enum Phase {
 pub(super) enum InForce {
     Exchange(Arc<Plugin>),
     Tracer(Arc<Tracer>),
+    /// Its tasks are with `service::Services`.
+    Service(Arc<Manifest>),
 }
 
 impl InForce {
@@ -59,13 +62,21 @@ impl InForce {
         match self {
             InForce::Exchange(plugin) => &plugin.loaded.asked,
             InForce::Tracer(tracer) => &tracer.loaded.asked,
+            InForce::Service(_) => &[],
         }
     }
 
-    pub fn status(&self) -> PluginStatus {
+    fn status(&self, name: &str, since: Millis) -> PluginStatus {
         match self {
             InForce::Exchange(plugin) => plugin.status(),
             InForce::Tracer(tracer) => tracer.status(),
+            InForce::Service(manifest) => {
+                let mut status = PluginStatus::new(name, PluginState::Running, since);
+                status.kind = PluginKind::Service;
+                status.summary = manifest.description.clone();
+                status.manifest = Some(Manifest::clone(manifest));
+                status
+            }
         }
     }
 }
@@ -119,7 +130,7 @@ impl Entry {
     pub fn report(&self) -> LoadReport {
         let (version, types, outcome) = match &self.phase {
             Phase::Loaded(plugin) => {
-                let PluginStatus { version, types, .. } = plugin.status();
+                let PluginStatus { version, types, .. } = plugin.status(&self.name, self.since);
                 (version, types, Outcome::Loaded)
             }
             Phase::Idle => (None, Vec::new(), Outcome::Idle),
@@ -155,7 +166,7 @@ impl Entry {
     pub fn status(&self) -> PluginStatus {
         let absent = |state| PluginStatus::new(&self.name, state, self.since);
         let mut status = match &self.phase {
-            Phase::Loaded(plugin) => plugin.status(),
+            Phase::Loaded(plugin) => plugin.status(&self.name, self.since),
             Phase::Loading => absent(PluginState::Loading),
             Phase::Idle => absent(PluginState::Idle),
             Phase::Disabled => absent(PluginState::Disabled),

@@ -11,10 +11,11 @@ use super::builtin::{OFF, ON_DEMAND};
 use super::check;
 use super::entry::{Entry, InForce, Phase, Source};
 use super::folder;
-use super::limits::{PluginOptions, PluginSettings};
+use super::limits::{Limits, PluginOptions, PluginSettings};
 use super::one_plugin::{Plugin, Record};
 use super::plugin_log::LogLine;
-use super::status::{LoadReport, PluginStatus, RolledBack};
+use super::service::{self, Services};
+use super::status::{LoadReport, PluginKind, PluginStatus, RolledBack};
 use super::tracer::{TraceFiles, Watchmen};
 use super::type_table::TypeTable;
 use super::workshop::Workshop;
@@ -31,6 +32,8 @@ pub struct PluginHost {
     watchmen: Watchmen,
     files: Arc<TraceFiles>,
     clock: Arc<dyn Clock>,
+    defaults: Limits,
+    services: Arc<Services>,
 }
 
 struct State {
@@ -80,7 +83,14 @@ impl PluginHost {
         clock: Arc<dyn Clock>,
     ) -> (Arc<PluginHost>, Vec<LoadReport>) {
         let files = Arc::new(TraceFiles::new(&options.trace_dir));
+        let services = Services::new(
+            &options.cache_dir,
+            options.defaults.stack,
+            Arc::clone(&clock),
+        );
         let host = PluginHost {
+            defaults: options.defaults.clone(),
+            services: Arc::new(services),
             table: RwLock::default(),
             state: Mutex::new(State {
                 entries: Vec::new(),
@@ -109,6 +119,10 @@ impl PluginHost {
         (Arc::new(host), reports)
     }
 
+    pub fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
     fn reports(&self) -> Vec<LoadReport> {
         self.state
             .lock()
@@ -123,8 +137,16 @@ impl PluginHost {
             .lock()
             .entries
             .iter()
-            .map(Entry::status)
+            .map(|entry| self.status_of(entry))
             .collect()
+    }
+
+    fn status_of(&self, entry: &Entry) -> PluginStatus {
+        let mut status = entry.status();
+        if status.kind == PluginKind::Service {
+            status.version = self.services.version(&entry.name);
+        }
+        status
     }
 
     /// The enabled types, sorted, each with the name of its plugin.
@@ -164,7 +186,8 @@ impl PluginHost {
     }
 
     pub(super) fn status(&self, name: &str) -> Option<PluginStatus> {
-        self.state.lock().entry(name).map(|entry| entry.status())
+        let mut state = self.state.lock();
+        state.entry(name).map(|entry| self.status_of(entry))
     }
 
     /// Its last lines in the log, the newest first.
@@ -224,6 +247,20 @@ impl PluginHost {
     ) -> Result<(), String> {
         let mut asked = Vec::new();
         let loaded = source.read().and_then(|bytes| {
+            if service::is_service(&bytes) {
+                let put = service::Put {
+                    name,
+                    source,
+                    bytes: &bytes,
+                    settings,
+                    defaults: &self.defaults,
+                    log: &record.log,
+                };
+                let manifest = self.services.put(&put)?;
+                self.take_types(workshop, name, broker)?;
+                self.watchmen.put_aside(name);
+                return Ok(InForce::Service(Arc::new(manifest)));
+            }
             let loaded = workshop.load(name, settings, &bytes, record, source.is_builtin());
             asked = match &loaded {
                 Ok(plugin) => plugin.asked().to_vec(),
@@ -293,11 +330,15 @@ impl PluginHost {
             InForce::Exchange(exchange) => {
                 self.bring_in_types(workshop, exchange, broker)?;
                 self.watchmen.put_aside(&exchange.name);
+                self.services.remove(&exchange.name);
             }
             InForce::Tracer(tracer) => {
                 self.take_types(workshop, &tracer.name, broker)?;
                 self.watchmen.bring_in(tracer)?;
+                self.services.remove(&tracer.name);
             }
+            // `bring` has put aside what was there of another kind.
+            InForce::Service(_) => {}
         }
         Ok(plugin)
     }
@@ -388,6 +429,7 @@ impl PluginHost {
         name: &str,
         broker: Option<&Broker>,
     ) -> Result<(), String> {
+        self.services.remove(name);
         let renewed = self.take_types(workshop, name, broker)?;
         self.watchmen.put_aside(name);
         if broker.is_some() {

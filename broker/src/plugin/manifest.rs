@@ -23,6 +23,9 @@ pub struct Manifest {
     pub name: String,
     pub version: String,
     pub description: String,
+    /// Components of runtime parameters that a service works by: it runs while there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub configuration: BTreeMap<String, Key>,
 }
@@ -156,6 +159,9 @@ impl fmt::Display for Manifest {
         writeln!(out, "name: {} {}", self.name, self.version)?;
         if !self.description.is_empty() {
             writeln!(out, "description: {}", self.description)?;
+        }
+        for component in &self.parameters {
+            writeln!(out, "parameters: {component}")?;
         }
         for (name, key) in &self.configuration {
             write!(out, "configuration {name}: {}", key.kind.name())?;

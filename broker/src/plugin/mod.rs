@@ -31,6 +31,7 @@ mod pace;
 mod plugin_log;
 mod reads;
 mod sections;
+pub mod service;
 mod state;
 mod status;
 mod tracer;
@@ -44,7 +45,9 @@ pub use door::{PluginError, Plugins, TracingError};
 pub use fault::FaultKind;
 pub use host::PluginHost;
 pub use limits::{DEFAULT_HOLD, Limits, PluginOptions, PluginSettings};
-pub use status::{Histogram, LoadReport, Outcome, PluginState, PluginStatus, RolledBack};
+pub use status::{
+    Histogram, LoadReport, Outcome, PluginKind, PluginState, PluginStatus, RolledBack,
+};
 pub use tracer::{TraceFile, TraceFiles};
 
 #[cfg(test)]

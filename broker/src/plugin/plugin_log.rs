@@ -24,6 +24,26 @@ pub(super) struct PluginLog {
     recent: Mutex<VecDeque<LogLine>>,
 }
 
+/// How much a line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Severity {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+impl From<Level> for Severity {
+    fn from(level: Level) -> Severity {
+        match level {
+            Level::Error => Severity::Error,
+            Level::Warn => Severity::Warn,
+            Level::Info => Severity::Info,
+            Level::Debug => Severity::Debug,
+        }
+    }
+}
+
 /// One of a plugin's last lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
@@ -100,7 +120,8 @@ impl PluginLog {
         recent.push_back(line);
     }
 
-    pub fn line(&self, level: Level, exchange: &str, line: &str, now: Millis) {
+    pub fn line(&self, level: impl Into<Severity>, of: &str, line: &str, now: Millis) {
+        let (level, exchange) = (level.into(), of);
         let limit = self.limit.load(Ordering::Relaxed);
         let verdict = self.window.lock().line(now, limit);
         let plugin = self.plugin.as_str();
@@ -120,19 +141,19 @@ impl PluginLog {
         self.remember(LogLine {
             at: now,
             level: match level {
-                Level::Error => "error",
-                Level::Warn => "warning",
-                Level::Info => "info",
-                Level::Debug => "debug",
+                Severity::Error => "error",
+                Severity::Warn => "warning",
+                Severity::Info => "info",
+                Severity::Debug => "debug",
             },
             exchange: exchange.to_owned(),
             line: line.clone(),
         });
         match level {
-            Level::Error => tracing::error!(plugin, exchange, "{line}"),
-            Level::Warn => tracing::warn!(plugin, exchange, "{line}"),
-            Level::Info => tracing::info!(plugin, exchange, "{line}"),
-            Level::Debug => tracing::debug!(plugin, exchange, "{line}"),
+            Severity::Error => tracing::error!(plugin, exchange, "{line}"),
+            Severity::Warn => tracing::warn!(plugin, exchange, "{line}"),
+            Severity::Info => tracing::info!(plugin, exchange, "{line}"),
+            Severity::Debug => tracing::debug!(plugin, exchange, "{line}"),
         }
     }
 

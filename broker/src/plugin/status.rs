@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::check::{Asked, Kind};
+use super::check::Asked;
 use super::fault::FaultKind;
 use super::health::{Condition, Health};
 use super::limits::Limits;
@@ -84,6 +84,24 @@ impl PluginState {
     }
 }
 
+/// What a plugin is to the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PluginKind {
+    Exchange,
+    Tracer,
+    Service,
+}
+
+impl PluginKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            PluginKind::Exchange => "exchange",
+            PluginKind::Tracer => "tracer",
+            PluginKind::Service => "service",
+        }
+    }
+}
+
 /// A new version that did not come into force; the one before runs on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolledBack {
@@ -94,7 +112,7 @@ pub struct RolledBack {
 #[derive(Clone, Debug)]
 pub struct PluginStatus {
     pub name: String,
-    pub kind: Kind,
+    pub kind: PluginKind,
     /// Of the `warren:exchange` package that the component was built against.
     pub version: Option<String>,
     /// What the component says of itself, where it carries it.
@@ -376,7 +394,7 @@ impl PluginStatus {
     pub(super) fn new(name: &str, state: PluginState, since: Millis) -> PluginStatus {
         PluginStatus {
             name: name.to_owned(),
-            kind: Kind::Exchange,
+            kind: PluginKind::Exchange,
             version: None,
             manifest: None,
             summary: String::new(),

@@ -23,6 +23,10 @@ pub(super) struct ThisNode {
 }
 
 impl ThisNode {
+    pub fn node_name(&self) -> Arc<str> {
+        Arc::from(self.name.as_str())
+    }
+
     pub fn new(
         config: &Config,
         clock: Arc<dyn Clock>,

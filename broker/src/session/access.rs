@@ -77,6 +77,9 @@ impl Session {
         name: &str,
     ) -> Result<(), Refusal> {
         self.permissions_are_current();
+        if self.of_this_broker {
+            return Ok(());
+        }
         let Phase::Running(running) = &mut self.phase else {
             return Ok(());
         };
@@ -122,7 +125,7 @@ impl Session {
         let Phase::Running(running) = &mut self.phase else {
             return Ok(());
         };
-        if !running.access.has_topics {
+        if !running.access.has_topics || self.of_this_broker {
             return Ok(());
         }
         let found = running.vhost.exchange(exchange);

@@ -63,7 +63,7 @@ fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(LongString::from(value))
 }
 
-pub(super) fn start(mechanisms: &str) -> AMQPClass {
+pub(super) fn start(mechanisms: &str, cluster_name: &str) -> AMQPClass {
     let mut capabilities = FieldTable::default();
     for capability in CAPABILITIES {
         capabilities.insert(capability.into(), AMQPValue::Boolean(true));
@@ -74,7 +74,7 @@ pub(super) fn start(mechanisms: &str) -> AMQPClass {
     properties.insert("product".into(), text(PRODUCT));
     properties.insert("version".into(), text(COMPATIBLE_VERSION));
     properties.insert("platform".into(), text(platform));
-    properties.insert("cluster_name".into(), text("warren"));
+    properties.insert("cluster_name".into(), text(cluster_name));
     properties.insert(
         "copyright".into(),
         text("Copyright (c) the authors of Warren"),
@@ -199,7 +199,7 @@ impl Session {
         if vhost.is_deleted() {
             return Err(missing());
         }
-        if !self.users.may_enter(&login.user, name) {
+        if !self.of_this_broker && !self.users.may_enter(&login.user, name) {
             let text = format!("access to vhost '{name}' refused for user '{}'", login.user);
             return Err(Refusal::connection(ReplyCode::NotAllowed, text));
         }

@@ -72,6 +72,8 @@ pub struct Session {
     local: SocketAddr,
     /// Of an encrypted connection.
     protection: Option<Arc<Protection>>,
+    /// A service of this broker: nobody has to be shown who it is, and it may do everything.
+    of_this_broker: bool,
     /// Counted by whoever has the socket.
     pub traffic: Arc<Traffic>,
     phase: Phase,
@@ -159,6 +161,7 @@ impl Session {
             peer,
             local: SocketAddr::from(([0, 0, 0, 0], 0)),
             protection: None,
+            of_this_broker: false,
             traffic: Arc::default(),
             phase: Phase::Header,
             frame_max: INITIAL_FRAME_MAX,
@@ -185,6 +188,11 @@ impl Session {
     /// The connection is encrypted.
     pub fn protected_by(&mut self, protection: Protection) {
         self.protection = Some(Arc::new(protection));
+    }
+
+    /// The client is a service of this broker.
+    pub fn is_of_this_broker(&mut self) {
+        self.of_this_broker = true;
     }
 
     /// Works off whole frames from the front of `buffer`; returns how many octets they took.
@@ -249,7 +257,7 @@ impl Session {
         match frame::protocol_header(rest) {
             Ok(None) => Step::Incomplete,
             Ok(Some(length)) => {
-                let start = handshake::start(&self.mechanisms());
+                let start = handshake::start(&self.mechanisms(), &self.broker.cluster_name());
                 self.outbox.write(|out, _| write::method(out, 0, start));
                 self.phase = Phase::StartOk;
                 Step::Used(length, Flow::Done)

@@ -57,7 +57,10 @@ impl Session {
         let Phase::Running(running) = &self.phase else {
             return Ok(());
         };
-        if claimed == &*running.user || self.users.has_tag(&running.user, "impersonator") {
+        if self.of_this_broker
+            || claimed == &*running.user
+            || self.users.has_tag(&running.user, "impersonator")
+        {
             return Ok(());
         }
         Err(Refusal::precondition(format!(

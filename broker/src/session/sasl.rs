@@ -10,6 +10,9 @@ use crate::amqp::{AMQPValue, table};
 use crate::auth::{LoginRefusal, Mechanism};
 use crate::error::Refusal;
 
+/// The user that services of this broker are shown as, as RabbitMQ's direct connections.
+const NOBODY: &str = "none";
+
 /// Why a client is not let in: for the log, never for the client.
 enum NotIn {
     Refused(LoginRefusal),
@@ -45,6 +48,9 @@ impl Session {
         mechanism: &str,
         response: &[u8],
     ) -> Result<Arc<str>, Refusal> {
+        if self.of_this_broker {
+            return Ok(Arc::from(NOBODY));
+        }
         let known = Mechanism::parse(mechanism);
         let known = known.filter(|known| self.limits.mechanisms.contains(known));
         let Some(known) = known else {

@@ -4,9 +4,11 @@
 
 mod identity;
 mod options;
+mod outgoing;
 mod stream;
 mod suite;
 
 pub use identity::{Identity, ReadFile, TlsError};
 pub use options::{TlsOptions, Verify, Versions};
+pub use outgoing::{Outgoing, OutgoingStream};
 pub use stream::{Encrypted, HandshakeError};

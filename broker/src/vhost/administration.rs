@@ -158,6 +158,7 @@ impl Broker {
             }
             let emptied = vhost.empty(along);
             self.remove_vhost(name);
+            self.shared.parameters_changed.send_replace(());
             emptied
         };
         self.forget_traces(name);

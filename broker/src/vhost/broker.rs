@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 
 use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 
 use super::administration::{Metadata, Seed, VhostLimits};
 use super::definition::Definition;
@@ -12,6 +13,7 @@ use super::exchange_type::ExchangeTypes;
 use super::memo::Room;
 use super::parameters::{GlobalParameters, Parameters};
 use super::reply::Replies;
+use super::service_rows::ServiceRows;
 use super::taps::Taps;
 use super::{ExchangeCounts, Incoming, Memo, Shared, Vhost};
 use crate::clock::{Clock, Entropy};
@@ -35,6 +37,7 @@ pub struct Broker {
     pub(super) replies: Replies,
     pub(super) global_parameters: GlobalParameters,
     pub(super) taps: Taps,
+    pub(super) service_rows: ServiceRows,
 }
 
 /// What a broker is put together from.
@@ -80,6 +83,7 @@ impl Broker {
             replies: Replies::default(),
             global_parameters: GlobalParameters::default(),
             taps: Taps::default(),
+            service_rows: ServiceRows::default(),
         };
         let backlogs = Found {
             backlogs: backlogs.into_iter().collect(),
@@ -158,6 +162,7 @@ impl Broker {
                     vhost.remember(exchange, (type_name, key.0, value.0));
                 }
             }
+            Definition::Service { row } => self.service_rows.recover(row),
             Definition::GlobalParameter { name, value } => {
                 self.global_parameters.write().insert(name, value);
             }
@@ -297,6 +302,7 @@ impl Shared {
             entropy: parts.entropy,
             last_exchange: AtomicU64::new(0),
             unwritten: Arc::default(),
+            parameters_changed: watch::Sender::new(()),
         }
     }
 

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::administration::{Metadata, VhostLimits};
 use super::parameters::Parameter;
 use super::policy::{Origin, PolicyDefinition};
+use super::service_rows::ServiceRow;
 use crate::names::{Destination, QueueId};
 use crate::store::DefinitionChange;
 
@@ -56,6 +57,9 @@ pub enum Definition {
     GlobalParameter {
         name: String,
         value: Value,
+    },
+    Service {
+        row: ServiceRow,
     },
 }
 
@@ -182,15 +186,11 @@ impl Definition {
                 key(b'5', &[vhost.as_bytes(), origin, policy.name.as_bytes()])
             }
             Definition::Parameter { vhost, parameter } => {
-                let Parameter {
-                    component, name, ..
-                } = parameter;
-                key(
-                    b'6',
-                    &[vhost.as_bytes(), component.as_bytes(), name.as_bytes()],
-                )
+                let (component, name) = (parameter.component.as_bytes(), parameter.name.as_bytes());
+                key(b'6', &[vhost.as_bytes(), component, name])
             }
             Definition::GlobalParameter { name, .. } => key(b'7', &[name.as_bytes()]),
+            Definition::Service { row } => service_key(row),
             Definition::State {
                 vhost,
                 exchange,
@@ -222,7 +222,9 @@ impl Definition {
             Definition::Exchange { .. } => 3,
             Definition::Queue { .. } => 4,
             Definition::Binding { .. } => 5,
-            Definition::Parameter { .. } | Definition::GlobalParameter { .. } => 6,
+            Definition::Parameter { .. }
+            | Definition::GlobalParameter { .. }
+            | Definition::Service { .. } => 6,
         }
     }
 
@@ -242,6 +244,13 @@ impl Definition {
     pub fn read(value: &[u8]) -> anyhow::Result<Definition> {
         Ok(serde_json::from_slice(value)?)
     }
+}
+
+fn service_key(row: &ServiceRow) -> Vec<u8> {
+    // Tasks name themselves, and may be longer than a key's part.
+    let task = Sha256::digest(row.task.as_bytes());
+    let (plugin, vhost) = (row.plugin.as_bytes(), row.vhost.as_bytes());
+    key(b'9', &[plugin, vhost, &task, row.key.as_bytes()])
 }
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {

@@ -31,6 +31,7 @@ mod queue_declare;
 mod renew;
 mod reply;
 mod router;
+mod service_rows;
 mod taps;
 mod timers;
 mod told;
@@ -42,7 +43,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub use crate::queue::tell_consumers;
 pub use administration::{DoorError, Metadata, Seed, VhostLimits, bound, check_name};
@@ -57,7 +58,7 @@ pub use listing::ListedBinding;
 pub use live::Stage;
 pub use memo::Memo;
 pub use news::{Concerns, Event, Facts, Kind, Listening, News};
-pub use parameters::Parameter;
+pub use parameters::{CLUSTER_NAME, Parameter};
 pub use policies::{InForce, Matched};
 pub use publish::{ConfirmTo, Handed, Transaction};
 pub use queue_arguments::{MAX_EXPIRY, QueueArguments, parse_age};
@@ -65,6 +66,7 @@ pub use queue_declare::QueueRequest;
 pub use renew::{Loss, NotRenewed, Renewed};
 pub use reply::{REPLY_TO, is_reply_name};
 pub use router::{Route, Step, Waiting, carbon_copies};
+pub use service_rows::ServiceRow;
 pub use taps::{Trace, TraceFormat, Wish};
 pub use written_behind::WRITE_BEHIND;
 
@@ -119,6 +121,8 @@ struct Shared {
     entropy: Arc<dyn Entropy>,
     last_exchange: AtomicU64,
     unwritten: Arc<Unwritten>,
+    /// A runtime parameter has come, changed or gone.
+    parameters_changed: watch::Sender<()>,
 }
 
 /// Whether the change is on disk, and if not, what to wait for before telling the client.

@@ -2,13 +2,20 @@
 //! host or of the whole broker, as JSON. Not what they mean: whoever reads them knows that.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::definition::Definition;
 use super::{Broker, DoorError, Kind, Saved, Vhost, check_name};
+
+/// The global parameter that the broker's own name stands in.
+pub const CLUSTER_NAME: &str = "cluster_name";
+
+const DEFAULT_CLUSTER_NAME: &str = "warren";
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parameter {
@@ -35,6 +42,7 @@ impl Vhost {
                 .json("value", &parameter.value)
         });
         self.apply_parameter(parameter);
+        self.shared.parameters_changed.send_replace(());
         Ok(self.save(vec![row]))
     }
 
@@ -43,6 +51,7 @@ impl Vhost {
         let key = (component.to_owned(), name.to_owned());
         let removed = self.parameters.write().remove_entry(&key);
         let ((component, name), value) = removed.ok_or(DoorError::NoSuchPolicy)?;
+        self.shared.parameters_changed.send_replace(());
         let parameter = Parameter {
             component,
             name,
@@ -84,6 +93,20 @@ impl Vhost {
 }
 
 impl Broker {
+    /// Told after every change of a runtime parameter, and when a virtual host goes.
+    pub fn parameters_changed(&self) -> watch::Receiver<()> {
+        self.shared.parameters_changed.subscribe()
+    }
+
+    /// Of all virtual hosts.
+    pub fn has_parameters(&self, component: &str) -> bool {
+        let of_component = |vhost: &Arc<Vhost>| {
+            let parameters = vhost.parameters.read();
+            parameters.keys().any(|(found, _)| found == component)
+        };
+        self.vhosts().iter().any(of_component)
+    }
+
     pub fn set_global_parameter(&self, name: &str, value: Value) -> Result<Saved, DoorError> {
         check_name(name)?;
         let _changing = self.changing_vhosts.lock();
@@ -114,6 +137,14 @@ impl Broker {
 
     pub fn global_parameter(&self, name: &str) -> Option<Value> {
         self.global_parameters.read().get(name).cloned()
+    }
+
+    /// What operators call this broker, and what federation recognises it by.
+    pub fn cluster_name(&self) -> String {
+        match self.global_parameter(CLUSTER_NAME) {
+            Some(Value::String(name)) => name,
+            Some(_) | None => DEFAULT_CLUSTER_NAME.to_owned(),
+        }
     }
 
     pub fn global_parameters(&self) -> Vec<(String, Value)> {

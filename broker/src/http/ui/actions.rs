@@ -8,7 +8,7 @@ use super::form::Form;
 use super::page::Page;
 use super::show::{count, list, number, path};
 use super::visit::{Failed, Visit};
-use super::{policies, queues};
+use super::{policies, queues, services};
 
 /// A call to make, and what to say when it is done.
 struct Deed {
@@ -77,6 +77,7 @@ pub(super) async fn run(visit: &Visit, action: &str, form: &Form) -> Result<Done
     }
     let deed = of_topology(action, form)
         .or_else(|| of_administration(action, form))
+        .or_else(|| of_services(action, form))
         .unwrap_or_else(|| Err(Failed::not_found()))?;
     visit
         .ask(deed.method, &deed.path, deed.body.as_ref())
@@ -90,6 +91,42 @@ fn back(form: &Form) -> String {
 }
 
 type Wanted = Option<Result<Deed, Failed>>;
+
+fn of_services(action: &str, form: &Form) -> Wanted {
+    let (vhost, name) = (form.text("vhost"), form.text("name"));
+    let shovel = || path(&["shovels", "vhost", vhost, name]);
+    let none = || serde_json::json!({});
+    let parameter = |component| path(&["parameters", component, vhost, name]);
+    Some(match action {
+        "set-shovel" => services::shovel(form)
+            .map(|body| put(parameter("shovel"), body, format!("Shovel {name} is set."))),
+        "set-upstream" => services::upstream(form).map(|body| {
+            let done = format!("Upstream {name} is set.");
+            put(parameter("federation-upstream"), body, done)
+        }),
+        "delete-shovel" => Ok(delete(shovel(), format!("Shovel {name} is deleted."))),
+        "restart-shovel" => Ok(delete(
+            format!("{}/restart", shovel()),
+            format!("Shovel {name} is started anew."),
+        )),
+        "pause-shovel" => Ok(put(
+            format!("{}/pause", shovel()),
+            none(),
+            format!("Shovel {name} is paused."),
+        )),
+        "resume-shovel" => Ok(put(
+            format!("{}/resume", shovel()),
+            none(),
+            format!("Shovel {name} is resumed."),
+        )),
+        "restart-link" => {
+            let link = path(&["federation-links", "vhost", vhost, form.text("id")]);
+            let done = "The link is started anew.".to_owned();
+            Ok(delete(format!("{link}/restart"), done))
+        }
+        _ => return None,
+    })
+}
 
 fn of_topology(action: &str, form: &Form) -> Wanted {
     let vhost = form.text("vhost");

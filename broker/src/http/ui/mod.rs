@@ -19,6 +19,7 @@ mod picture;
 mod plugins;
 mod policies;
 mod queues;
+mod services;
 mod session;
 mod show;
 mod table;
@@ -131,6 +132,7 @@ async fn drawn(visit: &Visit) -> Result<Page, Failed> {
         ["topology"] => topology::show(visit).await,
         ["plugins"] => plugins::show_all(visit).await,
         ["plugins", name] => plugins::show_one(visit, name).await,
+        ["services"] => services::show(visit).await,
         ["explain"] => explain::show(visit).await,
         ["admin"] if visit.user.is_administrator() => admin::users(visit).await,
         ["admin"] | ["admin", "vhosts"] => admin::vhosts(visit).await,

@@ -25,7 +25,7 @@ enum Needs {
     Monitoring,
 }
 
-const SECTIONS: [Section; 9] = [
+const SECTIONS: [Section; 10] = [
     Section {
         href: "/",
         name: "Overview",
@@ -59,6 +59,11 @@ const SECTIONS: [Section; 9] = [
     Section {
         href: "/plugins",
         name: "Plugins",
+        needs: Needs::Monitoring,
+    },
+    Section {
+        href: "/services",
+        name: "Services",
         needs: Needs::Monitoring,
     },
     Section {

@@ -15,6 +15,8 @@ const EXPORTS: u8 = 7;
 
 /// The contract of exchange types.
 pub const WIT: &str = include_str!("../../../../wit/exchange/exchange.wit");
+/// The contract of services.
+pub const SERVICE_WIT: &str = include_str!("../../../../wit/service/service.wit");
 /// What a plugin may want beside it.
 pub const PLUGIN_WIT: &str = include_str!("../../../../wit/plugin/plugin.wit");
 /// What Go's runtime asks of an operating system; `go_runtime.wat` says what becomes of it.

@@ -7,6 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use regex::Regex;
 
+use super::described::Kind;
+
 pub const WORLD: &str = "plugin";
 
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +46,7 @@ impl Wanting {
 }
 
 /// The package with the world to build `folder` against, whose packages are beside it.
-pub fn of(folder: &Path, language: Wanting) -> Result<String> {
+pub fn of(folder: &Path, language: Wanting, kind: Kind) -> Result<String> {
     let mut sources = String::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
@@ -56,10 +58,14 @@ pub fn of(folder: &Path, language: Wanting) -> Result<String> {
             sources.push_str(&source.with_context(|| format!("{}", path.display()))?);
         }
     }
-    world(&sources, language)
+    match kind {
+        Kind::Exchange => exchange(&sources, language),
+        // AMQP is granted to nearly all of them.
+        Kind::Service => Ok(package("include warren:service/service-plugin@0.1.0;\n")),
+    }
 }
 
-fn world(sources: &str, language: Wanting) -> Result<String> {
+fn exchange(sources: &str, language: Wanting) -> Result<String> {
     let mut world = String::from("include warren:exchange/exchange-plugin@0.1.0;\n");
     for interface in ["state", "history"] {
         if Regex::new(&language.imports(interface))?.is_match(sources) {
@@ -69,9 +75,11 @@ fn world(sources: &str, language: Wanting) -> Result<String> {
     if Regex::new(language.checks_configuration())?.is_match(sources) {
         world.push_str("export warren:plugin/configuration@0.1.0;\n");
     }
-    Ok(format!(
-        "package warren:built;\nworld {WORLD} {{\n{world}}}\n"
-    ))
+    Ok(package(&world))
+}
+
+fn package(world: &str) -> String {
+    format!("package warren:built;\nworld {WORLD} {{\n{world}}}\n")
 }
 
 #[cfg(test)]
@@ -79,7 +87,7 @@ mod tests {
     use super::*;
 
     fn offered(source: &str, language: Wanting) -> [bool; 3] {
-        let world = world(source, language).expect("reads");
+        let world = exchange(source, language).expect("reads");
         ["plugin/state", "plugin/history", "plugin/configuration"].map(|name| world.contains(name))
     }
 

@@ -14,11 +14,25 @@ const FILE: &str = "plugin.toml";
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
+    /// Of an exchange type without.
+    #[serde(default)]
+    kind: Kind,
     name: Option<String>,
     version: Option<String>,
     description: Option<String>,
     #[serde(default)]
+    parameters: Vec<String>,
+    #[serde(default)]
     configuration: BTreeMap<String, Key>,
+}
+
+/// Which contract a plugin is built against. In Rust its crate says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    #[default]
+    Exchange,
+    Service,
 }
 
 /// What is said of a plugin where its `plugin.toml` says nothing.
@@ -28,19 +42,28 @@ pub struct Otherwise<'a> {
     pub description: &'a str,
 }
 
-pub fn manifest(folder: &Path, otherwise: &Otherwise<'_>) -> Result<Manifest> {
+pub fn kind(folder: &Path) -> Result<Kind> {
+    Ok(written(folder)?.kind)
+}
+
+fn written(folder: &Path) -> Result<Written> {
     let path = folder.join(FILE);
-    let written = match std::fs::read_to_string(&path) {
-        Ok(text) => toml::from_str(&text).with_context(|| format!("{}", path.display()))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Written::default(),
-        Err(error) => return Err(error).with_context(|| format!("{}", path.display())),
-    };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => toml::from_str(&text).with_context(|| format!("{}", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Written::default()),
+        Err(error) => Err(error).with_context(|| format!("{}", path.display())),
+    }
+}
+
+pub fn manifest(folder: &Path, otherwise: &Otherwise<'_>) -> Result<Manifest> {
+    let written = written(folder)?;
     let or =
         |written: Option<String>, otherwise: &str| written.unwrap_or_else(|| otherwise.to_owned());
     Ok(Manifest {
         name: or(written.name, otherwise.name),
         version: or(written.version, otherwise.version),
         description: or(written.description, otherwise.description),
+        parameters: written.parameters,
         configuration: written.configuration,
     })
 }

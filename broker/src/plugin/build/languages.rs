@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
 use super::contract::{self, WORLD, Wanting};
-use super::described::{self, Otherwise};
+use super::described::{self, Kind, Otherwise};
 use super::{Built, build_as, component};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,7 @@ pub fn build(folder: &Path, path: &Path) -> Result<Built> {
         let sources = Language::ALL.map(Language::source).join(", ");
         bail!("no plugin in {}: none of {sources}", folder.display());
     };
+    let kind = described::kind(&folder)?;
     let work = Work::new()?;
     let mut component = match language {
         Language::Rust => return build_as(&folder, path),
@@ -91,8 +92,8 @@ pub fn build(folder: &Path, path: &Path) -> Result<Built> {
             let module = assemblyscript(&folder, &work)?;
             component::of_core_module(&component::with_full_names(&module)?)?
         }
-        Language::JavaScript => javascript(&folder, &work)?,
-        Language::Python => python(&folder, &work)?,
+        Language::JavaScript => javascript(&folder, &work, kind)?,
+        Language::Python => python(&folder, &work, kind)?,
         Language::Go => component::of_go_module(&go(&folder, &work)?)?,
     };
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -132,17 +133,18 @@ impl Work {
     }
 
     /// A folder with the contract that this source is written against.
-    fn contract(&self, folder: &Path, language: Wanting) -> Result<PathBuf> {
+    fn contract(&self, folder: &Path, language: Wanting, kind: Kind) -> Result<PathBuf> {
         let wit = self.file("wit");
         for (package, text) in [
             ("exchange", component::WIT),
             ("plugin", component::PLUGIN_WIT),
+            ("service", component::SERVICE_WIT),
         ] {
             let folder = wit.join("deps").join(package);
             std::fs::create_dir_all(&folder)?;
             std::fs::write(folder.join("package.wit"), text)?;
         }
-        std::fs::write(wit.join("world.wit"), contract::of(folder, language)?)?;
+        std::fs::write(wit.join("world.wit"), contract::of(folder, language, kind)?)?;
         Ok(wit)
     }
 
@@ -250,7 +252,7 @@ const { component } = await componentize({ ...options, disableFeatures });
 await writeFile(output, component);
 "#;
 
-fn javascript(folder: &Path, work: &Work) -> Result<Vec<u8>> {
+fn javascript(folder: &Path, work: &Work, kind: Kind) -> Result<Vec<u8>> {
     let output = work.file("plugin.wasm");
     let package = Path::new("node_modules/@bytecodealliance/componentize-js");
     let mut above = folder.ancestors();
@@ -262,19 +264,19 @@ fn javascript(folder: &Path, work: &Work) -> Result<Vec<u8>> {
     node.current_dir(folder);
     node.args(["--input-type=module", "--eval", COMPONENTIZE, "--"]);
     node.arg(Language::JavaScript.source());
-    node.arg(work.contract(folder, Wanting::JavaScript)?);
+    node.arg(work.contract(folder, Wanting::JavaScript, kind)?);
     node.arg(WORLD).arg(&output);
     run(node, &output)
 }
 
-fn python(folder: &Path, work: &Work) -> Result<Vec<u8>> {
+fn python(folder: &Path, work: &Work, kind: Kind) -> Result<Vec<u8>> {
     let output = work.file("plugin.wasm");
     let hint = "pip install componentize-py";
     let mut componentize = first_of(&[&["componentize-py"]], hint)?;
     componentize.current_dir(folder);
     componentize.arg("-d");
-    componentize.arg(work.contract(folder, Wanting::Python)?);
-    // Its runtime would import sockets otherwise, which no exchange type is granted.
+    componentize.arg(work.contract(folder, Wanting::Python, kind)?);
+    // Its runtime would import sockets otherwise, which no plugin is granted.
     componentize.args(["-w", WORLD, "componentize", "--stub-wasi"]);
     componentize.args(["plugin", "-o"]);
     componentize.arg(&output);

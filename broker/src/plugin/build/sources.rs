@@ -10,6 +10,9 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+/// What a crate depends on that is a service.
+const SERVICE_SDK: &str = "warren-service-sdk";
+
 /// The hash of the built-in plugin `workspace/plugins/<plugin>`.
 pub fn source_hash(workspace: &Path, plugin: &str) -> Result<String> {
     source_hash_of(workspace, &workspace.join("plugins").join(plugin))
@@ -32,7 +35,18 @@ pub fn source_hash_of(workspace: &Path, crate_dir: &Path) -> Result<String> {
             }
         }
     }
-    for package in ["exchange", "plugin", "tracer"] {
+    let is_service = std::fs::read_to_string(crate_dir.join("Cargo.toml"))?.contains(SERVICE_SDK);
+    if is_service {
+        let service_sdk = sdk.join("service");
+        if service_sdk.is_dir() {
+            add_folder(&mut hash, "sdk", &sdk, &service_sdk)?;
+        }
+    }
+    let packages: &[&str] = match is_service {
+        true => &["service"],
+        false => &["exchange", "plugin", "tracer"],
+    };
+    for package in packages {
         let wit = workspace.join("wit").join(package);
         if wit.is_dir() {
             add_folder(&mut hash, "wit", &wit, &wit)?;

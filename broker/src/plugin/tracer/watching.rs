@@ -64,7 +64,7 @@ impl Tracer {
         let mut status = PluginStatus::new(&self.name, state, since);
         self.record.tallies.fill(&mut status);
         let loaded = &self.loaded;
-        status.kind = crate::plugin::Kind::Tracer;
+        status.kind = crate::plugin::PluginKind::Tracer;
         status.version = Some(loaded.version.clone());
         status.manifest = loaded.manifest.clone();
         status.summary = loaded.description.summary.clone();

@@ -1,0 +1,97 @@
+//! The shovel: consumes from a queue of one broker and publishes to another one, each task for
+//! itself. Settings as RabbitMQ's runtime parameter `shovel` has them.
+
+mod moving;
+mod settings;
+mod validate;
+
+use serde_json::{Value, json};
+use warren_service_sdk::{Parameter, Service, Task, amqp, broker, host};
+
+use settings::Settings;
+
+const COMPONENT: &str = "shovel";
+
+/// As many failures are answered by the delay as it was set; from then on it doubles.
+const PATIENCE: u32 = 10;
+const LONGEST_DELAY: u64 = 300_000;
+
+struct Shovel;
+
+impl Service for Shovel {
+    fn check(parameter: &Parameter) -> Result<(), Vec<String>> {
+        let errors = match serde_json::from_str(&parameter.value) {
+            Ok(value) => validate::shovel(&parameter.name, &value, &|uri| amqp::check_uri(uri)),
+            Err(error) => vec![error.to_string()],
+        };
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors)
+        }
+    }
+
+    fn plan() -> Vec<Task> {
+        let dynamic = broker::parameters(COMPONENT).into_iter().map(|parameter| {
+            let value: Value = serde_json::from_str(&parameter.value).unwrap_or_default();
+            Task {
+                vhost: parameter.vhost,
+                name: parameter.name,
+                settings: json!({"type": "dynamic", "value": value}).to_string(),
+            }
+        });
+        let configuration: Value = serde_json::from_str(&host::configuration()).unwrap_or_default();
+        let fixed = configuration.get("shovels").and_then(Value::as_object);
+        let fixed = fixed.into_iter().flatten().map(|(name, value)| Task {
+            vhost: String::new(),
+            name: name.clone(),
+            settings: json!({"type": "static", "value": value}).to_string(),
+        });
+        dynamic.chain(fixed).collect()
+    }
+
+    fn run(task: Task) -> Result<(), String> {
+        let given: Value = serde_json::from_str(&task.settings).map_err(|e| e.to_string())?;
+        let is_dynamic = given["type"] == "dynamic";
+        if !is_dynamic {
+            let errors = validate::shovel(&task.name, &given["value"], &|uri| amqp::check_uri(uri));
+            if !errors.is_empty() {
+                return Err(errors.join("; "));
+            }
+        }
+        let settings = Settings::parse(&given["value"], &task, is_dynamic)?;
+        let mut failures: u32 = 0;
+        loop {
+            let began = host::now();
+            match moving::run(&settings) {
+                moving::End::Finished => break,
+                moving::End::Stopping => return Ok(()),
+                moving::End::Failed(why) => {
+                    // What ran for a while has nothing to do with the failures before.
+                    if host::now().saturating_sub(began) > 60_000 {
+                        failures = 0;
+                    }
+                    failures += 1;
+                    let Some(delay) = settings.reconnect_delay else {
+                        return Err(why);
+                    };
+                    let doubled =
+                        delay.saturating_mul(1 << failures.saturating_sub(PATIENCE).min(10));
+                    host::log(host::Level::Warn, &format!("{why}; again in {doubled} ms"));
+                    host::waiting_for(&why);
+                    host::count("reconnects", 1);
+                    host::sleep(doubled.clamp(delay, LONGEST_DELAY.max(delay)));
+                }
+            }
+            if host::stopping().is_some() {
+                return Ok(());
+            }
+        }
+        if is_dynamic {
+            broker::clear_parameter(&task.vhost, COMPONENT, &task.name);
+        }
+        Ok(())
+    }
+}
+
+warren_service_sdk::export!(Shovel);

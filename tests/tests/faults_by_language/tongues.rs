@@ -257,7 +257,7 @@ const JAVASCRIPT: Tongue = Tongue {
     if (key === "!huge") return { decision: { tag: "to", val: new Uint32Array(1 << 22) }, setHeaders: [] };
     if (key === "!deep") { const deep = (by) => deep(by + 1) + 1; deep(0); }
     if (key === "!slow") for (const end = now() + 4n; now() < end;) {}
-    if (key === "!flood") for (let i = 0; i < 100; i++) log("warn", "flood ".repeat(200));
+    if (key === "!flood") for (let i = 0; i < 10; i++) log("warn", "flood ".repeat(200));
     if (key === "!keep") for (let i = 0; i < 4; i++) {
       try { put(new Uint8Array([++kept, kept >> 8]), new Uint8Array(60000), "run"); } catch {}
     }
@@ -311,7 +311,7 @@ const PYTHON: Tongue = Tongue {
             while host.now() < end:
                 pass
         if key == "!flood":
-            for _ in range(100):
+            for _ in range(10):
                 host.log(host.Level.WARN, "flood " * 200)
         if key == "!keep":
             for _ in range(4):

@@ -1,6 +1,8 @@
 //! The command line: what was asked for, as data. Nothing is done here but reading the
 //! configuration file that it names.
 
+mod say;
+
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -10,6 +12,8 @@ use clap_complete::Shell;
 
 use crate::config::{Config, ConfigError, Problem, Sources};
 use crate::{ctl, perf};
+
+pub use say::{say, say_text};
 
 /// What the user asked for.
 #[derive(Debug)]
@@ -75,7 +79,7 @@ pub enum Plugin {
     List(Serve),
     /// Make a folder with a plugin that works, to start from
     New {
-        /// rust, c, zig, assemblyscript, javascript or python
+        /// rust, c, zig, assemblyscript, javascript, python or go
         #[arg(long, default_value = "rust")]
         lang: String,
         /// Of the folder; the exchange type is x-NAME

@@ -1,5 +1,8 @@
 //! Warren, an AMQP 0-9-1 broker whose routing is WebAssembly. `ARCHITECTURE.md` draws the floors.
 
+// `println!` panics when nobody reads; what the commands say goes through `cli::say`.
+#![warn(clippy::print_stdout)]
+
 pub mod amqp;
 pub mod auth;
 pub mod cli;

@@ -28,7 +28,9 @@ fn main() -> ExitCode {
         Command::Plugin(command) => warren::plugin_command::run(&command),
         Command::Ctl(options) => warren::ctl::run(&options),
         Command::Completions(shell) => {
-            cli::completions(shell, &mut std::io::stdout());
+            let mut script = Vec::new();
+            cli::completions(shell, &mut script);
+            cli::say_text(String::from_utf8_lossy(&script));
             Ok(ExitCode::SUCCESS)
         }
         Command::Perf(options) => warren::perf::run(&options).map(|()| ExitCode::SUCCESS),

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::cli::{Plugin, PluginBuild, Serve};
+use crate::cli::{Plugin, PluginBuild, Serve, say, say_text};
 use crate::plugin::build::{Built, build_builtin};
 use crate::plugin::{self, LoadReport, Outcome, inspect};
 use crate::server;
@@ -53,7 +53,11 @@ fn build_components(build: &PluginBuild) -> anyhow::Result<ExitCode> {
         name, path, bytes, ..
     } in built
     {
-        println!("{name}: {} bytes in {}", bytes, path.display());
+        say(format_args!(
+            "{name}: {} bytes in {}",
+            bytes,
+            path.display()
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -74,12 +78,18 @@ fn built(component: &Option<PathBuf>) -> anyhow::Result<PathBuf> {
     }
 }
 
+/// Where what these commands compile is kept for the next time: some tool chains make components that
+/// take half a minute.
+fn compiled() -> Option<PathBuf> {
+    std::env::home_dir().map(|home| home.join(".cache/warren/plugins"))
+}
+
 fn inspect(file: &Path) -> anyhow::Result<ExitCode> {
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    let inspected = inspect::inspect(&name, &bytes);
-    println!("{name}: {} bytes", bytes.len());
-    print!("{inspected}");
+    let inspected = inspect::inspect(&name, &bytes, compiled().as_deref());
+    say(format_args!("{name}: {} bytes", bytes.len()));
+    say_text(&inspected);
     Ok(match inspected.refused {
         None => ExitCode::SUCCESS,
         Some(_) => ExitCode::FAILURE,
@@ -94,9 +104,14 @@ fn print_report(report: &LoadReport) {
         Outcome::Refused(reason) => format!("refused: {reason}"),
     };
     let version = report.version.as_deref().unwrap_or("-");
-    println!(
-        "{}\t{version}\t{}\t{outcome}",
+    let asked = report.asked.iter().map(|asked| match asked.granted {
+        true => format!("\tasks for {}: granted", asked.import),
+        false => format!("\tasks for {}: not granted", asked.import),
+    });
+    let asked: String = asked.collect();
+    say(format_args!(
+        "{}\t{version}\t{}\t{outcome}{asked}",
         report.name,
         report.types.join(",")
-    );
+    ));
 }

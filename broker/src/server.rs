@@ -10,6 +10,7 @@ mod queue_clock;
 mod seed;
 mod tls;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -185,13 +186,15 @@ fn ready(listeners: &[Listener], reports: &[LoadReport], started: Instant) {
         .iter()
         .filter(|report| report.outcome == Outcome::Loaded);
     let plugins: Vec<&str> = loaded.map(|report| report.name.as_str()).collect();
-    println!(
+    let line = format!(
         "Warren {} is ready on {} with plugins {} after {} ms",
         env!("CARGO_PKG_VERSION"),
         addresses.join(", "),
         plugins.join(", "),
         started.elapsed().as_millis()
     );
+    // Whoever reads it may have gone; the broker serves all the same.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn report(reports: &[LoadReport]) {

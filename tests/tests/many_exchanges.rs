@@ -5,7 +5,8 @@
 use std::time::Instant;
 
 use lapin::Confirmation;
-use warren_tests::kit::{Broker, Options, durable, fixture, persistent};
+use lapin::options::BasicPublishOptions;
+use warren_tests::kit::{Broker, Channel, Options, durable, fixture, persistent};
 
 struct Size {
     exchanges: usize,
@@ -64,6 +65,36 @@ async fn many(size: Size) {
         mebibytes()
     );
     assert_eq!(channel.count("q").await, published);
+    // A thousand under way at a time. Where more exchanges take turns than may have an instance, the
+    // instance is rebuilt for the first message of each, and its answer remembered for the second.
+    for (what, exchanges, key) in [
+        ("the first to each exchange in turn", size.exchanges, "all"),
+        ("the second to each", size.exchanges, "all"),
+        ("to those with many bindings in turn", size.bound, "key-50"),
+    ] {
+        let names: Vec<String> = (0..exchanges).map(|number| format!("x-{number}")).collect();
+        let messages = exchanges.max(10_000);
+        let in_turn: Vec<&String> = names.iter().cycle().take(messages).collect();
+        let begun = Instant::now();
+        for thousand in in_turn.chunks(1000) {
+            publish_all(&channel, thousand, key).await;
+        }
+        let rate = messages as f64 / begun.elapsed().as_secs_f64();
+        println!("{what}: {rate:.0} confirms/s, {:.0} MiB", mebibytes());
+    }
+}
+
+async fn publish_all(channel: &Channel, exchanges: &[&String], key: &str) {
+    let mut confirms = Vec::with_capacity(exchanges.len());
+    for exchange in exchanges {
+        let (exchange, key) = (exchange.as_str().into(), key.into());
+        let options = BasicPublishOptions::default();
+        let publishing = channel.basic_publish(exchange, key, options, b"x", persistent());
+        confirms.push(publishing.await.expect("basic.publish"));
+    }
+    for confirm in confirms {
+        assert_eq!(confirm.await.expect("a confirm"), Confirmation::Ack(None));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

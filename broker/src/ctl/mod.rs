@@ -16,6 +16,8 @@ use client::Client;
 use lists::{LISTS, List};
 use verbs::{VERBS, Verb};
 
+use crate::cli::{say, say_text};
+
 #[derive(Args, Clone, Debug)]
 pub struct Options {
     /// What to do, as rabbitmqctl calls it; `warren ctl help` lists everything
@@ -74,7 +76,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     };
     let verb = options.verb.as_str();
     if matches!(verb, "help" | "--help") {
-        println!("{}", help());
+        say(help());
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(list) = LISTS.iter().find(|list| list.verb == verb) {
@@ -92,7 +94,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     let said = (found.run)(&client, options)?;
     if !said.is_empty() {
-        println!("{said}");
+        say(said);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -116,17 +118,17 @@ fn show(list: &List, client: &Client, options: &Options) -> anyhow::Result<ExitC
     };
     if options.json {
         let picked = rows.iter().map(|row| lists::picked(row, &columns));
-        println!("{}", Value::Array(picked.collect()));
+        say(Value::Array(picked.collect()));
         return Ok(ExitCode::SUCCESS);
     }
     if !options.quiet && !options.silent {
-        println!("{} ...", list.title(options));
+        say(format_args!("{} ...", list.title(options)));
     }
     let rows: Vec<Vec<String>> = rows.iter().map(|row| lists::cells(row, &columns)).collect();
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     // rabbitmqctl says nothing of the columns of nothing.
     let header = (!options.silent && !rows.is_empty()).then_some(names.as_slice());
-    print!("{}", table::tabbed(header, &rows));
+    say_text(table::tabbed(header, &rows));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -15,6 +15,9 @@ fn row(plugin: &PluginStatus) -> Value {
     let rolled_back = rolled_back.map(|back| json!({"reason": back.reason, "at": back.at}));
     let faults = plugin.faults.iter();
     let faults = faults.map(|(kind, count)| (format!("{kind:?}").to_lowercase(), json!(count)));
+    let asked = plugin.asked.iter();
+    let asked = asked.map(|asked| json!({"import": asked.import, "granted": asked.granted}));
+    let asked = Value::Array(asked.collect());
     json!({
         "name": plugin.name,
         "kind": plugin.kind.name(),
@@ -29,6 +32,7 @@ fn row(plugin: &PluginStatus) -> Value {
         "rolled_back": rolled_back,
         "replacements": plugin.replacements,
         "grants": plugin.grants,
+        "asked": asked,
         "memo_hits": plugin.memo_hits,
         "memo_misses": plugin.memo_misses,
         "calls": plugin.calls,

@@ -16,6 +16,7 @@ use super::rounds::{self, Row};
 use super::scale::{self, Many, Scale};
 use super::table;
 use super::target::Target;
+use crate::cli::{say, say_text};
 
 #[derive(clap::Args, Clone, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -205,8 +206,8 @@ impl How {
 
     fn show(&self, text: impl FnOnce() -> String, json: impl FnOnce() -> Value) {
         match self.json {
-            true => println!("{}", json()),
-            false => print!("{}", text()),
+            true => say(json()),
+            false => say_text(text()),
         }
     }
 }
@@ -269,8 +270,8 @@ fn one_load(options: &Options) -> Result<()> {
     };
     let report = load::run(&options)?;
     match options.json {
-        true => println!("{}", report.to_json()),
-        false => print!("{}", report.to_table()),
+        true => say(report.to_json()),
+        false => say_text(report.to_table()),
     }
     Ok(())
 }
@@ -314,7 +315,7 @@ fn through_exchanges(plugins: &Plugins) -> Result<()> {
             _ => Some(through.as_fanout().name()),
         });
         let names: Vec<_> = std::iter::once(None).chain(fanouts).collect();
-        print!("{}", table::against(&rows, &names));
+        say_text(table::against(&rows, &names));
     }
     Ok(())
 }

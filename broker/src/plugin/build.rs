@@ -3,6 +3,7 @@
 //! that serves.
 
 mod component;
+mod contract;
 mod described;
 mod languages;
 mod sources;

@@ -75,6 +75,13 @@ pub(super) struct Interface {
     pub exports: Vec<String>,
 }
 
+/// An import that an operator has to allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub import: String,
+    pub granted: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Accepted {
     pub kind: Kind,
@@ -82,6 +89,8 @@ pub(super) struct Accepted {
     pub version: String,
     pub wants_wasi: bool,
     pub checks_configuration: bool,
+    /// What it imports beyond what everybody may.
+    pub asked: Vec<String>,
 }
 
 /// Validates the bytes and says what the component imports and exports.
@@ -138,6 +147,7 @@ pub(super) fn accept(interface: &Interface, grants: &[String]) -> Result<Accepte
         version,
         wants_wasi,
         checks_configuration,
+        asked: asked(interface),
     })
 }
 
@@ -178,6 +188,29 @@ fn exports_check(exports: &[String]) -> Result<bool, String> {
             "it exports {CHECK}@{version}; this Warren speaks {CHECK}@{GRANTED_VERSION}"
         )),
     }
+}
+
+/// The imports that nobody has without being granted them.
+pub(super) fn asked(interface: &Interface) -> Vec<String> {
+    let free = |import: &&String| {
+        let (name, _) = split(import);
+        OWN_IMPORTS.contains(&name) || EMPTY_WASI.iter().any(|prefix| name.starts_with(prefix))
+    };
+    let imports = interface.imports.iter();
+    imports.filter(|import| !free(import)).cloned().collect()
+}
+
+/// What was asked for, and what these grants make of it.
+pub(super) fn granted(asked: &[String], grants: &[String]) -> Vec<Asked> {
+    let granted = |import: &str| {
+        let (name, _) = split(import);
+        GRANTED.contains(&name) && grants.iter().any(|grant| covers(grant, name))
+    };
+    let asked = asked.iter().map(|import| Asked {
+        import: import.clone(),
+        granted: granted(import),
+    });
+    asked.collect()
 }
 
 /// True when the import is one of the empty WASI interfaces.
@@ -280,6 +313,32 @@ mod tests {
         );
         assert!(refusal(&["wasi:http/types@0.2.0"], &[OURS]).contains("not granted"));
         assert!(refusal(&["wasi:clocks/wall-clock@0.3.0"], &[OURS]).contains("WASI 0.2"));
+    }
+
+    #[test]
+    fn what_is_asked_for_is_told_with_what_is_granted() {
+        let wants = interface(
+            &[
+                "warren:exchange/message@0.1.0",
+                "wasi:io/poll@0.2.6",
+                "warren:plugin/state@0.1.0",
+                "wasi:sockets/tcp@0.2.6",
+            ],
+            &[OURS],
+        );
+        let told = granted(
+            &asked(&wants),
+            &["warren:plugin".to_owned(), "wasi".to_owned()],
+        );
+        let told: Vec<_> = told
+            .iter()
+            .map(|asked| (asked.import.as_str(), asked.granted))
+            .collect();
+        let expected = [
+            ("warren:plugin/state@0.1.0", true),
+            ("wasi:sockets/tcp@0.2.6", false),
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub(super) struct Loaded {
     pub limits: Limits,
     pub version: String,
     pub manifest: Option<Manifest>,
+    /// Imports that had to be granted.
+    pub asked: Vec<String>,
     /// As JSON, with defaults.
     pub configuration: String,
 }
@@ -101,6 +103,7 @@ impl Loader<'_> {
             pre,
             check,
             manifest,
+            asked: accepted.asked,
             configuration,
             limits: self.limits,
             version: accepted.version,

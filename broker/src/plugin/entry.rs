@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::check::{self, Asked, OWN_GRANTS};
 use super::limits::{MAX_COMPONENT_BYTES, PluginSettings};
 use super::one_plugin::{Plugin, Record};
 use super::plugin_log::LogLine;
@@ -22,6 +23,8 @@ pub(super) struct Entry {
     pub record: Record,
     pub rolled_back: Option<RolledBack>,
     pub replacements: u64,
+    /// Imports that must be granted, as far as they are known.
+    pub asked: Vec<String>,
 }
 
 /// Where its component is.
@@ -51,6 +54,14 @@ pub(super) enum InForce {
 }
 
 impl InForce {
+    /// What its component imports beyond what everybody may.
+    pub fn asked(&self) -> &[String] {
+        match self {
+            InForce::Exchange(plugin) => &plugin.loaded.asked,
+            InForce::Tracer(tracer) => &tracer.loaded.asked,
+        }
+    }
+
     pub fn status(&self) -> PluginStatus {
         match self {
             InForce::Exchange(plugin) => plugin.status(),
@@ -96,6 +107,7 @@ impl Entry {
             record: Record::new(name, now),
             rolled_back: None,
             replacements: 0,
+            asked: Vec::new(),
         }
     }
 
@@ -123,7 +135,16 @@ impl Entry {
             name: self.name.clone(),
             version,
             types,
+            asked: self.asked(),
             outcome,
+        }
+    }
+
+    fn asked(&self) -> Vec<Asked> {
+        // What is part of the broker needs no word of the operator.
+        match self.source.is_builtin() {
+            true => check::granted(&self.asked, &OWN_GRANTS.map(str::to_owned)),
+            false => check::granted(&self.asked, &self.settings.grants),
         }
     }
 
@@ -145,6 +166,7 @@ impl Entry {
         status.since = status.since.max(self.since);
         status.builtin = self.source.is_builtin();
         status.grants = self.settings.grants.clone();
+        status.asked = self.asked();
         status.rolled_back = self.rolled_back.clone();
         status.replacements = self.replacements;
         status

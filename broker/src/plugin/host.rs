@@ -8,6 +8,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::builtin::{OFF, ON_DEMAND};
+use super::check;
 use super::entry::{Entry, InForce, Phase, Source};
 use super::folder;
 use super::limits::{PluginOptions, PluginSettings};
@@ -221,14 +222,21 @@ impl PluginHost {
         (settings, record): (&PluginSettings, &Record),
         broker: Option<&Broker>,
     ) -> Result<(), String> {
-        let loaded = source
-            .read()
-            .and_then(|bytes| workshop.load(name, settings, &bytes, record, source.is_builtin()))
-            .and_then(|plugin| self.bring_in(workshop, plugin, broker));
+        let mut asked = Vec::new();
+        let loaded = source.read().and_then(|bytes| {
+            let loaded = workshop.load(name, settings, &bytes, record, source.is_builtin());
+            asked = match &loaded {
+                Ok(plugin) => plugin.asked().to_vec(),
+                Err(_) => check::parse(&bytes)
+                    .map(|interface| check::asked(&interface))
+                    .unwrap_or_default(),
+            };
+            self.bring_in(workshop, loaded?, broker)
+        });
         if let Ok(InForce::Exchange(plugin)) = &loaded {
             workshop.remember_owner(plugin);
         }
-        self.loaded(name, source, loaded)
+        self.loaded(name, source, loaded, asked)
     }
 
     /// Makes an entry for it where there is none. None: it is disabled.
@@ -331,6 +339,7 @@ impl PluginHost {
         name: &str,
         source: &Source,
         loaded: Result<InForce, String>,
+        asked: Vec<String>,
     ) -> Result<(), String> {
         let now = self.clock.now();
         let mut state = self.state.lock();
@@ -346,6 +355,7 @@ impl PluginHost {
                 entry.replacements += u64::from(ran);
                 entry.rolled_back = None;
                 entry.source = source.clone();
+                entry.asked = asked;
                 entry.enter(Phase::Loaded(plugin), now);
                 Ok(())
             }
@@ -364,6 +374,7 @@ impl PluginHost {
             Err(reason) => {
                 tracing::error!(plugin = name, reason, "plugin refused");
                 let text = reason.clone();
+                entry.asked = asked;
                 entry.enter(Phase::Refused { reason: text }, now);
                 Err(reason)
             }

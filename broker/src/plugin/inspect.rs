@@ -2,9 +2,11 @@
 //! imports, its types and what they understand. Nothing of a broker that runs.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::bindings::exports::warren::exchange::exchange_type as exchange;
+use super::cache::Cache;
 use super::check::{self, Interface, Kind, OWN_GRANTS};
 use super::component::{Loader, Part};
 use super::engine::{Ticker, new_engine};
@@ -42,9 +44,9 @@ pub struct Inspected {
     pub refused: Option<String>,
 }
 
-/// Loads the component as a broker that grants everything would, compiled anew, with defaults for
-/// configuration.
-pub fn inspect(name: &str, bytes: &[u8]) -> Inspected {
+/// Loads the component as a broker that grants everything would, with defaults for configuration.
+/// Without a folder for what was compiled before, it is compiled anew.
+pub fn inspect(name: &str, bytes: &[u8], compiled: Option<&Path>) -> Inspected {
     let mut inspected = Inspected {
         interface: Interface::default(),
         loaded: None,
@@ -65,21 +67,22 @@ pub fn inspect(name: &str, bytes: &[u8]) -> Inspected {
             return inspected;
         }
     }
-    match load(name, bytes) {
+    match load(name, bytes, compiled) {
         Ok(loaded) => inspected.loaded = Some(loaded),
         Err(reason) => inspected.refused = Some(reason),
     }
     inspected
 }
 
-fn load(name: &str, bytes: &[u8]) -> Result<Loadable, String> {
+fn load(name: &str, bytes: &[u8], compiled: Option<&Path>) -> Result<Loadable, String> {
+    let cache = compiled.and_then(|folder| Cache::open(folder).ok());
     let engine = new_engine(DEFAULT_STACK).map_err(|error| error.to_string())?;
     let ticker = Ticker::start().map_err(|error| error.to_string())?;
     ticker.add(&engine);
     let loader = Loader {
         engine: &engine,
         ticker: &Arc::new(ticker),
-        cache: None,
+        cache: cache.as_ref(),
         limits: Limits::default(),
         grants: &OWN_GRANTS.map(str::to_owned),
         config: &serde_json::Value::Null,

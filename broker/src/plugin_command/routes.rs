@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::stage::{End, Stage};
 use crate::amqp::{properties, table};
+use crate::cli::say;
 use crate::message::{Message, MessageView};
 use crate::vhost::{Exchange, Memo};
 
@@ -85,12 +86,15 @@ pub fn test(component: &Path, routes: &Path) -> anyhow::Result<ExitCode> {
                 None => passed += 1,
                 Some(problem) => {
                     failed += 1;
-                    println!("exchange {}, {what}: {problem}", number + 1);
+                    say(format_args!("exchange {}, {what}: {problem}", number + 1));
                 }
             }
         }
     }
-    println!("{}: {passed} passed, {failed} failed", stage.name);
+    say(format_args!(
+        "{}: {passed} passed, {failed} failed",
+        stage.name
+    ));
     Ok(if failed == 0 {
         ExitCode::SUCCESS
     } else {

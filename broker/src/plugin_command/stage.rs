@@ -57,13 +57,12 @@ impl Stage {
         let name = name.into_owned();
         let folder = std::env::temp_dir().join(format!("warren-stage-{}", std::process::id()));
         let folder = Folder(folder);
-        let cache = std::env::home_dir().map(|home| home.join(".cache/warren/plugins"));
         let settings = PluginSettings {
             config: configuration,
             ..PluginSettings::default()
         };
         let options = PluginOptions {
-            cache_dir: cache.unwrap_or_else(|| folder.0.join("cache")),
+            cache_dir: super::compiled().unwrap_or_else(|| folder.0.join("cache")),
             trace_dir: folder.0.join("traces"),
             node: "stage".to_owned(),
             plugins: BTreeMap::from([(name.clone(), settings)]),

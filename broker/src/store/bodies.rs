@@ -18,6 +18,8 @@ pub(super) struct Bodies {
     /// By the address of a message that the stage keeps alive while this map is used.
     targets: HashMap<usize, Target, foldhash::fast::RandomState>,
     released: Vec<(MessageId, QueueId, Seq)>,
+    /// Bodies that are gone, not yet asked for.
+    removed: u64,
 }
 
 #[derive(Default)]
@@ -34,6 +36,11 @@ impl Bodies {
     pub(super) fn clear(&mut self) {
         self.targets.clear();
         self.released.clear();
+    }
+
+    /// How many bodies are gone since the last time.
+    pub(super) fn take_removed(&mut self) -> u64 {
+        std::mem::take(&mut self.removed)
     }
 
     /// First every place of a batch is counted, then it is placed.
@@ -92,6 +99,7 @@ impl Bodies {
                 .count();
             if holders <= group.len() {
                 batch.remove_weak(&disk.bodies, body.to_be_bytes());
+                self.removed += 1;
             }
             for (body, queue, seq) in group {
                 batch.remove_weak(&disk.holders, holder_key(*body, *queue, *seq));

@@ -9,6 +9,7 @@ use super::StoreEvents;
 use super::error::StoreError;
 use super::handle::Shared;
 use super::mailbox::{Item, Taken};
+use super::reclaim::{QUIET, Reclaim};
 use super::stage::Stage;
 use super::sweep::Purge;
 use super::vigil::Vigil;
@@ -27,6 +28,7 @@ pub(super) struct Committer {
     events: Arc<dyn StoreEvents>,
     stage: Stage,
     writer: Writer,
+    reclaim: Reclaim,
 }
 
 impl Committer {
@@ -44,6 +46,7 @@ impl Committer {
             events,
             stage: Stage::default(),
             writer,
+            reclaim: Reclaim::new(),
         }
     }
 
@@ -60,7 +63,7 @@ impl Committer {
             let shared = &self.shared;
             let is_syncing = || shared.syncs.is_syncing();
             let patience = self.patience();
-            if patience.is_none() {
+            if patience != Some(Duration::ZERO) {
                 vigil.keep(|| shared.mailbox.has_a_batch(is_syncing));
             }
             match shared.mailbox.take(&mut items, patience, is_syncing) {
@@ -73,6 +76,8 @@ impl Committer {
                 Taken::Idle => {
                     if !self.writer.sweeps.is_idle() {
                         self.one_batch(&mut std::iter::empty())?;
+                    } else if self.reclaim.is_due() && self.patience() == Some(QUIET) {
+                        self.reclaim.begin(&self.shared);
                     }
                     self.let_go_on();
                 }
@@ -90,6 +95,8 @@ impl Committer {
             Some(Duration::ZERO)
         } else if self.shared.mailbox.has_stopped() {
             Some(LOOK_AGAIN)
+        } else if self.reclaim.is_due() {
+            Some(QUIET)
         } else {
             None
         }
@@ -116,6 +123,7 @@ impl Committer {
             shared.disk.write(batch)?;
             counts.batches.fetch_add(1, Ordering::Relaxed);
         }
+        self.reclaim.removed(self.writer.take_removed());
         self.writer.rows.shrink();
         for (queue, purge) in self.writer.sweeps.news() {
             let mut purges = shared.purges.lock();

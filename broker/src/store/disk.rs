@@ -165,6 +165,46 @@ impl Disk {
         self.database.snapshot()
     }
 
+    /// What messages take, whether they are there or gone.
+    pub(super) fn space(&self) -> u64 {
+        self.of_messages().map(Keyspace::disk_space).iter().sum()
+    }
+
+    fn of_messages(&self) -> [&Keyspace; 5] {
+        [
+            &self.packs,
+            &self.entries,
+            &self.bodies,
+            &self.holders,
+            &self.timers,
+        ]
+    }
+
+    /// Up to `most`.
+    pub(super) fn count_packs(&self, most: u64) -> Result<u64, StoreError> {
+        let mut count = 0;
+        for guard in self.entries.iter() {
+            guard.key()?;
+            count += 1;
+            if count >= most {
+                break;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Writes everything that lives anew, and nothing else. Takes as long as reading all of it does.
+    pub(super) fn compact(&self) -> Result<(), StoreError> {
+        // What says that messages are gone is itself in memory yet.
+        for keyspace in self.of_messages() {
+            keyspace.rotate_memtable_and_wait()?;
+        }
+        for keyspace in self.of_messages() {
+            keyspace.major_compact()?;
+        }
+        Ok(())
+    }
+
     /// fjall bounds each memtable but not their sum; the store stops publishers by this.
     pub(super) fn write_buffer(&self) -> u64 {
         self.database.write_buffer_size()

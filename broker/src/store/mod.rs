@@ -17,6 +17,7 @@ mod layout;
 mod mailbox;
 mod pack;
 mod reader;
+mod reclaim;
 mod recovery;
 mod row;
 mod rows;

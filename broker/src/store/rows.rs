@@ -34,6 +34,8 @@ pub(super) struct Rows {
     age: VecDeque<(QueueId, Seq)>,
     changed: Vec<(QueueId, Seq)>,
     scratch: Vec<u8>,
+    /// Packs that are gone, not yet asked for.
+    removed: u64,
 }
 
 /// What happens to the messages named.
@@ -231,6 +233,7 @@ impl Rows {
                 batch.remove(&disk.entries, key);
                 // Written once, under a key that never comes again.
                 batch.remove_weak(&disk.packs, key);
+                self.removed += 1;
                 kin.remove(&first);
                 if kin.is_empty() {
                     self.queues.remove(&queue);
@@ -242,6 +245,11 @@ impl Rows {
             kept.row.encode(&mut self.scratch);
             batch.insert(&disk.entries, key, self.scratch.as_slice());
         }
+    }
+
+    /// How many packs are gone since the last time.
+    pub(super) fn take_removed(&mut self) -> u64 {
+        std::mem::take(&mut self.removed)
     }
 
     /// Lets the oldest rows go. Only between batches: then the disk has them as they are here.

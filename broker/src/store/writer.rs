@@ -103,6 +103,11 @@ impl Writer {
         Ok(batch)
     }
 
+    /// How many packs and bodies are gone since the last time.
+    pub(super) fn take_removed(&mut self) -> u64 {
+        self.rows.take_removed() + self.bodies.take_removed()
+    }
+
     fn count_bodies(&mut self, stage: &mut Stage) {
         for queue in stage.queues() {
             for message in queue.appends.iter().filter_map(|one| one.message.as_ref()) {

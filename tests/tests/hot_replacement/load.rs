@@ -94,7 +94,13 @@ impl Load {
         let stopped = Arc::clone(&stop);
         let consumer = tokio::spawn(consume(deliveries, noted, stopped));
         let mut tasks = Vec::new();
-        let share = rate * BEAT.as_millis() as u64 / 1000 / publishers as u64;
+        let beats = 1000 / BEAT.as_millis() as u64;
+        let share = rate / beats / publishers as u64;
+        assert_eq!(
+            share * beats * publishers as u64,
+            rate,
+            "does not come out even"
+        );
         for publisher in 0..publishers {
             let client = broker.connect().await;
             let channel = client.confirming().await;

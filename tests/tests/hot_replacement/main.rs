@@ -84,7 +84,7 @@ async fn broker(options: Options) -> (tempfile::TempDir, Broker) {
 
 async fn replaced_under_load(versions: u32, rate: u64) {
     let (folder, broker) = broker(Options::default()).await;
-    let load = Load::start(&broker, 4, rate, ("x", "key-7", "q")).await;
+    let load = Load::start(&broker, 5, rate, ("x", "key-7", "q")).await;
     for number in 1..=versions {
         put(folder.path(), &version(number));
         logged(&broker, IN_FORCE, number as usize).await;

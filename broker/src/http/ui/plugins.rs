@@ -118,6 +118,15 @@ pub(super) async fn show_one(visit: &Visit, name: &str) -> Result<Page, Failed> 
 
 fn plugin_facts(row: &Value) -> Markup {
     let grants: Vec<String> = list(at(row, "grants")).iter().map(value).collect();
+    let asked = list(at(row, "asked")).iter().map(|asked| {
+        let answer = if is(asked, "granted") {
+            "granted"
+        } else {
+            "not granted"
+        };
+        format!("{} ({answer})", text(asked, "import"))
+    });
+    let asked: Vec<String> = asked.collect();
     let fault_kinds = map(at(row, "faults"));
     let happened = fault_kinds
         .iter()
@@ -139,6 +148,7 @@ fn plugin_facts(row: &Value) -> Markup {
         ("Interface", or_none(text(row, "version"))),
         ("Exchange types", html! { (types(row)) }),
         ("Exchanges", html! { (count(number(row, "exchanges"))) }),
+        ("Asks for", or_none(&asked.join(", "))),
         ("Grants", or_none(&grants.join(", "))),
         (
             "Calls",

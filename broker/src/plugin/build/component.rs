@@ -17,6 +17,10 @@ const EXPORTS: u8 = 7;
 pub const WIT: &str = include_str!("../../../../wit/exchange/exchange.wit");
 /// What a plugin may want beside it.
 pub const PLUGIN_WIT: &str = include_str!("../../../../wit/plugin/plugin.wit");
+/// What Go's runtime asks of an operating system; `go_runtime.wat` says what becomes of it.
+const GO_RUNTIME: &[u8] = include_bytes!("go_runtime.wasm");
+const GO_SYSTEM: &str = "wasi_snapshot_preview1";
+const GO_WIT: &str = "package warren:go; world runtime { import warren:exchange/host@0.1.0; }";
 const WORLD: &str = "warren:plugin/exchange-plugin";
 const CONFIGURED_WORLD: &str = "warren:plugin/configured-exchange-plugin";
 const CHECK: &str = "warren:plugin/configuration@0.1.0#check";
@@ -35,6 +39,11 @@ pub fn wrap(module: &[u8], source_hash: &str) -> Result<Vec<u8>> {
 
 /// A core module that was written against [`WIT`] by hand, as a component.
 pub fn of_core_module(module: &[u8]) -> Result<Vec<u8>> {
+    adapted(module, Vec::new())
+}
+
+/// `adapters` are modules that stand for what it imports beside the contract, by their names there.
+fn adapted(module: &[u8], adapters: Vec<(&str, Vec<u8>)>) -> Result<Vec<u8>> {
     let mut module = module.to_vec();
     let mut resolve = Resolve::default();
     let exchange = resolve.push_str("exchange.wit", WIT)?;
@@ -47,9 +56,23 @@ pub fn of_core_module(module: &[u8]) -> Result<Vec<u8>> {
     let world = resolve.select_world(&[exchange, plugin], Some(world))?;
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
     let mut encoder = ComponentEncoder::default().validate(true).module(&module)?;
+    for (name, adapter) in adapters {
+        encoder = encoder.adapter(name, &adapter)?;
+    }
     let component = encoder.encode()?;
     refuse_foreign_imports(&component)?;
     Ok(component)
+}
+
+/// As [`of_core_module`], for one that expects an operating system: it gets [`GO_RUNTIME`].
+pub fn of_go_module(module: &[u8]) -> Result<Vec<u8>> {
+    let mut resolve = Resolve::default();
+    resolve.push_str("exchange.wit", WIT)?;
+    let package = resolve.push_str("go.wit", GO_WIT)?;
+    let world = resolve.select_world(&[package], None)?;
+    let mut adapter = GO_RUNTIME.to_vec();
+    embed_component_metadata(&mut adapter, &resolve, world, StringEncoding::UTF8)?;
+    adapted(module, vec![(GO_SYSTEM, adapter)])
 }
 
 /// Whether it has an export of this name. Other places where the name might stand are harmless: the
@@ -134,6 +157,12 @@ fn refuse_foreign_imports(component: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_system_under_go_is_assembled_from_its_source() {
+        let assembled = wat::parse_str(include_str!("go_runtime.wat")).expect("assembles");
+        assert!(assembled == GO_RUNTIME, "go_runtime.wasm is older");
+    }
 
     #[test]
     fn the_contract_s_functions_get_their_full_names_and_others_keep_theirs() {

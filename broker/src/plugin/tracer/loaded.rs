@@ -26,6 +26,7 @@ pub(in crate::plugin) struct LoadedTracer {
     pub limits: Limits,
     pub version: String,
     pub manifest: Option<Manifest>,
+    pub asked: Vec<String>,
     pub opening: wire::Opening,
     pub description: wire::Description,
     pub surroundings: Surroundings,
@@ -52,6 +53,7 @@ impl LoadedTracer {
             limits: loader.limits,
             version: accepted.version,
             manifest,
+            asked: accepted.asked,
             opening: wire::Opening {
                 configuration,
                 node: loader.node.to_owned(),

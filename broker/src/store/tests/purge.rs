@@ -24,6 +24,39 @@ fn wait_until_swept(run: &Run, rows: usize) {
 }
 
 #[test]
+fn the_space_of_a_purged_backlog_is_given_back_although_nobody_writes_any_more() {
+    let folder = Folder::new();
+    let run = Run::start(&folder);
+    // Bodies that do not compress: xorshift64*.
+    let mut state = 0x5eed_u64;
+    let mut word = || {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_be_bytes()
+    };
+    for seq in 1..=150_000 {
+        let body: Vec<u8> = (0..125).flat_map(|_| word()).collect();
+        run.append(Q, seq, &body);
+    }
+    run.append(QueueId(1000), 1, b"stays");
+    run.settle_down();
+    let deadline = Instant::now() + PATIENCE;
+    while run.store.disk().space() < 64 << 20 {
+        assert!(Instant::now() < deadline, "not on the disk");
+        std::thread::yield_now();
+    }
+    run.store.purge_range(Q, 1, 150_000);
+    let deadline = Instant::now() + PATIENCE;
+    while run.store.disk().space() > 1 << 20 {
+        assert!(Instant::now() < deadline, "{}", run.store.disk().space());
+        std::thread::yield_now();
+    }
+    assert_eq!(run.load_all(QueueId(1000)), [(1, b"stays".to_vec())]);
+    assert_eq!(run.load_all(Q), []);
+}
+
+#[test]
 fn a_purged_backlog_stays_purged_from_the_first_batch_on() {
     let folder = Folder::new();
     let run = Run::start(&folder);

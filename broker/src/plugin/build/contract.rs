@@ -1,0 +1,131 @@
+//! Which contract a source in JavaScript or Python is written against. Their tool chains import all
+//! that a contract offers, used or not, and a component must be granted what it imports; so it is
+//! offered what its source names. Reads sources as text: whether they use a thing well is theirs.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use regex::Regex;
+
+pub const WORLD: &str = "plugin";
+
+#[derive(Clone, Copy, Debug)]
+pub enum Wanting {
+    JavaScript,
+    Python,
+}
+
+impl Wanting {
+    fn ends_in(self) -> &'static str {
+        match self {
+            Wanting::JavaScript => "js",
+            Wanting::Python => "py",
+        }
+    }
+
+    /// What a source looks like that imports this interface of `warren:plugin`.
+    fn imports(self, interface: &str) -> String {
+        match self {
+            Wanting::JavaScript => format!(r#"["']warren:plugin/{interface}@"#),
+            Wanting::Python => {
+                format!(r"wit_world\.imports(\.|\s+import\s+(\([^)]*|[^\n]*))\b{interface}\b")
+            }
+        }
+    }
+
+    fn checks_configuration(self) -> &'static str {
+        match self {
+            Wanting::JavaScript => {
+                r"(?m)^\s*export\s+((const|let|var|class|function)\s+|\{[^}]*\b)configuration\b"
+            }
+            Wanting::Python => r"(?m)^class\s+Configuration\b",
+        }
+    }
+}
+
+/// The package with the world to build `folder` against, whose packages are beside it.
+pub fn of(folder: &Path, language: Wanting) -> Result<String> {
+    let mut sources = String::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|end| end == language.ends_in())
+        {
+            let source = std::fs::read_to_string(&path);
+            sources.push_str(&source.with_context(|| format!("{}", path.display()))?);
+        }
+    }
+    world(&sources, language)
+}
+
+fn world(sources: &str, language: Wanting) -> Result<String> {
+    let mut world = String::from("include warren:exchange/exchange-plugin@0.1.0;\n");
+    for interface in ["state", "history"] {
+        if Regex::new(&language.imports(interface))?.is_match(sources) {
+            world.push_str(&format!("import warren:plugin/{interface}@0.1.0;\n"));
+        }
+    }
+    if Regex::new(language.checks_configuration())?.is_match(sources) {
+        world.push_str("export warren:plugin/configuration@0.1.0;\n");
+    }
+    Ok(format!(
+        "package warren:built;\nworld {WORLD} {{\n{world}}}\n"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offered(source: &str, language: Wanting) -> [bool; 3] {
+        let world = world(source, language).expect("reads");
+        ["plugin/state", "plugin/history", "plugin/configuration"].map(|name| world.contains(name))
+    }
+
+    #[test]
+    fn a_source_is_offered_what_it_names() {
+        for (source, expected) in [
+            (
+                "import { get } from \"warren:plugin/state@0.1.0\";",
+                [true, false, false],
+            ),
+            (
+                "import * as h from 'warren:plugin/history@0.1.0'",
+                [false, true, false],
+            ),
+            ("export const configuration = {", [false, false, true]),
+            (
+                "export { exchangeType, configuration };",
+                [false, false, true],
+            ),
+            (
+                "export const exchangeType = { configuration: [] }; // state, history",
+                [false; 3],
+            ),
+        ] {
+            assert_eq!(offered(source, Wanting::JavaScript), expected, "{source}");
+        }
+        for (source, expected) in [
+            (
+                "from wit_world.imports import message, state\n",
+                [true, false, false],
+            ),
+            (
+                "from wit_world.imports import (\n  message,\n  history,\n)\n",
+                [false, true, false],
+            ),
+            ("import wit_world.imports.state\n", [true, false, false]),
+            (
+                "class Configuration(exports.Configuration):\n",
+                [false, false, true],
+            ),
+            (
+                "from wit_world.imports import message\nstate = history = 1\n",
+                [false; 3],
+            ),
+        ] {
+            assert_eq!(offered(source, Wanting::Python), expected, "{source}");
+        }
+    }
+}

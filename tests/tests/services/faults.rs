@@ -75,6 +75,7 @@ async fn an_endless_loop_is_ended_and_others_run_on_meanwhile() {
     // A shovel on the same thread, and publishers on others.
     let channel = broker.connect().await.confirming().await;
     channel.queue("from", durable()).await;
+    channel.queue("to", durable()).await;
     let shovel = json!({"src-uri": "amqp://", "src-queue": "from", "dest-uri": "amqp://",
         "dest-queue": "to"});
     broker

@@ -4,6 +4,7 @@
 
 mod faults;
 mod federation;
+mod languages;
 mod shovel;
 mod soak;
 

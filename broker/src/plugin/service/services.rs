@@ -18,7 +18,7 @@ use super::engine::{Foundry, Loaded};
 use super::grants::{Grants, LOCAL, REMOTE};
 use super::instance::Caller;
 use super::supervisor;
-use super::task::{Reason, Task, TaskStatus};
+use super::task::{Doing, Reason, Task, TaskStatus};
 use crate::clock::Clock;
 use crate::plugin::entry::Source;
 use crate::plugin::limits::{Limits, PluginSettings};
@@ -89,8 +89,10 @@ pub(super) enum Readiness {
 
 pub(super) struct Running {
     pub task: Arc<Task>,
-    /// None: it is paused.
+    /// None: it does not run now.
     pub handle: Option<JoinHandle<()>>,
+    /// The supervisor is to start it.
+    pub is_due: bool,
 }
 
 /// What a plugin is put into force with.
@@ -289,7 +291,19 @@ impl Services {
         let Some(running) = entry.tasks.remove(&key) else {
             return false;
         };
-        leave(entry, key, running, reason);
+        let paused = reason == Reason::Paused;
+        let doing = match paused {
+            true => Doing::Paused,
+            false => Doing::Starting,
+        };
+        // It is shown all the time.
+        let next = Running {
+            task: Task::new(&entry.plugin, running.task.planned(), doing),
+            handle: None,
+            is_due: !paused,
+        };
+        leave(entry, key.clone(), running, reason);
+        entry.tasks.insert(key, next);
         drop(state);
         self.kick.notify_one();
         true

@@ -202,7 +202,7 @@ fn reconcile(
         leave(entry, key, running, reason);
     }
     for (key, task) in &wanted {
-        if entry.tasks.contains_key(key) {
+        if entry.tasks.get(key).is_some_and(|running| !running.is_due) {
             continue;
         }
         let broker = &surroundings.broker;
@@ -211,6 +211,7 @@ fn reconcile(
             Running {
                 task: Task::new(plugin, task.clone(), Doing::Paused),
                 handle: None,
+                is_due: false,
             }
         } else {
             let task = Task::new(plugin, task.clone(), Doing::Starting);
@@ -225,6 +226,7 @@ fn reconcile(
             Running {
                 task,
                 handle: Some(handle),
+                is_due: false,
             }
         };
         entry.tasks.insert(key.clone(), running);

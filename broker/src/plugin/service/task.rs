@@ -135,6 +135,15 @@ impl Task {
         })
     }
 
+    /// As `plan` named it.
+    pub fn planned(&self) -> Planned {
+        Planned {
+            vhost: self.vhost.clone(),
+            name: self.name.clone(),
+            settings: self.settings.clone(),
+        }
+    }
+
     pub fn status(&self) -> TaskStatus {
         let shown = self.shown.lock();
         TaskStatus {

@@ -191,9 +191,8 @@ impl Session {
         match queue.consume(consumer, consume_ok, effects) {
             Ok(key) => {
                 self.broker.tell_consumer(&self.outbox, &queue, &told);
-                channel
-                    .consumers
-                    .insert(tag, ChannelConsumer { queue, key });
+                let consumer = ChannelConsumer { queue, key };
+                channel.consumers.insert(tag, consumer);
                 Ok(Flow::Done)
             }
             Err(ConsumeRefusal::ExclusiveUse) => {

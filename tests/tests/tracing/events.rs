@@ -48,6 +48,8 @@ async fn what_changes_is_told_with_rabbitmqs_keys_and_headers() {
     soon("the exchange", DEADLINE, exists).await;
     let queue = channel.queue("", Default::default()).await;
     channel.bind(&queue, "amq.rabbitmq.event", "#").await;
+    // What is told of the queue itself comes after it has been bound.
+    next(&channel, &queue, "binding.created").await;
     channel.queue("q", Default::default()).await;
     let created = next(&channel, &queue, "queue.created").await;
     assert_eq!(text(&created, "name"), "q");

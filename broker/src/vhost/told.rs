@@ -273,7 +273,7 @@ pub(super) fn of_json(value: &Value) -> Vec<u8> {
             for (name, value) in entries {
                 fields = fields.json(name, value);
             }
-            Field::Table(Table::new(&fields.encoded())).encoded()
+            Field::Table(Table::new(fields.encoded())).encoded()
         }
     }
 }

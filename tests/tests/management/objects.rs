@@ -55,8 +55,9 @@ async fn what_is_made_here_is_there_for_clients_and_after_a_restart() {
         .is(204);
     let topic = json!({"exchange": "x", "write": "^a", "read": ".*"});
     http.put("/topic-permissions/new/ann", &topic).is(201);
-    let parameter = json!({"value": {"src-uri": "amqp://"}});
-    http.put("/parameters/shovel/new/s", &parameter).is(201);
+    let parameter = json!({"value": {"uri": "amqp://"}});
+    http.put("/parameters/federation-upstream/new/s", &parameter)
+        .is(201);
     http.put("/global-parameters/g", &json!({"value": [1, 2]}))
         .is(201);
     http.put("/cluster-name", &json!({"name": "burrow"}))
@@ -96,8 +97,8 @@ async fn what_is_made_here_is_there_for_clients_and_after_a_restart() {
     );
     assert_eq!(http.json("/topic-permissions/new/ann")[0]["write"], "^a");
     assert_eq!(
-        http.json("/parameters/shovel/new/s")["value"],
-        json!({"src-uri": "amqp://"})
+        http.json("/parameters/federation-upstream/new/s")["value"],
+        json!({"uri": "amqp://"})
     );
     assert_eq!(http.json("/global-parameters/g")["value"], json!([1, 2]));
     assert_eq!(http.json("/cluster-name"), json!({"name": "burrow"}));

@@ -63,7 +63,9 @@ impl<'a> Record<'a> {
 
 /// Year, month and day, so many days after the first of 1970.
 fn date(mut days: u64) -> (u64, u64, u64) {
-    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     // The calendar repeats itself.
     let mut year = 1970 + days / 146_097 * 400;
     days %= 146_097;

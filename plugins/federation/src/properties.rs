@@ -47,9 +47,10 @@ fn find(properties: &[u8], wanted: usize) -> Option<std::ops::Range<usize>> {
             Kind::LongLong => 8,
         };
         if place == wanted {
-            return Some(at..at.checked_add(length)?);
+            let range = at..at.checked_add(length)?;
+            return properties.get(range.clone()).map(|_| range);
         }
-        at += length;
+        at = at.checked_add(length)?;
     }
     None
 }

@@ -197,7 +197,8 @@ fn exchange_types_are_compared_and_drawn() {
         svg.to_str().expect("a path"),
     ]);
     let rows = out["presets"].as_array().expect("rows");
-    assert_eq!(rows.len(), 7, "{out:#}");
+    // A; fanout and topic; fanout of messages with a header, and headers: of few keys and of many.
+    assert_eq!(rows.len(), 9, "{out:#}");
     for row in rows {
         let played = &row["brokers"][0];
         assert_eq!(number(played, "/missing"), 0, "{row:#}");

@@ -293,6 +293,8 @@ OTHER_STATUS = {
         "GET /deprecated-features", "GET /version", "GET /auth/hash_password/secret",
         "GET /health/checks/is-in-service", "GET /health/checks/ready-to-serve-clients",
     ), "came after RabbitMQ 3.10"),
+    **dict.fromkeys(("GET /shovels", "GET /federation-links", "GET /traces"),
+                    "plugins that are not enabled in the RabbitMQ of these tests"),
     "GET /nodes/nowhere": "RabbitMQ 3.10 crashes over it",
     "GET /queues/VHOST/missing/bindings": "RabbitMQ shows the default binding of a queue that is not there",
     "POST /queues/VHOST/q/get": "RabbitMQ 3.10 crashes over an unknown ackmode",

@@ -22,7 +22,8 @@ use crate::queue::{DeadLetters, Effects, Home, Office, Pressure, Queue, QueueReg
 use crate::store::{self, Move, Recovered, Store, Stored};
 
 /// What connections may remember of their exchanges' answers, all together and in octets: a
-/// connection with a million distinct keys of twenty octets holds about 55 MB.
+/// connection with a million distinct keys of twenty octets holds about 55 MB. The process grows by
+/// more, because tables that were outgrown are not given back at once.
 const MEMO_ROOM: usize = 128 << 20;
 
 pub struct Broker {

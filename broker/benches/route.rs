@@ -67,10 +67,14 @@ fn open(folder: &Path) -> (Arc<PluginHost>, Arc<Vhost>) {
         cache_dir: folder.join("cache"),
         trace_dir: folder.join("traces"),
         node: "test".to_owned(),
+        compiler: None,
         plugins: Default::default(),
         defaults: Limits::default(),
     };
-    let (host, reports) = PluginHost::load(options, BUILTIN, None, Arc::new(SystemClock));
+    let measured = ["fanout", "direct", "topic"];
+    let builtin = BUILTIN.iter().filter(|(name, _)| measured.contains(name));
+    let builtin: Vec<_> = builtin.copied().collect();
+    let (host, reports) = PluginHost::load(options, &builtin, None, Arc::new(SystemClock));
     for report in reports {
         assert_eq!(report.outcome, Outcome::Loaded, "{report:?}");
     }

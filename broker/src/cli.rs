@@ -11,6 +11,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::{Config, ConfigError, Problem, Sources};
+use crate::plugin::compile::EngineKind;
 use crate::{ctl, perf};
 
 pub use say::{say, say_text};
@@ -105,6 +106,17 @@ pub enum Plugin {
         /// The exchange type; by default the component's first
         #[arg(long = "type", value_name = "TYPE")]
         type_name: Option<String>,
+    },
+    /// Compile a component from stdin into a broker's cache: what a broker runs for itself
+    #[command(hide = true)]
+    Compile {
+        /// The cache
+        folder: PathBuf,
+        #[arg(long)]
+        engine: EngineKind,
+        /// Bytes
+        #[arg(long)]
+        stack: usize,
     },
     /// What a component is: its kind, version, types and imports
     Inspect {

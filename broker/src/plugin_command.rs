@@ -13,6 +13,7 @@ use anyhow::Context as _;
 
 use crate::cli::{Plugin, PluginBuild, Serve, say, say_text};
 use crate::plugin::build::{Built, build_builtin};
+use crate::plugin::compile::compile_into;
 use crate::plugin::{self, LoadReport, Outcome, inspect};
 use crate::server;
 
@@ -22,6 +23,11 @@ pub fn run(command: &Plugin) -> anyhow::Result<ExitCode> {
         Plugin::New { lang, name } => create::create(lang, name),
         Plugin::Build(build) => build_components(build),
         Plugin::Inspect { file } => inspect(file),
+        Plugin::Compile {
+            folder,
+            engine,
+            stack,
+        } => compile_into(folder, *engine, *stack, std::io::stdin()).map(|()| ExitCode::SUCCESS),
         Plugin::Test { component, routes } => routes::test(&built(component)?, routes),
         Plugin::Bench {
             component,

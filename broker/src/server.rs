@@ -60,6 +60,7 @@ pub fn load_plugins(config: &Config) -> (Arc<PluginHost>, Vec<LoadReport>) {
         cache_dir: config.data_dir.join("plugin-cache"),
         trace_dir: config.data_dir.join("traces"),
         node: node::name(),
+        compiler: std::env::current_exe().ok(),
         plugins: config.plugins.clone(),
         defaults: Limits::default(),
     };

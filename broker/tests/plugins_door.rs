@@ -40,6 +40,7 @@ impl House {
             cache_dir: folder.join("cache"),
             trace_dir: folder.join("traces"),
             node: "test".to_owned(),
+            compiler: None,
             plugins: Default::default(),
             defaults: Limits {
                 // A busy machine must not look like a broken plugin.

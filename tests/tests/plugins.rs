@@ -359,3 +359,34 @@ async fn random_gives_each_message_to_one_queue() {
         assert!(first > 0 && second > 0, "{kind}: {first} and {second}");
     }
 }
+
+#[tokio::test]
+async fn what_compiling_takes_of_memory_is_not_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let start = || {
+        let data_dir = Some(folder.path().to_owned());
+        let broker = Broker::start(Options {
+            data_dir,
+            ..Options::default()
+        });
+        broker.anonymous_memory()
+    };
+    let (compiled, found) = (start(), start());
+    assert!(compiled < found + (4 << 20), "{compiled} then {found}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_component_is_refused_with_the_compilers_words() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut broken = std::fs::read(fixture("exact.wasm")).expect("a plugin");
+    // The contract still reads; the code inside does not.
+    let half = broken.len() / 2;
+    let until = broken.len().min(half + 64);
+    broken[half..until].fill(0xff);
+    std::fs::write(folder.path().join("broken.wasm"), broken).expect("a plugin");
+    let broker = Broker::start(Options {
+        plugins_dir: Some(folder.path().to_owned()),
+        ..Options::default()
+    });
+    broker.logs("it cannot be compiled");
+}

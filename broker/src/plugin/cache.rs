@@ -41,6 +41,10 @@ impl Cache {
         })
     }
 
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The component from the cache, when it is there and whole.
     pub fn get(&self, engine: &Engine, source: &[u8]) -> Option<Component> {
         let name = entry_name(engine, source);

@@ -1,7 +1,6 @@
 //! One component from bytes to ready: checked, compiled (or taken from the cache), linked, and
 //! asked to describe itself. Not its instances (see `instance` and `live`).
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use wasmtime::Engine;
@@ -12,6 +11,7 @@ use super::bindings::exports::warren::exchange::exchange_type::Description;
 use super::bindings::{ExchangePlugin, ExchangePluginPre};
 use super::cache::Cache;
 use super::check::{self, Accepted, Interface, Kind};
+use super::compile::{self, Elsewhere};
 use super::engine::Ticker;
 use super::limits::{DESCRIBE_TIMEOUT, Limits};
 use super::live::Live;
@@ -51,6 +51,8 @@ pub(super) struct Loader<'a> {
     pub ticker: &'a Arc<Ticker>,
     /// None when the folder cannot be used: everything is compiled, nothing is kept.
     pub cache: Option<&'a Cache>,
+    /// None: compiled by this process.
+    pub elsewhere: Option<Elsewhere>,
     pub limits: Limits,
     pub grants: &'a [String],
     pub config: &'a serde_json::Value,
@@ -124,16 +126,8 @@ impl Loader<'_> {
         let interface = check::parse(bytes)?;
         // Before the compiler, which takes half a minute for an interpreter.
         check::accept(&interface, self.grants)?;
-        let compile = || Component::new(self.engine, bytes);
-        // A bug of the compiler must not end the broker.
-        let component = catch_unwind(AssertUnwindSafe(compile))
-            .map_err(|_| "the compiler gave up".to_owned())?
-            .map_err(|error| format!("it cannot be compiled: {error:#}"))?;
-        if let Some(cache) = self.cache
-            && let Err(error) = cache.put(self.engine, bytes, &component)
-        {
-            tracing::warn!(%error, "a compiled plugin cannot be kept");
-        }
+        let elsewhere = self.elsewhere.as_ref();
+        let component = compile::compile(self.engine, bytes, self.cache, elsewhere)?;
         Ok((component, interface))
     }
 }

@@ -85,6 +85,7 @@ impl PluginHost {
         let files = Arc::new(TraceFiles::new(&options.trace_dir));
         let services = Services::new(
             &options.cache_dir,
+            options.compiler.clone(),
             options.defaults.stack,
             Arc::clone(&clock),
         );
@@ -98,6 +99,7 @@ impl PluginHost {
             }),
             workshop: Mutex::new(Workshop::new(
                 &options.cache_dir,
+                options.compiler,
                 options.defaults,
                 (&files, &options.node),
                 Arc::clone(&clock),

@@ -83,6 +83,7 @@ fn load(name: &str, bytes: &[u8], compiled: Option<&Path>) -> Result<Loadable, S
         engine: &engine,
         ticker: &Arc::new(ticker),
         cache: cache.as_ref(),
+        elsewhere: None,
         limits: Limits::default(),
         grants: &OWN_GRANTS.map(str::to_owned),
         config: &serde_json::Value::Null,

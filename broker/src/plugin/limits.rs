@@ -225,6 +225,8 @@ pub struct PluginOptions {
     pub trace_dir: PathBuf,
     /// The broker's name, for tracers.
     pub node: String,
+    /// The `warren` that compiles, in a process of its own. None: compiled by this process.
+    pub compiler: Option<PathBuf>,
     pub plugins: BTreeMap<String, PluginSettings>,
     pub defaults: Limits,
 }

@@ -7,6 +7,7 @@ pub mod build;
 mod builtin;
 mod cache;
 mod check;
+pub mod compile;
 mod component;
 mod deadline;
 mod door;

@@ -2,12 +2,14 @@
 //! when their plugin is away. One caller at a time. Not which plugins there are (see `host`).
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wasmtime::Engine;
 
 use super::cache::Cache;
 use super::check::OWN_GRANTS;
+use super::compile::{Elsewhere, EngineKind};
 use super::component::{Loader, Part};
 use super::engine::{Ticker, new_engine};
 use super::entry::InForce;
@@ -22,6 +24,7 @@ pub(super) struct Workshop {
     defaults: Limits,
     clock: Arc<dyn Clock>,
     cache: Option<Cache>,
+    compiler: Option<PathBuf>,
     ticker: Result<Arc<Ticker>, String>,
     /// By stack size.
     engines: BTreeMap<usize, Engine>,
@@ -34,7 +37,8 @@ pub(super) struct Workshop {
 
 impl Workshop {
     pub fn new(
-        folder: &std::path::Path,
+        folder: &Path,
+        compiler: Option<PathBuf>,
         defaults: Limits,
         (files, node): (&Arc<TraceFiles>, &str),
         clock: Arc<dyn Clock>,
@@ -53,6 +57,7 @@ impl Workshop {
             defaults,
             clock,
             cache,
+            compiler,
             ticker,
             engines: BTreeMap::new(),
             files: Arc::clone(files),
@@ -78,6 +83,11 @@ impl Workshop {
             engine: &engine,
             ticker: &ticker,
             cache: self.cache.as_ref(),
+            elsewhere: self.compiler.clone().map(|program| Elsewhere {
+                program,
+                kind: EngineKind::Calls,
+                stack: limits.stack,
+            }),
             limits,
             grants: if builtin { &own } else { &settings.grants },
             config: &settings.config,

@@ -65,6 +65,7 @@ impl Stage {
             cache_dir: super::compiled().unwrap_or_else(|| folder.0.join("cache")),
             trace_dir: folder.0.join("traces"),
             node: "stage".to_owned(),
+            compiler: None,
             plugins: BTreeMap::from([(name.clone(), settings)]),
             defaults: Limits::default(),
         };

@@ -128,13 +128,22 @@ impl Broker {
 
     /// Resident memory in bytes.
     pub fn resident_memory(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The part of it that stands in no file.
+    pub fn anonymous_memory(&self) -> u64 {
+        self.memory("RssAnon:")
+    }
+
+    fn memory(&self, of: &str) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(path).expect("the process runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let line = status.lines().find(|line| line.starts_with(of));
         let kibibytes: Option<u64> = line
             .and_then(|line| line.split_whitespace().nth(1))
             .and_then(|number| number.parse().ok());
-        kibibytes.expect("VmRSS in kB") * 1024
+        kibibytes.expect("a size in kB") * 1024
     }
 
     /// SIGKILL: the broker has no time for last words.

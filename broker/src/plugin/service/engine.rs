@@ -1,8 +1,7 @@
 //! The compiler and runtime of services, whose calls may wait, and a service from bytes to ready.
 //! Not its instances (see `instance`).
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use super::instance::ServiceState;
 use super::wasi;
 use crate::plugin::cache::Cache;
 use crate::plugin::check as components;
+use crate::plugin::compile::{self, Elsewhere, EngineKind};
 use crate::plugin::engine::Ticker;
 use crate::plugin::limits::Limits;
 
@@ -31,30 +31,44 @@ const FIBER_STACK: usize = 2 << 20;
 /// More than a service may have by default: a memory that outgrows it is moved.
 const MEMORY_RESERVATION: u64 = 128 << 20;
 
+pub(in crate::plugin) fn new_engine(stack: usize) -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .max_wasm_stack(stack)
+        .async_stack_size(FIBER_STACK)
+        .memory_reservation(MEMORY_RESERVATION);
+    Engine::new(&config)
+}
+
 /// What all services are made with. Made when there is a first one.
 pub(super) struct Foundry {
     pub engine: Engine,
     pub ticker: Arc<Ticker>,
     cache: Option<Cache>,
+    elsewhere: Option<Elsewhere>,
 }
 
 impl Foundry {
-    pub fn new(cache_dir: &Path, stack: usize) -> Result<Foundry, String> {
-        let mut config = Config::new();
-        config
-            .wasm_component_model(true)
-            .concurrency_support(false)
-            .epoch_interruption(true)
-            .max_wasm_stack(stack)
-            .async_stack_size(FIBER_STACK)
-            .memory_reservation(MEMORY_RESERVATION);
-        let engine = Engine::new(&config).map_err(|error| format!("no engine: {error}"))?;
+    pub fn new(
+        cache_dir: &Path,
+        compiler: Option<PathBuf>,
+        stack: usize,
+    ) -> Result<Foundry, String> {
+        let engine = new_engine(stack).map_err(|error| format!("no engine: {error}"))?;
         let ticker = Ticker::start().map_err(|error| format!("no clock for services: {error}"))?;
         ticker.add(&engine);
         Ok(Foundry {
             engine,
             ticker: Arc::new(ticker),
             cache: Cache::open(cache_dir).ok(),
+            elsewhere: compiler.map(|program| Elsewhere {
+                program,
+                kind: EngineKind::Services,
+                stack,
+            }),
         })
     }
 
@@ -92,16 +106,8 @@ impl Foundry {
         {
             return Ok((component, accepted));
         }
-        let compile = || Component::new(&self.engine, bytes);
-        // A bug of the compiler must not end the broker.
-        let component = catch_unwind(AssertUnwindSafe(compile))
-            .map_err(|_| "the compiler gave up".to_owned())?
-            .map_err(|error| format!("it cannot be compiled: {error:#}"))?;
-        if let Some(cache) = &self.cache
-            && let Err(error) = cache.put(&self.engine, bytes, &component)
-        {
-            tracing::warn!(%error, "a compiled service cannot be kept");
-        }
+        let (cache, elsewhere) = (self.cache.as_ref(), self.elsewhere.as_ref());
+        let component = compile::compile(&self.engine, bytes, cache, elsewhere)?;
         Ok((component, accepted))
     }
 }

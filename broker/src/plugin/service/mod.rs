@@ -26,6 +26,7 @@ pub use services::{CheckError, Services};
 pub use task::{Doing, Reason, TaskStatus};
 
 pub(super) use check::is_service;
+pub(super) use engine::new_engine;
 pub(super) use services::Put;
 
 /// A connected stream, or why there is none.

@@ -38,6 +38,7 @@ const FAREWELL: Duration = Duration::from_secs(6);
 
 pub struct Services {
     cache_dir: PathBuf,
+    compiler: Option<PathBuf>,
     stack: usize,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) state: Mutex<BTreeMap<String, Entry>>,
@@ -119,11 +120,13 @@ pub enum CheckError {
 impl Services {
     pub(in crate::plugin) fn new(
         cache_dir: &Path,
+        compiler: Option<PathBuf>,
         stack: usize,
         clock: Arc<dyn Clock>,
     ) -> Services {
         Services {
             cache_dir: cache_dir.to_owned(),
+            compiler,
             stack,
             clock,
             state: Mutex::default(),
@@ -385,7 +388,11 @@ impl Services {
         if let Some(foundry) = &*foundry {
             return Ok(Arc::clone(foundry));
         }
-        let made = Arc::new(Foundry::new(&self.cache_dir, self.stack)?);
+        let made = Arc::new(Foundry::new(
+            &self.cache_dir,
+            self.compiler.clone(),
+            self.stack,
+        )?);
         *foundry = Some(Arc::clone(&made));
         Ok(made)
     }

@@ -146,6 +146,7 @@ impl Bench {
             cache_dir: folder.0.join("cache"),
             trace_dir: folder.0.join("traces"),
             node: "test".to_owned(),
+            compiler: None,
             plugins: Default::default(),
             defaults,
         };

@@ -141,6 +141,7 @@ impl Loads {
             cache_dir: self.folder.0.join("cache"),
             trace_dir: self.folder.0.join("traces"),
             node: "test".to_owned(),
+            compiler: None,
             plugins: self.settings.clone(),
             defaults: patient(),
         };

@@ -5,6 +5,7 @@
 mod faults;
 mod federation;
 mod languages;
+mod proxy;
 mod shovel;
 mod soak;
 

@@ -192,7 +192,8 @@ def by_pattern(up, down, tell):
     ):
         value = json.dumps({"pattern": "^x$", "definition": definition, "apply-to": "exchanges"}).encode()
         status, text = down.api.answer("PUT", f"/policies/{DOWN}/refused", value)
-        tell(f"refused {json.dumps(definition)}", [status, text.decode()])
+        # What is wrong with an expression is said in the words of each one's library.
+        tell(f"refused {json.dumps(definition)}", [status, text.decode().split("Error: ")[0]])
 
 
 def queue(up, down, tell):

@@ -2,6 +2,7 @@
 //! the faults, with figures, is `fault_table`:
 //! `cargo test --release --test services -- --ignored --nocapture`.
 
+mod fault_table;
 mod faults;
 mod federation;
 mod languages;

@@ -24,7 +24,8 @@ fn faulty(mode: &str, settings: &str) -> Traced {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::copy(fixture("fault-tracer.wasm"), file(folder.path())).expect("a fixture");
     let config = format!(
-        "[plugins.fault-tracer]\ngrants = [\"warren:tracer/files\"]\n{settings}\n\
+        "[plugins.fault-tracer]\n\
+         grants = [\"warren:tracer/exchanges\", \"warren:tracer/files\"]\n{settings}\n\
          [plugins.fault-tracer.config]\nmode = \"{mode}\"\n"
     );
     let options = Options {

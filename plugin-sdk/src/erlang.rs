@@ -152,7 +152,7 @@ fn typed(value: Value<'_>) -> (&'static str, Term) {
 /// A printed term as the octets that Erlang writes: it prints in Latin-1, so that text in UTF-8 comes
 /// out as it was.
 pub fn latin1(printed: &str) -> Vec<u8> {
-    let octets = printed.chars().map(|letter| u8::try_from(letter));
+    let octets = printed.chars().map(u8::try_from);
     octets.map(|octet| octet.unwrap_or(b'?')).collect()
 }
 

@@ -83,6 +83,8 @@ struct Waiting {
     taken: u64,
     dropped: u64,
     asleep: bool,
+    /// Something that is no event has changed.
+    nudged: bool,
     closed: bool,
 }
 
@@ -118,11 +120,12 @@ impl Line {
     /// closed. Empty when somebody has called `nudge`.
     pub fn take(&self, most: usize, bytes: usize) -> Option<Vec<Arc<Traced>>> {
         let mut waiting = self.waiting.lock();
-        if waiting.events.is_empty() && !waiting.closed {
+        if waiting.events.is_empty() && !waiting.closed && !waiting.nudged {
             waiting.asleep = true;
             self.told.wait(&mut waiting);
             waiting.asleep = false;
         }
+        waiting.nudged = false;
         if waiting.closed {
             return None;
         }
@@ -143,6 +146,7 @@ impl Line {
 
     /// Makes a watcher that waits look up.
     pub fn nudge(&self) {
+        self.waiting.lock().nudged = true;
         self.told.notify_one();
     }
 

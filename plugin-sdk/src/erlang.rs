@@ -149,9 +149,16 @@ fn typed(value: Value<'_>) -> (&'static str, Term) {
     }
 }
 
-/// Text as text, other octets as numbers.
+/// A printed term as the octets that Erlang writes: it prints in Latin-1, so that text in UTF-8 comes
+/// out as it was.
+pub fn latin1(printed: &str) -> Vec<u8> {
+    let octets = printed.chars().map(u8::try_from);
+    octets.map(|octet| octet.unwrap_or(b'?')).collect()
+}
+
+/// Latin-1 as text, other octets as numbers.
 fn binary(octets: &[u8]) -> String {
-    let is_text = |octet: &u8| matches!(octet, b' '..=b'~' | 8..=13 | 27);
+    let is_text = |octet: &u8| matches!(octet, b' '..=b'~' | 8..=13 | 27 | 0xA0..);
     if !octets.iter().all(is_text) {
         let numbers: Vec<String> = octets.iter().map(u8::to_string).collect();
         return format!("<<{}>>", numbers.join(","));
@@ -191,7 +198,9 @@ mod tests {
             Term::table(table.as_table()).flat(),
             r#"[{<<"l">>,array,[{signedint,1},{longstr,<<"b\"">>}]},{<<"z">>,bool,true}]"#
         );
-        assert_eq!(Term::Binary(vec![195, 169]).flat(), "<<195,169>>");
+        assert_eq!(Term::Binary(vec![1, 128]).flat(), "<<1,128>>");
+        let in_utf8 = Term::text("é").flat();
+        assert_eq!(latin1(&in_utf8), "<<\"é\">>".as_bytes());
         assert_eq!(Term::List(Vec::new()).pretty(14), "[]");
     }
 

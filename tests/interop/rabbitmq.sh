@@ -3,9 +3,10 @@
 #
 #   rabbitmq.sh start   installs it when missing (Debian), starts it, waits until it answers
 #   rabbitmq.sh stop    stops it and removes its folder
+#   rabbitmq.sh kill    SIGKILL, and starts it again with what it has on its disk
 #
 # RABBITMQ_YARDSTICK_PORT chooses another port, and with RABBITMQ_YARDSTICK_MANAGEMENT its management
-# plugin listens on that one.
+# plugin listens on that one. RABBITMQ_YARDSTICK_PLUGINS names further plugins, separated by commas.
 set -euo pipefail
 
 port=${RABBITMQ_YARDSTICK_PORT:-5673}
@@ -39,9 +40,16 @@ CONF
     printf 'management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = %s\n' \
       "$RABBITMQ_YARDSTICK_MANAGEMENT" >> "$dir/rabbitmq.conf"
   fi
+  plugins+=${RABBITMQ_YARDSTICK_PLUGINS:+,$RABBITMQ_YARDSTICK_PLUGINS}
   echo "[$plugins]." > "$dir/enabled_plugins"
   # The Debian wrapper drops root for the rabbitmq user, which then must own the folder.
   [ "$(id -u)" = 0 ] && chown -R rabbitmq "$dir"
+  launch
+  echo "RabbitMQ runs on port $port"
+}
+
+# Returns once it answers.
+launch() {
   RABBITMQ_NODENAME=$node RABBITMQ_MNESIA_BASE=$dir/mnesia RABBITMQ_LOG_BASE=$dir/log \
   RABBITMQ_CONFIG_FILE=$dir/rabbitmq.conf RABBITMQ_ENABLED_PLUGINS_FILE=$dir/enabled_plugins \
   RABBITMQ_DIST_PORT=$((port + 20000)) \
@@ -52,7 +60,15 @@ CONF
     if [ "$tries" = 0 ]; then echo "RabbitMQ did not start; its output:" >&2; cat "$dir/out" >&2; exit 1; fi
     sleep 1
   done
-  echo "RabbitMQ runs on port $port"
+}
+
+kill_and_start() {
+  local pid
+  pid=$(cat "$dir/mnesia/$node.pid")
+  kill -KILL "$pid"
+  while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+  launch
+  echo "RabbitMQ was killed and runs again on port $port"
 }
 
 stop() {
@@ -64,5 +80,6 @@ stop() {
 case "${1:-}" in
   start) start ;;
   stop) stop ;;
-  *) echo "usage: $0 start|stop" >&2; exit 2 ;;
+  kill) kill_and_start ;;
+  *) echo "usage: $0 start|stop|kill" >&2; exit 2 ;;
 esac

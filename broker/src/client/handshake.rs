@@ -16,6 +16,9 @@ use crate::amqp::{
 /// The largest frame we agree to: RabbitMQ's own default.
 const FRAME_MAX: u32 = 131_072;
 
+/// The client property that a task of this broker is known by.
+pub const SERVICE_TASK: &str = "service_task";
+
 /// How long the peer may take for all of it.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -59,7 +62,7 @@ impl Opening<'_> {
             return Err(unexpected("connection.start"));
         };
         let start_ok = connection::AMQPMethod::StartOk(connection::StartOk {
-            client_properties: client_properties(&options.name),
+            client_properties: client_properties(options),
             mechanism: short_string(if options.by_certificate {
                 "EXTERNAL"
             } else {
@@ -188,7 +191,7 @@ fn unexpected(wanted: &str) -> ClientError {
 }
 
 /// What the peer may rely on.
-fn client_properties(name: &str) -> FieldTable {
+fn client_properties(options: &Options) -> FieldTable {
     let mut capabilities = FieldTable::default();
     for capability in [
         "publisher_confirms",
@@ -204,9 +207,13 @@ fn client_properties(name: &str) -> FieldTable {
     for (key, text) in [
         ("product", "Warren"),
         ("version", env!("CARGO_PKG_VERSION")),
-        ("connection_name", name),
+        ("connection_name", options.name.as_str()),
     ] {
         properties.insert(short_string(key), AMQPValue::LongString(text.into()));
+    }
+    if let Some(task) = &options.task {
+        let task = AMQPValue::LongString(task.as_str().into());
+        properties.insert(short_string(SERVICE_TASK), task);
     }
     let capabilities = AMQPValue::FieldTable(capabilities);
     properties.insert(short_string("capabilities"), capabilities);

@@ -25,6 +25,7 @@ use crate::amqp::AMQPClass;
 
 pub use batch::{Batch, Changes, Delivery};
 pub use calls::{QueueFacts, checked_arguments, checked_name};
+pub use handshake::SERVICE_TASK;
 pub use unconfirmed::Confirms;
 pub use uri::{Address, Encryption, Scheme, Uri, UriError};
 
@@ -46,6 +47,8 @@ pub struct Options {
     pub vhost: String,
     /// Shown by the peer.
     pub name: String,
+    /// Which task it is for, told to this broker: so it finds the connections of its own links.
+    pub task: Option<String>,
     /// Seconds; 0 is off.
     pub heartbeat: u16,
     pub confirms: bool,

@@ -81,6 +81,7 @@ async fn pair() -> (Client, Peer) {
         input: Vec::new(),
     };
     let options = Options {
+        task: None,
         user: "guest".into(),
         password: "guest".into(),
         by_certificate: false,

@@ -117,6 +117,17 @@ fn rows(call: &Call, wanted: impl Fn(&ConnectionFacts) -> bool) -> Handled {
     )
 }
 
+/// What is told of the first channel of a connection that consumes nothing.
+pub(super) fn first_of(call: &Call, connection: &Arc<ConnectionFacts>) -> Option<Value> {
+    let channel = connection.channels().into_iter().next()?;
+    let listed = Listed {
+        name: name(connection, channel.number),
+        connection: Arc::clone(connection),
+        channel,
+    };
+    Some(row(call, &listed, &ConsumerCounts::new()))
+}
+
 pub(super) fn list(call: &Call) -> Handled {
     rows(call, |_| true)
 }

@@ -1,13 +1,18 @@
 //! What runs beside the message path: shovels and federation links as RabbitMQ shows them, and the
 //! tasks of all services.
 
+use std::sync::Arc;
+
+use hashbrown::HashMap;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Failure};
 use super::call::{Call, Handled, after};
 use super::listing::all;
+use super::{channels, fields};
+use crate::client::SERVICE_TASK;
 use crate::plugin::service::{Doing, TaskStatus};
-use crate::vhost::Saved;
+use crate::vhost::{ConnectionFacts, Saved};
 
 const SHOVEL: &str = "shovel";
 const FEDERATION: &str = "federation";
@@ -131,7 +136,20 @@ fn told(saved: Option<Saved>) -> Handled {
     after(saved, Answer::no_content())
 }
 
-pub(super) fn link(call: &Call, task: &TaskStatus) -> Value {
+/// By virtual host and task: the connections on which what links bring is published here.
+type Locals = HashMap<(String, String), Arc<ConnectionFacts>>;
+
+fn local_connections(call: &Call) -> Locals {
+    let connections = call.house.broker.connections().list().into_iter();
+    let known = connections.filter_map(|connection| {
+        let properties = fields::table(&connection.client_properties);
+        let task = properties.get(SERVICE_TASK)?.as_str()?.to_owned();
+        Some(((connection.vhost.to_string(), task), connection))
+    });
+    known.collect()
+}
+
+fn link(call: &Call, task: &TaskStatus, locals: &Locals) -> Value {
     let mut row = facts(task);
     row.insert("node".to_owned(), json!(call.house.node.name()));
     row.insert("vhost".to_owned(), json!(task.vhost));
@@ -147,19 +165,30 @@ pub(super) fn link(call: &Call, task: &TaskStatus) -> Value {
     if let Some(why) = &task.why {
         row.insert("error".to_owned(), json!(why));
     }
+    if let Some(local) = locals.get(&(task.vhost.clone(), task.name.clone())) {
+        row.insert("local_connection".to_owned(), json!(local.name()));
+        let channel = channels::first_of(call, local);
+        row.extend(channel.map(|channel| ("local_channel".to_owned(), channel)));
+    }
     Value::Object(row)
+}
+
+fn links(call: &Call, tasks: &[TaskStatus]) -> Handled {
+    let locals = local_connections(call);
+    let rows = tasks.iter().map(|task| link(call, task, &locals));
+    all(call, rows.collect())
 }
 
 pub(super) fn list_links(call: &Call) -> Handled {
     let tasks = tasks(call, FEDERATION);
-    all(call, tasks.iter().map(|task| link(call, task)).collect())
+    links(call, &tasks)
 }
 
 pub(super) fn list_links_in_vhost(call: &Call) -> Handled {
     let vhost = call.vhost()?;
     let mut tasks = tasks(call, FEDERATION);
     tasks.retain(|task| *task.vhost == *vhost.name);
-    all(call, tasks.iter().map(|task| link(call, task)).collect())
+    links(call, &tasks)
 }
 
 /// By the id that the list has.

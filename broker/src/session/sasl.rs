@@ -31,6 +31,21 @@ impl fmt::Display for NotIn {
     }
 }
 
+impl NotIn {
+    /// For the event of it, in RabbitMQ's words where it has some.
+    fn told(&self, user: &str) -> String {
+        match self {
+            NotIn::Refused(LoginRefusal::UnknownUser | LoginRefusal::WrongPassword) => {
+                format!("user '{user}' - invalid credentials")
+            }
+            NotIn::Refused(LoginRefusal::OnlyFromLoopback) => {
+                format!("user '{user}' can only connect via localhost")
+            }
+            NotIn::NoName(_) | NotIn::NotEncrypted => self.to_string(),
+        }
+    }
+}
+
 impl Session {
     /// What is offered here, in the order of the configuration. EXTERNAL stands on every encrypted
     /// connection, with a certificate or without: a refusal says more than a name that is missing.
@@ -68,7 +83,7 @@ impl Session {
             Mechanism::External => self.by_certificate(),
         };
         let ends = (self.peer, self.local);
-        let error = outcome.as_ref().err().map(ToString::to_string);
+        let error = outcome.as_ref().err().map(|reason| reason.told(&user));
         let (name, why) = (mechanism.to_string(), error.as_deref());
         self.broker.tell_login(&user, &name, ends, why);
         match outcome {

@@ -33,6 +33,14 @@ pub(super) fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
+/// What is wrong with a regular expression, and where: Erlang's words are those of another library.
+pub(super) fn regex_error(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    let what = escaped(last.trim_start_matches("error: "));
+    format!("{{\"{what}\",0}}")
+}
+
 fn list(items: impl Iterator<Item = String>) -> String {
     format!("[{}]", items.collect::<Vec<String>>().join(","))
 }

@@ -105,10 +105,8 @@ impl Policy {
     pub fn new(origin: Origin, stated: PolicyDefinition) -> Result<Policy, InvalidPolicy> {
         let mut reasons = Vec::new();
         let pattern = Regex::new(&stated.pattern).map_err(|error| {
-            let text = error.to_string();
-            let last = text.lines().last().unwrap_or_default();
-            let what = erlang::escaped(last.trim_start_matches("error: "));
-            format!("pattern should be regular expression but is invalid: {{\"{what}\",0}}")
+            let error = erlang::regex_error(&error);
+            format!("pattern should be regular expression but is invalid: {error}")
         });
         let apply_to = ApplyTo::parse(&stated.apply_to).ok_or_else(|| {
             format!(

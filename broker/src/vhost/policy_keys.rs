@@ -1,6 +1,7 @@
 //! The keys that a policy may have: their names, their values, the types of queue that have them.
 //! Not what they do (see `policy.rs`).
 
+use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::erlang;
@@ -215,9 +216,9 @@ impl Key {
             Key::DelayedRetryType => "is not a valid delayed retry type",
             Key::DeliveryLimit => "is not a valid delivery limit",
             Key::Expires => "is not a valid queue expiry",
-            Key::FederationUpstream
-            | Key::FederationUpstreamPattern
-            | Key::FederationUpstreamSet => "is not a valid name or pattern",
+            Key::FederationUpstream => "is not a valid federation upstream name",
+            Key::FederationUpstreamPattern => "is not a valid federation upstream pattern name",
+            Key::FederationUpstreamSet => "is not a valid federation upstream set name",
             Key::InitialClusterSize => "is not a valid cluster size",
             Key::MaxAge => "is not a valid max age",
             Key::MaxInMemoryBytes | Key::MaxInMemoryLength => {
@@ -296,11 +297,42 @@ pub(super) fn check(origin: Origin, definition: &Map<String, Value>) -> Result<(
             Some(key) => return Err(format!("{} {}", erlang::term(value), key.complaint())),
         }
     }
+    check_federation(definition)?;
     if unknown.is_empty() {
         return Ok(());
     }
     let pairs = erlang::pairs(definition, &unknown);
     Err(format!("{pairs} are not recognised policy settings"))
+}
+
+/// At most one key says which upstreams there are, and a pattern is one.
+fn check_federation(definition: &Map<String, Value>) -> Result<(), String> {
+    let keys = [
+        Key::FederationUpstream,
+        Key::FederationUpstreamSet,
+        Key::FederationUpstreamPattern,
+    ];
+    let said = keys
+        .iter()
+        .filter(|key| definition.contains_key(key.name()));
+    if said.count() > 1 {
+        return Err(
+            "cannot specify federation-upstream, federation-upstream-set or \
+             federation-upstream-pattern together"
+                .to_owned(),
+        );
+    }
+    let pattern = definition.get(Key::FederationUpstreamPattern.name());
+    let Some(pattern) = pattern.and_then(Value::as_str) else {
+        return Ok(());
+    };
+    match Regex::new(pattern) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!(
+            "could not compile pattern {pattern} to a regular expression. Error: {}",
+            erlang::regex_error(&error)
+        )),
+    }
 }
 
 fn is_integer(value: &Value, range: impl std::ops::RangeBounds<i64>) -> bool {

@@ -11,6 +11,7 @@ use super::{Broker, Concerns, ConnectionFacts, Event, Exchange, Facts, Kind, Vho
 use crate::amqp::table::{Table, Value as Field};
 use crate::names::Destination;
 use crate::outbox::Outbox;
+use crate::protection::{Certificate, Protection};
 use crate::queue::{Consumer, Queue};
 
 /// RabbitMQ's word for AMQP 0-9-1.
@@ -186,6 +187,7 @@ pub(super) fn of_connection(kind: Kind, connection: &ConnectionFacts) -> Event {
         .text("name", &name)
         .text("pid", &name)
         .table("client_properties", &connection.client_properties);
+    let facts = named(facts, connection);
     let facts = match kind == Kind::ConnectionCreated {
         true => introduced(facts, connection),
         false => facts,
@@ -202,8 +204,44 @@ pub(super) fn of_connection(kind: Kind, connection: &ConnectionFacts) -> Event {
     }
 }
 
-fn introduced(facts: Facts, connection: &ConnectionFacts) -> Facts {
+/// As the client calls itself, where it does.
+fn named(facts: Facts, connection: &ConnectionFacts) -> Facts {
+    let properties = Table::new(&connection.client_properties);
+    match properties.get("connection_name") {
+        Some(Field::Str(name)) => facts.text("user_provided_name", &String::from_utf8_lossy(name)),
+        Some(_) | None => facts,
+    }
+}
+
+/// Empty where there is nothing to be told, as with RabbitMQ.
+fn protected(facts: Facts, protection: Option<&Protection>) -> Facts {
+    let certificate = protection.and_then(|protection| protection.certificate.as_ref());
+    let of_certificate =
+        |text: fn(&Certificate) -> String| certificate.map(text).unwrap_or_default();
+    let of_protection =
+        |text: fn(&Protection) -> &'static str| protection.map(text).unwrap_or_default();
     facts
+        .flag("ssl", protection.is_some())
+        .text(
+            "peer_cert_subject",
+            &of_certificate(|one| one.subject.clone()),
+        )
+        .text(
+            "peer_cert_issuer",
+            &of_certificate(|one| one.issuer.clone()),
+        )
+        .text(
+            "peer_cert_validity",
+            &of_certificate(|one| one.validity.join(" - ")),
+        )
+        .text("ssl_protocol", of_protection(|one| one.protocol))
+        .text("ssl_key_exchange", of_protection(|one| one.key_exchange))
+        .text("ssl_cipher", of_protection(|one| one.cipher))
+        .text("ssl_hash", of_protection(|one| one.hash))
+}
+
+fn introduced(facts: Facts, connection: &ConnectionFacts) -> Facts {
+    protected(facts, connection.protection.as_deref())
         .text("user", &connection.user)
         .text("user_who_performed_action", &connection.user)
         .text("vhost", &connection.vhost)
@@ -214,7 +252,6 @@ fn introduced(facts: Facts, connection: &ConnectionFacts) -> Facts {
         .number("port", connection.local.port().into())
         .text("peer_host", &erlang_address(connection.peer.ip()))
         .number("peer_port", connection.peer.port().into())
-        .flag("ssl", connection.protection.is_some())
         .number("channel_max", connection.channel_max.into())
         .number("frame_max", connection.frame_max.into())
         .number("timeout", connection.heartbeat.into())

@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod tests;
 
-use warren_plugin_sdk::erlang::Term;
+use warren_plugin_sdk::erlang::{Term, latin1};
 use warren_plugin_sdk::tracer::{
     Desk, Event, Happening, Messages, News, Outgoing, Payload, Tracer, TracerOpening,
 };
@@ -86,7 +86,9 @@ fn told(headers: TableBuf, name: &str, value: Value<'_>) -> TableBuf {
             let fields = table
                 .fields()
                 .map(|(name, value)| Term::field(name, value).flat());
-            let printed = fields.fold(ArrayBuf::new(), |array, field| array.with(field.as_str()));
+            let printed = fields.fold(ArrayBuf::new(), |array, field| {
+                array.with(Value::LongString(&latin1(&field)))
+            });
             headers.with(name, printed.as_array())
         }
         ("error", Value::LongString(text)) => {

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use regex_lite::Regex;
 use serde_json::{Map, Value, json};
 use warren_service_sdk::broker::{self, Kind, Subject};
 use warren_service_sdk::{Parameter, Table, Task};
 
 const UPSTREAM: &str = "federation-upstream";
 const SET: &str = "federation-upstream-set";
+const PATTERN: &str = "federation-upstream-pattern";
 
 /// By virtual host and name.
 type Known = BTreeMap<(String, String), Value>;
@@ -64,6 +66,14 @@ fn upstreams_of(
             .into_iter()
             .collect();
     }
+    if let Some(pattern) = policy.get(PATTERN).and_then(Value::as_str) {
+        // One that is none was refused when the policy was set.
+        let pattern = Regex::new(pattern);
+        return pattern.map_or_else(
+            |_| Vec::new(),
+            |pattern| of_vhost(vhost, upstreams, |name| pattern.is_match(name)),
+        );
+    }
     let Some(name) = policy.get(SET).and_then(Value::as_str) else {
         return Vec::new();
     };
@@ -80,14 +90,23 @@ fn upstreams_of(
             members.collect()
         }
         // The set that is always there.
-        _ if name == "all" => {
-            let here = upstreams.iter().filter(|((of, _), _)| of == vhost);
-            let here = here
-                .filter_map(|((_, name), value)| Some((name.clone(), value.as_object()?.clone())));
-            here.collect()
-        }
+        _ if name == "all" => of_vhost(vhost, upstreams, |_| true),
         _ => Vec::new(),
     }
+}
+
+/// Those of a virtual host whose names are wanted.
+fn of_vhost(
+    vhost: &str,
+    upstreams: &Known,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Vec<(String, Map<String, Value>)> {
+    let here = upstreams
+        .iter()
+        .filter(|((of, name), _)| of == vhost && is_wanted(name));
+    let here =
+        here.filter_map(|((_, name), value)| Some((name.clone(), value.as_object()?.clone())));
+    here.collect()
 }
 
 fn task(subject: &Subject, upstream: &str, definition: Map<String, Value>) -> Task {
@@ -140,6 +159,11 @@ mod tests {
         assert_eq!(names(json!({"federation-upstream": "b"})), ["b"]);
         assert_eq!(names(json!({"federation-upstream-set": "all"})), ["a", "b"]);
         assert_eq!(names(json!({"federation-upstream-set": "s"})), ["a"]);
+        assert_eq!(names(json!({"federation-upstream-pattern": "^b"})), ["b"]);
+        assert_eq!(
+            names(json!({"federation-upstream-pattern": "."})),
+            ["a", "b"]
+        );
         assert!(names(json!({"federation-upstream": "c"})).is_empty());
         assert!(names(json!({"federation-upstream-set": "none"})).is_empty());
     }

@@ -19,6 +19,12 @@ pub enum End {
 /// So many messages go on at once.
 const BATCH: u32 = 512;
 
+/// With so many on their way it does not hurry for fewer: the peers would get every few confirms, and
+/// every few messages, in a packet of their own. Somewhat later they come together.
+const PLENTY: u64 = 256;
+const FEW: u32 = 64;
+const TOGETHER: u64 = 2;
+
 /// How often it looks around when nothing happens.
 const IDLE: u64 = 10_000;
 
@@ -201,24 +207,35 @@ impl Shovelling<'_> {
         loop {
             self.settle()?;
             let moved = self.move_some()?;
+            if (1..FEW).contains(&moved) && self.on_their_way() >= PLENTY {
+                host::sleep(TOGETHER);
+            }
             if self.remaining == Some(0) && self.unconfirmed.is_empty() {
                 self.source.close();
                 self.destination.close();
                 return Ok(());
             }
-            if !moved {
+            if moved == 0 {
                 wait(&[&self.source, &self.destination], IDLE)?;
             }
         }
     }
 
-    /// Whether there was anything.
-    fn move_some(&mut self) -> Result<bool, Error> {
+    /// Published and not confirmed.
+    fn on_their_way(&self) -> u64 {
+        match (self.unconfirmed.front(), self.unconfirmed.back()) {
+            (Some(first), Some(last)) => last.last_number - first.first_number + 1,
+            (_, _) => 0,
+        }
+    }
+
+    /// How many there were.
+    fn move_some(&mut self) -> Result<u32, Error> {
         let most = self
             .remaining
             .map_or(BATCH, |left| left.min(BATCH.into()) as u32);
         let Some(batch) = self.source.receive(most)? else {
-            return Ok(false);
+            return Ok(0);
         };
         let count = batch.length();
         if self.settings.destination.timestamp_header {
@@ -246,7 +263,7 @@ impl Shovelling<'_> {
             *remaining = remaining.saturating_sub(count.into());
         }
         host::count("forwarded", count.into());
-        Ok(true)
+        Ok(count)
     }
 
     /// Acknowledges what the destination has.

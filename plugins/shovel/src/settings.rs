@@ -153,9 +153,7 @@ impl Settings {
             From::Queue(name) => ends.push(("src-queue", name.as_str())),
             From::Exchange { name, routing_key } => {
                 ends.push(("src-exchange", name));
-                if !routing_key.is_empty() {
-                    ends.push(("src-exchange-key", routing_key));
-                }
+                ends.push(("src-exchange-key", routing_key));
             }
         }
         match &self.destination.to {

@@ -53,10 +53,18 @@ fn plain(value: Value<'_>) -> Json {
         Value::Float(float) => json!(float),
         Value::Double(float) => json!(float),
         Value::Decimal { scale, value } => json!([scale, value]),
-        Value::LongString(octets) | Value::Bytes(octets) => json!(String::from_utf8_lossy(octets)),
+        Value::LongString(octets) | Value::Bytes(octets) => json!(text(octets)),
         Value::Array(array) => Json::Array(array.items().map(plain).collect()),
         Value::Timestamp(seconds) => json!(seconds),
         Value::Table(table) => object(table),
-        Value::Void => Json::Null,
+        Value::Void => json!("undefined"),
+    }
+}
+
+/// What is no text is said to be none, in RabbitMQ's words.
+fn text(octets: &[u8]) -> String {
+    match std::str::from_utf8(octets) {
+        Ok(text) => text.to_owned(),
+        Err(_) => format!("Not UTF-8, base64 is: {}", STANDARD.encode(octets)),
     }
 }

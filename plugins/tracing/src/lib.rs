@@ -32,7 +32,11 @@ impl Tracer for Tracing {
         })
     }
 
+    /// A file is there from the beginning, as RabbitMQ's.
     fn traces(&mut self, traces: Vec<Trace>) {
+        for trace in &traces {
+            self.desk.append(&file(trace), &[]);
+        }
         self.traces = traces;
     }
 
@@ -58,10 +62,14 @@ impl Tracer for Tracing {
         }
         for (trace, octets) in self.traces.iter().zip(&written) {
             if !octets.is_empty() {
-                self.desk.append(&format!("{}.log", trace.name), octets);
+                self.desk.append(&file(trace), octets);
             }
         }
     }
+}
+
+fn file(trace: &Trace) -> String {
+    format!("{}.log", trace.name)
 }
 
 impl Tracing {

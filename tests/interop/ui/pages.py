@@ -19,7 +19,7 @@ HOSTILE = "<script>document.title='taken over'</script>"
 PAGES = ["/", "/connections", "/channels", "/exchanges", "/exchanges/%2F/orders", "/queues",
          "/queues/%2F/paid", "/topology", "/plugins", "/plugins/topic", "/explain", "/admin/users",
          "/admin/users/guest", "/admin/vhosts", "/admin/policies", "/admin/limits",
-         "/admin/definitions"]  # fmt: skip
+         "/admin/definitions", "/admin/tracing", "/services"]  # fmt: skip
 
 
 class Traffic:
@@ -230,6 +230,69 @@ class Cases:
         browser.send("reload-plugin", {}, said="headers: reloaded.")
         assert api("GET", "/warren/plugins/headers")["state"] == "running"
         browser.says("Calls by how long they took")
+
+    def shovels_are_set_paused_resumed_and_deleted(self):
+        browser, api = self.browser, self.api
+        api("PUT", "/queues/%2F/shovelled", {"durable": True})
+        api("PUT", "/queues/%2F/arrived", {"durable": True})
+        more = "src-prefetch-count = 7"
+        fields = {"name": "form-s", "src_queue": "shovelled", "dest_queue": "arrived", "more": more}
+        browser.open("/services").send("set-shovel", fields)
+        states = lambda: [row["state"] for row in api("GET", "/shovels") if row["name"] == "form-s"]  # noqa: E731
+        until(lambda: states() == ["running"], "the shovel runs")
+        value = api("GET", "/parameters/shovel/%2F/form-s")["value"]
+        assert value["src-prefetch-count"] == 7 and value["dest-queue"] == "arrived", value
+        row = browser.open("/services").text("table")
+        assert "form-s" in row and "queue shovelled" in row and "queue arrived" in row and "running" in row, row
+        assert "guest:" not in browser.text(), "a password is shown"
+        browser.send("pause-shovel", {})
+        until(lambda: states() == ["paused"], "it is paused")
+        browser.open("/services").says("paused")
+        api("POST", "/exchanges/%2F/amq.default/publish",
+            {"properties": {}, "routing_key": "shovelled", "payload": "x", "payload_encoding": "string"})  # fmt: skip
+        browser.send("resume-shovel", {})
+        until(lambda: api("GET", "/queues/%2F/arrived")["messages"] == 1, "the message arrives")
+        browser.open("/services").says("forwarded: 1")
+        self.picture("services")
+        browser.send("restart-shovel", {})
+        until(lambda: states() == ["running"], "it runs again")
+        browser.open("/services").send("delete-shovel", {}, confirm=True)
+        until(lambda: states() == [] and api("GET", "/parameters/shovel/%2F/form-s") is None, "it is gone")
+
+    def an_upstream_that_cannot_be_reached_says_why(self):
+        browser, api = self.browser, self.api
+        browser.open("/services").send("set-upstream", {"name": "form-u", "uri": "amqp://127.0.0.1:1", "more": "max-hops = 3"})
+        assert api("GET", "/parameters/federation-upstream/%2F/form-u")["value"]["max-hops"] == 3
+        policy = {"pattern": "^orders$", "definition": {"federation-upstream": "form-u"}, "apply-to": "exchanges"}
+        api("PUT", "/policies/%2F/federated", policy)
+        until(lambda: [row["status"] for row in api("GET", "/federation-links")] == ["error"], "the link fails")
+        said = browser.open("/services").text()
+        assert "exchange orders" in said and "form-u" in said and "127.0.0.1:1" in said, said
+        browser.send("restart-link", {})
+        api("DELETE", "/policies/%2F/federated")
+        api("DELETE", "/parameters/federation-upstream/%2F/form-u")
+        until(lambda: not api("GET", "/federation-links"), "the link is gone")
+
+    def traces_are_added_read_and_stopped(self):
+        browser, api = self.browser, self.api
+        browser.open("/admin/tracing").send("trace-on", {})
+        assert api("GET", "/vhosts/%2F")["tracing"]
+        browser.open("/admin/tracing").send("trace-off", {})
+        assert not api("GET", "/vhosts/%2F")["tracing"]
+        fields = {"name": "form-t", "format": "json", "pattern": "publish.#", "max_payload_bytes": "3"}
+        browser.open("/admin/tracing").send("add-trace", fields)
+        expected = {"vhost": "/", "name": "form-t", "format": "json", "pattern": "publish.#", "max_payload_bytes": 3}
+        assert api("GET", "/traces/%2F/form-t") == expected
+        api("POST", "/exchanges/%2F/amq.default/publish",
+            {"properties": {}, "routing_key": "nowhere", "payload": "seen", "payload_encoding": "string"})  # fmt: skip
+        until(lambda: api.answer("GET", "/trace-files/form-t.log")[1].count(b'"c2Vl"') == 1, "the message in the file")
+        said = browser.open("/admin/tracing").text()
+        assert "form-t.log" in said and "publish.#" in said and "none dropped" in said, said
+        self.picture("tracing")
+        browser.send("delete-trace", {}, confirm=True)
+        assert api("GET", "/traces") == []
+        browser.open("/admin/tracing").send("delete-trace-file", {}, confirm=True)
+        assert api("GET", "/trace-files") == []
 
     def a_connection_is_closed_with_a_reason(self):
         browser = self.browser

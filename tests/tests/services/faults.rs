@@ -8,7 +8,7 @@ use warren_tests::kit::{Broker, DEADLINE, Options, durable, fixture, soon};
 
 use super::until;
 
-const TASKS: &str = "/warren/services/fault-service";
+pub const TASKS: &str = "/warren/services/fault-service";
 
 fn plugins(folder: &Path) {
     std::fs::copy(
@@ -19,12 +19,12 @@ fn plugins(folder: &Path) {
 }
 
 /// With the service in this mode, and so many tasks of it.
-fn faulty(mode: &str, tasks: u32, more: &str) -> (Broker, tempfile::TempDir) {
+pub fn faulty(mode: &str, tasks: u32, more: &str) -> (Broker, tempfile::TempDir) {
     let grants = "grants = [\"amqp:remote=127.0.0.1:1\"]";
     granted(mode, tasks, &format!("{grants}\n{more}"))
 }
 
-fn granted(mode: &str, tasks: u32, settings: &str) -> (Broker, tempfile::TempDir) {
+pub fn granted(mode: &str, tasks: u32, settings: &str) -> (Broker, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     plugins(folder.path());
     let config = format!(

@@ -87,6 +87,35 @@ async fn what_federation_made_upstream_goes_with_the_policy() {
     soon("nothing is left", DEADLINE, async || made() == 0).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pattern_takes_all_upstreams_whose_names_fit() {
+    let (up, down) = (broker(), broker());
+    let _here = topic(&down, "x").await;
+    let http = down.http();
+    for name in ["up-a", "up-b", "other"] {
+        let upstream = json!({"value": {"uri": up.url(), "exchange": name}});
+        let path = format!("/parameters/federation-upstream/%2F/{name}");
+        http.put(&path, &upstream).is(201);
+    }
+    let policy = |definition: Value| json!({"pattern": "^x$", "definition": definition});
+    let fitting = policy(json!({"federation-upstream-pattern": "^up-"}));
+    http.put("/policies/%2F/federation", &fitting).is(201);
+    let mut names: Vec<String> = runs(&down, 2)
+        .iter()
+        .map(|row| row["upstream"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["up-a", "up-b"]);
+    let refused = |definition: Value| {
+        let reply = http.put("/policies/%2F/other", &policy(definition));
+        reply.is(400).json()["reason"].to_string()
+    };
+    let both = json!({"federation-upstream-pattern": "a", "federation-upstream": "b"});
+    assert!(refused(both).contains("cannot specify federation-upstream"));
+    let broken = json!({"federation-upstream-pattern": "^up("});
+    assert!(refused(broken).contains("could not compile pattern ^up( to a regular expression"));
+}
+
 trait Names {
     fn concat_names(&self) -> Vec<String>;
 }

@@ -2,9 +2,11 @@
 //! the faults, with figures, is `fault_table`:
 //! `cargo test --release --test services -- --ignored --nocapture`.
 
+mod fault_table;
 mod faults;
 mod federation;
 mod languages;
+mod proxy;
 mod shovel;
 mod soak;
 

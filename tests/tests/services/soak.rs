@@ -1,8 +1,9 @@
-//! A million messages through a shovel while links are cut and brokers are killed. Not part of the
-//! suite: `cargo test --release --test services soak -- --ignored --nocapture`.
+//! A million messages through a shovel while links are cut and brokers are killed at random. Not part
+//! of the suite: `cargo test --release --test services soak -- --ignored --nocapture --test-threads 1`.
 //!
 //! `SHOVEL_RABBITMQ` is the URL of a RabbitMQ for the two ways that lead through one, and
-//! `SHOVEL_RABBITMQ_KILL` a command that kills it and starts it again; `SHOVEL_MESSAGES` is how many.
+//! `SHOVEL_RABBITMQ_KILL` a command that kills it and starts it again (`tests/interop/rabbitmq.sh kill`);
+//! `SHOVEL_MESSAGES` is how many, `SHOVEL_SEED` makes the same choices again.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use serde_json::json;
 use warren_tests::kit::{Broker, Client, Options, durable};
 
 use super::broker;
+use super::proxy::Proxy;
 
 fn wanted() -> usize {
     let given = std::env::var("SHOVEL_MESSAGES").ok();
@@ -49,6 +51,16 @@ impl End {
         }
     }
 
+    fn address(&self) -> String {
+        match self {
+            End::Warren(broker) => broker.address().to_owned(),
+            End::RabbitMq { url, .. } => {
+                let rest = url.rsplit('@').next().unwrap_or_default();
+                rest.split('/').next().unwrap_or_default().to_owned()
+            }
+        }
+    }
+
     fn kill(&mut self) -> &'static str {
         match self {
             End::Warren(broker) => {
@@ -68,23 +80,89 @@ impl End {
     }
 }
 
-fn cut_links(host: &Broker) -> usize {
-    let connections = host.http().json("/connections");
-    let connections = connections.as_array().cloned().unwrap_or_default();
-    for connection in &connections {
-        let name = connection["name"].as_str().unwrap_or_default();
-        let name = name
-            .replace(' ', "%20")
-            .replace(':', "%3A")
-            .replace('>', "%3E");
-        host.http().delete(&format!("/connections/{name}"));
+/// What happens next is drawn from this (xorshift).
+struct Dice(u64);
+
+impl Dice {
+    fn thrown() -> Dice {
+        let given = std::env::var("SHOVEL_SEED").ok();
+        let now = || std::time::UNIX_EPOCH.elapsed().expect("after 1970");
+        let seed = given.and_then(|text| text.parse().ok());
+        Dice(seed.unwrap_or_else(|| now().as_nanos() as u64) | 1)
     }
-    connections.len()
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
 }
 
-/// Moves all messages from one end to the other, with a shovel that runs on `host` or on one of the
-/// ends, and tells what has become of them.
-async fn soak(name: &str, mut from: End, mut to: End, mut host: Option<Broker>) {
+/// The two ends, who runs the shovel if it is neither, and the links that it goes through.
+struct Stage {
+    from: End,
+    to: End,
+    host: Option<Broker>,
+    from_link: Proxy,
+    to_link: Proxy,
+}
+
+impl Stage {
+    async fn new(from: End, to: End, host: Option<Broker>) -> Stage {
+        Stage {
+            from_link: Proxy::to(from.address()).await,
+            to_link: Proxy::to(to.address()).await,
+            from,
+            to,
+            host,
+        }
+    }
+
+    fn disturb(&mut self, dice: &mut Dice) -> &'static str {
+        match dice.below(if self.host.is_some() { 5 } else { 4 }) {
+            0 => {
+                self.from_link.cut();
+                "cut the source's link"
+            }
+            1 => {
+                self.to_link.cut();
+                "cut the destination's link"
+            }
+            2 => self.from.kill(),
+            3 => self.to.kill(),
+            _ => {
+                if let Some(host) = &mut self.host {
+                    host.kill();
+                    host.restart();
+                }
+                "killed the shovel's broker"
+            }
+        }
+    }
+
+    fn runner(&self) -> &Broker {
+        runner(&self.from, &self.to, &self.host)
+    }
+
+    fn start(&self, queue: &str, target: &str) {
+        let value = json!({
+            "src-uri": format!("amqp://guest:guest@{}", self.from_link.address()),
+            "src-queue": queue,
+            "dest-uri": format!("amqp://guest:guest@{}", self.to_link.address()),
+            "dest-queue": target,
+            "reconnect-delay": 0.2,
+        });
+        let set = self
+            .runner()
+            .http()
+            .put("/parameters/shovel/%2F/soak", &json!({"value": value}));
+        assert!([201, 204].contains(&set.status), "{set:?}");
+    }
+}
+
+/// Moves all messages from one end to the other, and tells what has become of them.
+async fn soak(name: &str, from: End, to: End, host: Option<Broker>) {
     let count = wanted();
     let queue = format!("soak-{}", std::process::id());
     let publisher = Client::connect(&from.url()).await.confirming().await;
@@ -97,56 +175,56 @@ async fn soak(name: &str, mut from: End, mut to: End, mut host: Option<Broker>) 
     let target = format!("{queue}-to");
     let consumer = Client::connect(&to.url()).await.confirming().await;
     consumer.queue(&target, durable()).await;
-    let value = json!({"src-uri": from.url(), "src-queue": queue, "dest-uri": to.url(),
-        "dest-queue": target, "reconnect-delay": 0.2});
+    let mut dice = Dice::thrown();
+    println!("{name}: SHOVEL_SEED={}", dice.0);
+    let mut stage = Stage::new(from, to, host).await;
     let begun = Instant::now();
-    let parameter = json!({"value": value});
-    runner(&from, &to, &host)
-        .http()
-        .put("/parameters/shovel/%2F/soak", &parameter)
-        .is(201);
+    stage.start(&queue, &target);
     let mut disturbed = Vec::new();
-    for round in 0.. {
-        std::thread::sleep(Duration::from_millis(700));
-        if left(&from, &queue).await == 0 {
+    loop {
+        tokio::time::sleep(Duration::from_millis(200 + dice.below(1_000))).await;
+        if left(&stage.from, &queue).await == 0 {
             break;
         }
-        disturbed.push(match round % 3 {
-            0 => to.kill(),
-            1 => {
-                cut_links(runner(&from, &to, &host));
-                "cut links"
-            }
-            _ => match &mut host {
-                Some(host) => {
-                    host.kill();
-                    host.restart();
-                    "killed the shovel's broker"
-                }
-                None => from.kill(),
-            },
-        });
+        disturbed.push(stage.disturb(&mut dice));
     }
     let took = begun.elapsed();
-    runner(&from, &to, &host)
-        .http()
-        .delete("/parameters/shovel/%2F/soak");
+    let http = stage.runner().http();
+    http.delete("/parameters/shovel/%2F/soak").is(204);
+    let (lost, twice) = arrived(&stage.to, &target, count).await;
+    let mut kinds: Vec<&str> = disturbed.clone();
+    kinds.sort_unstable();
+    let kinds = kinds.chunk_by(|one, other| one == other);
+    let kinds: Vec<String> = kinds
+        .map(|kind| format!("{} x {}", kind.len(), kind[0]))
+        .collect();
+    println!(
+        "{name}: {count} messages in {took:.1?}, {} disturbances ({}): lost {lost}, twice {twice}",
+        disturbed.len(),
+        kinds.join(", ")
+    );
+    assert_eq!(lost, 0);
+    let source = Client::connect(&stage.from.url()).await.channel().await;
+    assert_eq!(source.count(&queue).await, 0, "all was acknowledged");
+    for (end, queue) in [(&stage.from, &queue), (&stage.to, &target)] {
+        let channel = Client::connect(&end.url()).await.channel().await;
+        let deleted = channel.queue_delete(queue.as_str().into(), Default::default());
+        deleted.await.expect("queue.delete");
+    }
+}
+
+/// How many did not arrive, and how many came once too often.
+async fn arrived(to: &End, target: &str, count: usize) -> (usize, usize) {
     let mut times = vec![0_u32; count];
     let consumer = Client::connect(&to.url()).await.channel().await;
-    let arrived = consumer.count(&target).await as usize;
-    let mut deliveries = consumer.consume_no_ack(&target).await;
+    let arrived = consumer.count(target).await as usize;
+    let mut deliveries = consumer.consume_no_ack(target).await;
     for _ in 0..arrived {
         let text = deliveries.next_text().await;
         times[text.parse::<usize>().expect("a number")] += 1;
     }
     let lost = times.iter().filter(|times| **times == 0).count();
-    let duplicates = arrived - (count - lost);
-    println!(
-        "{name}: {count} messages in {took:.1?}, {} disturbances ({}): lost {lost}, twice {duplicates}",
-        disturbed.len(),
-        disturbed.join(", ")
-    );
-    assert_eq!(lost, 0);
+    (lost, arrived - (count - lost))
 }
 
 fn runner<'a>(from: &'a End, to: &'a End, host: &'a Option<Broker>) -> &'a Broker {
@@ -206,11 +284,6 @@ async fn soak_from_rabbitmq_to_warren() {
 #[ignore = "takes minutes"]
 async fn soak_through_a_third_broker() {
     let host = Some(broker());
-    soak(
-        "Warren -> Warren by a third",
-        End::warren(),
-        End::warren(),
-        host,
-    )
-    .await;
+    let name = "Warren -> Warren by a third";
+    soak(name, End::warren(), End::warren(), host).await;
 }

@@ -1,6 +1,7 @@
 //! Tracing: the firehose, traces into files, and what becomes of tracers that misbehave.
 
 mod events;
+mod faults;
 mod files;
 mod firehose;
 

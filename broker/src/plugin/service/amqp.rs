@@ -82,6 +82,10 @@ impl ServiceState {
             by_certificate: uri.by_certificate,
             vhost: uri.vhost.clone(),
             name: opening.name.clone(),
+            task: match (&uri.address, &self.task) {
+                (Address::Local, Some(task)) => Some(task.name.clone()),
+                (_, _) => None,
+            },
             heartbeat: uri.heartbeat.unwrap_or(HEARTBEAT),
             confirms: opening.confirms,
         };

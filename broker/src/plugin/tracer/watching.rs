@@ -97,12 +97,18 @@ impl Watching {
             self.tell(&[]);
         }
         while let Some(events) = line.take(MOST_EVENTS, MOST_BYTES) {
-            if !events.is_empty() || self.live.is_some() {
+            if !events.is_empty() || self.live.is_some() || self.is_tracing() {
                 self.tell(&events);
             }
         }
         let (tallies, now) = (&self.tracer.record.tallies, self.tracer.clock.now());
         tallies.retire(&self.counts, !self.breaker.is_closed(), now);
+    }
+
+    /// A trace that is new has a file before its first message.
+    fn is_tracing(&self) -> bool {
+        let broker = self.broker.upgrade();
+        broker.is_some_and(|broker| broker.is_tracing())
     }
 
     fn tell(&mut self, events: &[Arc<Traced>]) {
@@ -144,8 +150,13 @@ impl Watching {
         };
         if let Some((changes, traces)) = broker.traces_since(self.seen) {
             live.traces(&traces)?;
+            let outputs = live.outputs();
             self.seen = Some(changes);
+            self.carry_out(&broker, outputs);
         }
+        let Some(live) = &mut self.live else {
+            return Ok(());
+        };
         if !events.is_empty() {
             let begun = Instant::now();
             live.observe(events)?;

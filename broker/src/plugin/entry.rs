@@ -5,12 +5,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::check::{self, Asked, OWN_GRANTS};
+use super::check::{self, Asked, Kind, OWN_GRANTS};
 use super::limits::{MAX_COMPONENT_BYTES, PluginSettings};
 use super::one_plugin::{Plugin, Record};
 use super::plugin_log::LogLine;
 use super::status::{LoadReport, Outcome, PluginState, PluginStatus, RolledBack};
 use super::tracer::Tracer;
+use super::type_table::Standing;
 use crate::clock::Millis;
 
 pub(super) struct Entry {
@@ -50,6 +51,7 @@ pub(super) enum Phase {
 #[derive(Clone)]
 pub(super) enum InForce {
     Exchange(Arc<Plugin>),
+    Interceptor(Standing),
     Tracer(Arc<Tracer>),
 }
 
@@ -65,6 +67,10 @@ impl InForce {
     pub fn status(&self) -> PluginStatus {
         match self {
             InForce::Exchange(plugin) => plugin.status(),
+            InForce::Interceptor(standing) => PluginStatus {
+                kind: Kind::Interceptor,
+                ..standing.plugin.status()
+            },
             InForce::Tracer(tracer) => tracer.status(),
         }
     }

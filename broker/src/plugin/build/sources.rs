@@ -32,7 +32,7 @@ pub fn source_hash_of(workspace: &Path, crate_dir: &Path) -> Result<String> {
             }
         }
     }
-    for package in ["exchange", "plugin", "tracer"] {
+    for package in ["exchange", "plugin", "tracer", "interceptor"] {
         let wit = workspace.join("wit").join(package);
         if wit.is_dir() {
             add_folder(&mut hash, "wit", &wit, &wit)?;

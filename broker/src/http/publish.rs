@@ -17,7 +17,7 @@ use crate::message::{Message, MessageView};
 use crate::queue::Effects;
 use crate::tally::{Messages, Sizes};
 use crate::trace::Party;
-use crate::vhost::exchange_type::{BindingTable, Fault, Moment};
+use crate::vhost::exchange_type::{Fault, Moment};
 use crate::vhost::{Exchange, Memo, Route, Step, Vhost, carbon_copies};
 
 /// The type whose routing keys are topics.
@@ -134,18 +134,19 @@ async fn route(
     let mut memo = Memo::default();
     let mut route = Route::default();
     let copies = carbon_copies(message.properties());
-    let mut step = match &exchange {
+    match &exchange {
         None => {
             let keys = std::iter::once(message.routing_key().to_owned()).chain(copies);
             route.add_by_name(&vhost, keys.collect());
-            Step::Done
+            route.meets(vhost.front());
         }
         Some(exchange) => {
             route.start(exchange, Moment::Publish, copies);
-            // Plugins are slow now and then, and everybody else's request waits behind this one.
-            route.walk(&vhost, message.view(), &mut memo)
+            route.meets(exchange.front());
         }
-    };
+    }
+    // Plugins are slow now and then, and everybody else's request waits behind this one.
+    let mut step = route.walk(&vhost, message.view(), &mut memo);
     loop {
         let waiting = match step {
             Step::Done => break,
@@ -154,7 +155,7 @@ async fn route(
             Step::Later(waiting) => waiting,
         };
         let (done, answer) = oneshot::channel();
-        let table: Arc<dyn BindingTable> = Arc::clone(&waiting.exchange) as Arc<dyn BindingTable>;
+        let table = waiting.table();
         let asked = route.asked(&waiting, &message);
         let tell = Box::new(move |result| drop(done.send(result)));
         waiting

@@ -9,15 +9,17 @@ use wit_component::DecodedWasm;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Exchange,
+    Interceptor,
     Tracer,
 }
 
 impl Kind {
-    const ALL: [Kind; 2] = [Kind::Exchange, Kind::Tracer];
+    const ALL: [Kind; 3] = [Kind::Exchange, Kind::Interceptor, Kind::Tracer];
 
     pub fn name(self) -> &'static str {
         match self {
             Kind::Exchange => "exchange",
+            Kind::Interceptor => "interceptor",
             Kind::Tracer => "tracer",
         }
     }
@@ -25,6 +27,7 @@ impl Kind {
     fn package(self) -> &'static str {
         match self {
             Kind::Exchange => "warren:exchange",
+            Kind::Interceptor => "warren:interceptor",
             Kind::Tracer => "warren:tracer",
         }
     }
@@ -33,6 +36,7 @@ impl Kind {
     fn export(self) -> &'static str {
         match self {
             Kind::Exchange => "warren:exchange/exchange-type",
+            Kind::Interceptor => "warren:interceptor/interceptor",
             Kind::Tracer => "warren:tracer/tracer",
         }
     }

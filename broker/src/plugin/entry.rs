@@ -12,6 +12,7 @@ use super::one_plugin::{Plugin, Record};
 use super::plugin_log::LogLine;
 use super::status::{LoadReport, Outcome, PluginKind, PluginState, PluginStatus, RolledBack};
 use super::tracer::Tracer;
+use super::type_table::Standing;
 use crate::clock::Millis;
 
 pub(super) struct Entry {
@@ -51,6 +52,7 @@ pub(super) enum Phase {
 #[derive(Clone)]
 pub(super) enum InForce {
     Exchange(Arc<Plugin>),
+    Interceptor(Standing),
     Tracer(Arc<Tracer>),
     /// Its tasks are with `service::Services`.
     Service(Arc<Manifest>),
@@ -61,6 +63,7 @@ impl InForce {
     pub fn asked(&self) -> &[String] {
         match self {
             InForce::Exchange(plugin) => &plugin.loaded.asked,
+            InForce::Interceptor(standing) => &standing.plugin.loaded.asked,
             InForce::Tracer(tracer) => &tracer.loaded.asked,
             InForce::Service(_) => &[],
         }
@@ -69,6 +72,10 @@ impl InForce {
     fn status(&self, name: &str, since: Millis) -> PluginStatus {
         match self {
             InForce::Exchange(plugin) => plugin.status(),
+            InForce::Interceptor(standing) => PluginStatus {
+                kind: PluginKind::Interceptor,
+                ..standing.plugin.status()
+            },
             InForce::Tracer(tracer) => tracer.status(),
             InForce::Service(manifest) => {
                 let mut status = PluginStatus::new(name, PluginState::Running, since);

@@ -17,10 +17,12 @@ use super::plugin_log::LogLine;
 use super::service::{self, Services};
 use super::status::{LoadReport, PluginKind, PluginStatus, RolledBack};
 use super::tracer::{TraceFiles, Watchmen};
-use super::type_table::TypeTable;
+use super::type_table::{Standing, TypeTable};
 use super::workshop::Workshop;
 use crate::clock::Clock;
-use crate::vhost::exchange_type::{ExchangeTypes, OpenRefusal, Opened, Opening, Unavailable};
+use crate::vhost::exchange_type::{
+    ExchangeInstance, ExchangeTypes, OpenRefusal, Opened, Opening, Unavailable,
+};
 use crate::vhost::{Broker, Loss, Renewed};
 
 pub struct PluginHost {
@@ -331,6 +333,14 @@ impl PluginHost {
                 self.bring_in_types(workshop, exchange, broker)?;
                 self.watchmen.put_aside(&exchange.name);
                 self.services.remove(&exchange.name);
+                self.change_front(&exchange.name, None, broker);
+            }
+            InForce::Interceptor(standing) => {
+                let name = &standing.plugin.name;
+                self.take_types(workshop, name, broker)?;
+                self.watchmen.put_aside(name);
+                self.services.remove(name);
+                self.change_front(name, Some(standing), broker);
             }
             InForce::Tracer(tracer) => {
                 self.take_types(workshop, &tracer.name, broker)?;
@@ -362,12 +372,29 @@ impl PluginHost {
         Ok(())
     }
 
+    /// Callers hold the workshop.
+    fn change_front(&self, name: &str, standing: Option<&Standing>, broker: Option<&Broker>) {
+        let mut table = self.table();
+        let before = match standing {
+            Some(standing) => table.fronts.insert(name.to_owned(), standing.clone()),
+            None => table.fronts.remove(name),
+        };
+        if before.is_none() && standing.is_none() {
+            return;
+        }
+        *self.table.write() = Arc::new(table);
+        if let Some(broker) = broker {
+            broker.renew_fronts();
+        }
+    }
+
     fn take_types(
         &self,
         workshop: &MutexGuard<'_, Workshop>,
         name: &str,
         broker: Option<&Broker>,
     ) -> Result<Renewed, String> {
+        self.change_front(name, None, broker);
         let (table, gone) = self.table().without(name);
         match gone.is_empty() {
             true => Ok(Renewed::default()),
@@ -539,6 +566,15 @@ impl ExchangeTypes for PluginHost {
 
     fn room_for_exchange(&self, type_name: &str) -> Result<(), String> {
         self.table.read().room_for_exchange(type_name)
+    }
+
+    fn interceptors(&self, vhost: &str, exchange: &str) -> Vec<String> {
+        self.table.read().interceptors(vhost, exchange)
+    }
+
+    fn intercept(&self, opening: &Opening<'_>) -> Result<Arc<dyn ExchangeInstance>, OpenRefusal> {
+        let table = Arc::clone(&self.table.read());
+        table.intercept(opening)
     }
 
     fn unavailable(&self, type_name: &str) -> Unavailable {

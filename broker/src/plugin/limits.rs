@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::interceptor::Intercepts;
 use crate::vhost::exchange_type::Unavailable;
 use crate::vhost::kept::Room;
 
@@ -166,6 +167,8 @@ pub struct PluginSettings {
     pub file_bytes: Option<u64>,
     pub file_count: Option<u32>,
     pub grants: Vec<String>,
+    /// Where it stands in front of exchanges, if it is an interceptor.
+    pub intercepts: Vec<Intercepts>,
     /// What publishes to its exchanges meet while it is away.
     pub unavailable: Unavailable,
     pub config: serde_json::Value,
@@ -190,6 +193,7 @@ impl Default for PluginSettings {
             file_bytes: None,
             file_count: None,
             grants: Vec::new(),
+            intercepts: Vec::new(),
             unavailable: Unavailable::Fail,
             config: serde_json::Value::Null,
         }

@@ -88,6 +88,7 @@ impl PluginState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PluginKind {
     Exchange,
+    Interceptor,
     Tracer,
     Service,
 }
@@ -96,6 +97,7 @@ impl PluginKind {
     pub fn name(self) -> &'static str {
         match self {
             PluginKind::Exchange => "exchange",
+            PluginKind::Interceptor => "interceptor",
             PluginKind::Tracer => "tracer",
             PluginKind::Service => "service",
         }

@@ -5,14 +5,26 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::instance::Instance;
+use super::interceptor::Intercepts;
 use super::one_plugin::Plugin;
-use crate::vhost::exchange_type::{ExchangeTypes, OpenRefusal, Opened, Opening, Unavailable};
+use crate::vhost::exchange_type::{
+    ExchangeInstance, ExchangeTypes, OpenRefusal, Opened, Opening, Unavailable,
+};
 
 #[derive(Clone, Default)]
 pub(super) struct TypeTable {
     pub by_type: HashMap<String, Arc<Plugin>>,
+    /// Interceptors, by their plugins' names.
+    pub fronts: BTreeMap<String, Standing>,
     /// Of types whose plugin is away, where it is not `Unavailable::Fail`.
     pub away: BTreeMap<String, Unavailable>,
+}
+
+/// An interceptor, and where its configuration has put it.
+#[derive(Clone)]
+pub(super) struct Standing {
+    pub plugin: Arc<Plugin>,
+    pub places: Vec<Intercepts>,
 }
 
 impl TypeTable {
@@ -59,6 +71,22 @@ impl ExchangeTypes for TypeTable {
             instance,
             inner_type,
         })
+    }
+
+    fn interceptors(&self, vhost: &str, exchange: &str) -> Vec<String> {
+        let here = |standing: &Standing| {
+            let mut places = standing.places.iter();
+            places.any(|place| place.covers(vhost, exchange))
+        };
+        let fronts = self.fronts.iter().filter(|(_, standing)| here(standing));
+        fronts.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn intercept(&self, opening: &Opening<'_>) -> Result<Arc<dyn ExchangeInstance>, OpenRefusal> {
+        let standing = self.fronts.get(opening.type_name);
+        let standing = standing.ok_or(OpenRefusal::UnknownType)?;
+        let (instance, _) = Instance::open(&standing.plugin, opening)?;
+        Ok(instance)
     }
 
     fn room_for_exchange(&self, type_name: &str) -> Result<(), String> {

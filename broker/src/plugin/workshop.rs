@@ -16,6 +16,7 @@ use super::limits::{Limits, PluginSettings};
 use super::one_plugin::{Plugin, Record};
 use super::state::Surroundings;
 use super::tracer::{TraceFiles, Tracer};
+use super::type_table::Standing;
 use crate::clock::Clock;
 
 pub(super) struct Workshop {
@@ -95,6 +96,13 @@ impl Workshop {
             Part::Exchange(loaded, description) => {
                 let plugin = Plugin::new(name, *loaded, description, clock, record);
                 InForce::Exchange(Arc::new(plugin))
+            }
+            Part::Interceptor(loaded, description) => {
+                let plugin = Plugin::new(name, *loaded, description, clock, record);
+                InForce::Interceptor(Standing {
+                    plugin: Arc::new(plugin),
+                    places: settings.intercepts.clone(),
+                })
             }
             Part::Tracer(loaded) => {
                 record.log.limit_to(loaded.limits.log_lines);

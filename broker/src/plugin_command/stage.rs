@@ -13,7 +13,7 @@ use crate::message::Message;
 use crate::names::{ConnectionId, Destination};
 use crate::plugin::{BUILTIN, Limits, Outcome, PluginHost, PluginOptions, PluginSettings};
 use crate::store::{Store, StoreOptions};
-use crate::vhost::exchange_type::{BindingTable, Fault, Moment};
+use crate::vhost::exchange_type::{Fault, Moment};
 use crate::vhost::{
     BindingRequest, Broker, Exchange, ExchangeRequest, Memo, Parts, QueueRequest, Route, Seed,
     Step, Vhost, Waiting,
@@ -184,7 +184,7 @@ fn wait(
     message: Arc<Message>,
 ) -> Result<crate::vhost::exchange_type::Answer, Fault> {
     let (done, answer) = mpsc::channel();
-    let table: Arc<dyn BindingTable> = Arc::clone(&waiting.exchange) as Arc<dyn BindingTable>;
+    let table = waiting.table();
     let tell = Box::new(move |result| drop(done.send(result)));
     let instance = Arc::clone(&waiting.instance);
     instance.route_later(waiting.moment, message, table, tell);

@@ -20,7 +20,7 @@ use crate::error::Refusal;
 use crate::message::{Message, MessageView};
 use crate::queue::{Effects, Queue};
 use crate::store::ConfirmSink;
-use crate::vhost::exchange_type::{Answer, BindingTable, Fault, Moment};
+use crate::vhost::exchange_type::{Answer, Fault, Moment};
 use crate::vhost::{ConfirmTo, Exchange, Route, Step, Vhost, Waiting, is_reply_name};
 
 /// Where the last message went, because the next one probably goes there too.
@@ -219,6 +219,10 @@ impl Session {
             dead_lettered: false,
         };
         let vhost = self.vhost()?;
+        match self.publisher.exchange() {
+            Some(exchange) => route.meets(exchange.front()),
+            None => route.meets(vhost.front()),
+        }
         let step = route.walk(&vhost, message, &mut self.memo);
         match step {
             Step::Later(waiting) => {
@@ -246,7 +250,7 @@ impl Session {
             confirm,
         } = terms;
         let (done, answer) = oneshot::channel();
-        let table: Arc<dyn BindingTable> = Arc::clone(&waiting.exchange) as Arc<dyn BindingTable>;
+        let table = waiting.table();
         let message_there = route.asked(&waiting, &message);
         let instance = Arc::clone(&waiting.instance);
         let moment = waiting.moment;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::exchange_type::{Answer, BindingTable, Fault, Moment};
+use super::exchange_type::{Answer, Fault, Moment};
 use super::x_death::{Death, is_cycle};
 use super::{Broker, Route, Step, Transaction, Vhost, Waiting, carbon_copies};
 use crate::message::Message;
@@ -142,7 +142,7 @@ impl Round {
     }
 
     fn wait(self, underway: Underway, waiting: Waiting) {
-        let table: Arc<dyn BindingTable> = Arc::clone(&waiting.exchange) as Arc<dyn BindingTable>;
+        let table = waiting.table();
         let message = underway.route.asked(&waiting, &underway.message);
         let (moment, instance) = (waiting.moment, Arc::clone(&waiting.instance));
         let done = Box::new(move |answer| self.answered(underway, &waiting, answer));

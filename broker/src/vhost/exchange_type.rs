@@ -20,6 +20,18 @@ pub trait ExchangeTypes: Send + Sync {
     /// asked about exchanges that are there already.
     fn room_for_exchange(&self, type_name: &str) -> Result<(), String>;
 
+    /// The plugins that stand in front of this exchange by their own configuration.
+    fn interceptors(&self, vhost: &str, exchange: &str) -> Vec<String> {
+        let (_, _) = (vhost, exchange);
+        Vec::new()
+    }
+
+    /// Opens an interceptor in front of one exchange; `type_name` is its plugin's name.
+    fn intercept(&self, opening: &Opening<'_>) -> Result<Arc<dyn ExchangeInstance>, OpenRefusal> {
+        let _ = opening;
+        Err(OpenRefusal::UnknownType)
+    }
+
     /// What publishes to an exchange of this type meet while no enabled plugin offers it.
     fn unavailable(&self, type_name: &str) -> Unavailable;
 }

@@ -14,6 +14,7 @@ mod exchange;
 mod exchange_declare;
 pub mod exchange_type;
 mod facts;
+mod front;
 mod internal;
 pub mod kept;
 mod limits;
@@ -54,6 +55,7 @@ pub use declared::Declared;
 pub use exchange::{Exchange, ExchangeCounts};
 pub use exchange_declare::ExchangeRequest;
 pub use facts::{ChannelFacts, ChannelMode, Churn, ConnectionFacts, Introduction};
+pub use front::{Front, Interceptor, NoBindings};
 pub use listing::ListedBinding;
 pub use live::Stage;
 pub use memo::Memo;
@@ -101,6 +103,8 @@ pub struct Vhost {
     /// `tap` is there: read for every message.
     tapped: AtomicBool,
     tap: RwLock<Option<Arc<Tap>>>,
+    /// Of the default exchange.
+    front: Front,
     /// Held while the topology changes, so that the store sees changes in the order they happened.
     changing: Mutex<Incoming>,
 }

@@ -2,18 +2,20 @@
 //! exchanges, inner types. Asks the memo first and an exchange's instance otherwise. Decides
 //! nothing itself and delivers nothing (see `publish.rs`).
 
+mod passing;
+
 use std::sync::Arc;
 
 use hashbrown::HashSet;
 use smallvec::SmallVec;
 
-use super::Vhost;
 use super::exchange::{Exchange, Target, Targets};
 use super::exchange_type::{
-    Answer, Call, Decision, ExchangeInstance, Fault, Inputs, Moment, Routing,
+    Answer, BindingTable, Call, Decision, ExchangeInstance, Fault, Inputs, Moment, Routing,
 };
 use super::live::{Away, Live, Stage};
 use super::memo::{Memo, Question, Remembered};
+use super::{Interceptor, NoBindings, Vhost};
 use crate::amqp::properties::{Properties, with_headers};
 use crate::amqp::table::{Value, elements};
 use crate::clock::Millis;
@@ -38,6 +40,8 @@ pub struct Route {
     pub set_headers: Vec<(String, Vec<u8>)>,
     /// Keys besides the message's own (CC, BCC).
     further_keys: Vec<String>,
+    /// To be asked before anything else, the last one first.
+    front: SmallVec<[Arc<Interceptor>; 1]>,
     work: SmallVec<[Work; 2]>,
     /// Exchanges that have found something for one of several keys.
     fruitful: SmallVec<[u64; 1]>,
@@ -82,12 +86,38 @@ pub enum Step {
 }
 
 pub struct Waiting {
-    pub exchange: Arc<Exchange>,
     pub instance: Arc<dyn ExchangeInstance>,
-    pub stage: Stage,
     pub moment: Moment,
-    key: usize,
-    generation: u64,
+    place: Place,
+}
+
+/// Who is asked in its own time.
+enum Place {
+    Exchange {
+        exchange: Arc<Exchange>,
+        stage: Stage,
+        key: usize,
+        generation: u64,
+    },
+    /// An interceptor.
+    Front,
+}
+
+impl Waiting {
+    /// What the instance is built again from, should it have to be.
+    pub fn table(&self) -> Arc<dyn BindingTable> {
+        match &self.place {
+            Place::Exchange { exchange, .. } => Arc::clone(exchange) as Arc<dyn BindingTable>,
+            Place::Front => Arc::new(NoBindings),
+        }
+    }
+
+    fn key(&self) -> usize {
+        match &self.place {
+            Place::Exchange { key, .. } => *key,
+            Place::Front => 0,
+        }
+    }
 }
 
 /// Looking through more queues than this one by one costs more than hashing.
@@ -105,6 +135,7 @@ impl Route {
         self.holds.clear();
         self.set_headers.clear();
         self.further_keys.clear();
+        self.front.clear();
         self.work.clear();
         self.fruitful.clear();
         self.visited.clear();
@@ -192,6 +223,12 @@ impl Route {
 
     /// Walks until the end, or until a plugin needs its own time.
     pub fn walk(&mut self, vhost: &Vhost, message: MessageView<'_>, memo: &mut Memo) -> Step {
+        if !self.front.is_empty() {
+            match self.pass(message) {
+                Step::Done => {}
+                step @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_)) => return step,
+            }
+        }
         while let Some(work) = self.work.pop() {
             let further_key = self.further_key(work.key).map(str::to_owned);
             let message = MessageView {
@@ -228,16 +265,17 @@ impl Route {
 
     /// The message that a late question is about.
     pub fn asked(&self, waiting: &Waiting, message: &Arc<Message>) -> Arc<Message> {
-        match self.further_key(waiting.key) {
-            None => Arc::clone(message),
-            Some(routing_key) => Arc::new(
-                MessageView {
-                    routing_key,
-                    ..message.view()
-                }
-                .to_message(),
-            ),
+        let key = self.further_key(waiting.key());
+        if key.is_none() && self.set_headers.is_empty() {
+            return Arc::clone(message);
         }
+        let properties = with_headers(message.properties(), &self.set_headers);
+        let asked = MessageView {
+            routing_key: key.unwrap_or(message.routing_key()),
+            properties: &properties,
+            ..message.view()
+        };
+        Arc::new(asked.to_message())
     }
 
     /// Takes a late answer; then `walk` goes on.
@@ -247,16 +285,21 @@ impl Route {
         waiting: &Waiting,
         answer: Result<Answer, Fault>,
     ) -> Step {
-        let Waiting {
-            exchange,
-            stage,
-            generation,
-            key,
-            ..
-        } = waiting;
-        match answer {
-            Err(fault) => Step::Fault(fault),
-            Ok(answer) => {
+        match (answer, &waiting.place) {
+            (Err(fault), _) => Step::Fault(fault),
+            (Ok(answer), Place::Front) => match self.stamp(answer) {
+                Some(text) => Step::Rejected(text),
+                None => Step::Done,
+            },
+            (
+                Ok(answer),
+                Place::Exchange {
+                    exchange,
+                    stage,
+                    key,
+                    generation,
+                },
+            ) => {
                 let targets = exchange.targets(slots(&answer.decision), *generation);
                 let targets = targets.unwrap_or_else(|| {
                     let now = exchange.generation();
@@ -314,13 +357,16 @@ impl Route {
                 Routing::Now(answer) => answer,
                 Routing::Later => {
                     let (exchange, instance) = (Arc::clone(exchange), Arc::clone(instance));
-                    return Step::Later(Waiting {
+                    let place = Place::Exchange {
                         exchange,
-                        instance,
                         stage,
-                        moment,
                         key,
                         generation,
+                    };
+                    return Step::Later(Waiting {
+                        instance,
+                        moment,
+                        place,
                     });
                 }
                 Routing::Fault(fault) => return Step::Fault(fault),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use super::exchange_type::{BindingTable, Fault, Moment};
+use super::exchange_type::{Fault, Moment};
 use super::router::{HeldFor, Holding};
 use super::{Broker, Memo, Route, Step, Transaction, Vhost, Waiting, carbon_copies};
 use crate::message::{Message, MessageView};
@@ -130,7 +130,7 @@ pub(super) fn wait_for(
     message: Arc<Message>,
 ) -> Result<super::exchange_type::Answer, Fault> {
     let (done, answer) = mpsc::channel();
-    let table: Arc<dyn BindingTable> = Arc::clone(&waiting.exchange) as Arc<dyn BindingTable>;
+    let table = waiting.table();
     waiting.instance.route_later(
         waiting.moment,
         message,

@@ -44,7 +44,7 @@ pub fn source_hash_of(workspace: &Path, crate_dir: &Path) -> Result<String> {
     }
     let packages: &[&str] = match is_service {
         true => &["service"],
-        false => &["exchange", "plugin", "tracer"],
+        false => &["exchange", "plugin", "tracer", "interceptor"],
     };
     for package in packages {
         let wit = workspace.join("wit").join(package);

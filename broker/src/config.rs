@@ -419,6 +419,7 @@ fn read_plugin(plugin: &mut PluginSettings, section: &mut Section<'_>) {
             plugin.intercepts.push(Intercepts { vhost, exchange });
         }
     });
+    section.read("on_failure", &mut plugin.on_failure, values::on_failure);
     section.read("unavailable", &mut plugin.unavailable, values::unavailable);
     section.read("grants", &mut plugin.grants, values::texts);
     section.read("config", &mut plugin.config, |node| Ok(node.to_json()));

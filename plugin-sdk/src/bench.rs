@@ -197,6 +197,7 @@ impl<T: Interceptor> Front<T> {
             exchange: "bench",
             configuration,
             host: &Host::new(surroundings.clone()),
+            state: &State::on(&Rc::default()),
         })?;
         Ok(Front {
             interceptor,

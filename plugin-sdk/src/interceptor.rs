@@ -1,7 +1,7 @@
 //! The trait of an interceptor: what its author writes. Not how it becomes a component (see
 //! `interceptor_component.rs`).
 
-use crate::{FieldValue, Host, Message, Named, Value};
+use crate::{FieldValue, Host, Message, Named, State, Value};
 
 /// Stands in front of one exchange and looks at every message that a client publishes there. The
 /// message goes on, with headers set or as it is, or nowhere.
@@ -11,7 +11,8 @@ pub trait Interceptor: Sized + 'static {
     /// Configuration keys it understands.
     const CONFIGURATION: &'static [Named] = &[];
 
-    /// An error refuses all publishes to this exchange, as if the interceptor were away.
+    /// Called with the first message, and once in front of no exchange when the plugin is loaded. An error
+    /// refuses the plugin then, or fails the message (`on_failure`).
     fn open(opening: &InterceptorOpening) -> Result<Self, String>;
 
     /// Nothing of the message is copied that is not asked for.
@@ -27,6 +28,8 @@ pub struct InterceptorOpening<'a> {
     pub configuration: &'a str,
     /// The broker's log and clock: clone it to keep it.
     pub host: &'a Host,
+    /// What earlier instances have kept in front of this exchange: clone it to keep it.
+    pub state: &'a State,
 }
 
 /// What becomes of a message.
@@ -36,8 +39,8 @@ pub enum Verdict {
     Pass,
     /// It goes on with these headers, instead of those of the same names.
     Stamp(Vec<(String, FieldValue)>),
-    /// A nack where the publisher uses confirms, otherwise its channel is closed with 406 and this
-    /// text.
+    /// A nack where the publisher uses confirms (and basic.return with this text before it, where the
+    /// message is mandatory), otherwise its channel is closed with 406 and this text.
     Reject(String),
 }
 

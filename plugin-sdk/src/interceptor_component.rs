@@ -4,10 +4,10 @@
 use std::marker::PhantomData;
 use std::rc::Rc;
 
+use crate::component::{Broker, log_panics};
 use crate::interceptor::{Interceptor, InterceptorOpening, Verdict};
-use crate::{Host, HostFunctions, Level, Message, MessageSource};
+use crate::{Host, Message, State};
 use bindings::exports::warren::interceptor::interceptor as wit;
-use bindings::warren::exchange as broker;
 
 // Generated: its names and forms are wit-bindgen's.
 #[allow(clippy::all, clippy::unwrap_used, missing_docs)]
@@ -15,7 +15,10 @@ pub mod bindings {
     wit_bindgen::generate!({
         path: ["../wit/exchange", "../wit/interceptor"],
         world: "warren:interceptor/interceptor-plugin",
-        generate_all,
+        with: {
+            "warren:exchange/message@0.1.0": crate::component::bindings::warren::exchange::message,
+            "warren:exchange/host@0.1.0": crate::component::bindings::warren::exchange::host,
+        },
         pub_export_macro: true,
         export_macro_name: "export_interceptor_component",
         default_bindings_module: "warren_plugin_sdk::interceptor_component::bindings",
@@ -73,14 +76,13 @@ impl<T: Instance> wit::Guest for Exported<T> {
     }
 
     fn open(opening: wit::Opening) -> Result<(), String> {
-        std::panic::set_hook(Box::new(|panic| {
-            Broker.log(Level::Error, &panic.to_string())
-        }));
+        log_panics();
         let opened = T::open(&InterceptorOpening {
             vhost: &opening.vhost,
             exchange: &opening.exchange,
             configuration: &opening.configuration,
             host: &Host::new(Rc::new(Broker)),
+            state: &State::default(),
         })?;
         T::with(|standing| *standing = Some(opened));
         Ok(())
@@ -102,54 +104,5 @@ impl<T: Instance> wit::Guest for Exported<T> {
                 wit::Verdict::Stamp(headers.collect())
             }
         }
-    }
-}
-
-/// The broker on the other side of the component's imports.
-struct Broker;
-
-impl HostFunctions for Broker {
-    fn log(&self, level: Level, line: &str) {
-        let level = match level {
-            Level::Error => broker::host::Level::Error,
-            Level::Warn => broker::host::Level::Warn,
-            Level::Info => broker::host::Level::Info,
-            Level::Debug => broker::host::Level::Debug,
-        };
-        broker::host::log(level, line);
-    }
-
-    fn now(&self) -> u64 {
-        broker::host::now()
-    }
-}
-
-impl MessageSource for Broker {
-    fn exchange(&self) -> String {
-        broker::message::exchange()
-    }
-
-    fn routing_key(&self) -> String {
-        broker::message::routing_key()
-    }
-
-    fn header(&self, name: &str) -> Option<Vec<u8>> {
-        broker::message::header(name)
-    }
-
-    fn headers(&self) -> Vec<u8> {
-        broker::message::headers()
-    }
-
-    fn properties(&self) -> Vec<u8> {
-        broker::message::properties()
-    }
-
-    fn body_length(&self) -> u64 {
-        broker::message::body_length()
-    }
-
-    fn body(&self, offset: u64, length: u32) -> Vec<u8> {
-        broker::message::body(offset, length)
     }
 }

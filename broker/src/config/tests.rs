@@ -1,7 +1,7 @@
 //! Sources in, configuration or problems out.
 
 use super::*;
-use crate::vhost::exchange_type::Unavailable;
+use crate::vhost::exchange_type::{OnFailure, Unavailable};
 
 fn file(text: &str) -> Result<Config, ConfigError> {
     Config::load(&Sources {
@@ -64,6 +64,7 @@ state_bytes = "1MiB"
 log_lines = 11
 observe_timeout = "2s"
 intercepts = [{ vhost = "/" }, { vhost = "/", exchange = "x" }]
+on_failure = "pass"
 file_bytes = "1MiB"
 file_count = 9
 grants = ["http"]
@@ -274,6 +275,7 @@ fn a_plugins_table_is_read_and_its_config_handed_on_as_it_is() {
                 exchange: Some("x".to_owned()),
             },
         ],
+        on_failure: OnFailure::Pass,
         file_bytes: Some(1 << 20),
         file_count: Some(9),
         grants: vec!["http".to_owned()],

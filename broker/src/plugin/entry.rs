@@ -12,7 +12,6 @@ use super::one_plugin::{Plugin, Record};
 use super::plugin_log::LogLine;
 use super::status::{LoadReport, Outcome, PluginKind, PluginState, PluginStatus, RolledBack};
 use super::tracer::Tracer;
-use super::type_table::Standing;
 use crate::clock::Millis;
 
 pub(super) struct Entry {
@@ -52,7 +51,7 @@ pub(super) enum Phase {
 #[derive(Clone)]
 pub(super) enum InForce {
     Exchange(Arc<Plugin>),
-    Interceptor(Standing),
+    Interceptor(Arc<Plugin>),
     Tracer(Arc<Tracer>),
     /// Its tasks are with `service::Services`.
     Service(Arc<Manifest>),
@@ -62,8 +61,7 @@ impl InForce {
     /// What its component imports beyond what everybody may.
     pub fn asked(&self) -> &[String] {
         match self {
-            InForce::Exchange(plugin) => &plugin.loaded.asked,
-            InForce::Interceptor(standing) => &standing.plugin.loaded.asked,
+            InForce::Exchange(plugin) | InForce::Interceptor(plugin) => &plugin.loaded.asked,
             InForce::Tracer(tracer) => &tracer.loaded.asked,
             InForce::Service(_) => &[],
         }
@@ -72,9 +70,9 @@ impl InForce {
     fn status(&self, name: &str, since: Millis) -> PluginStatus {
         match self {
             InForce::Exchange(plugin) => plugin.status(),
-            InForce::Interceptor(standing) => PluginStatus {
+            InForce::Interceptor(plugin) => PluginStatus {
                 kind: PluginKind::Interceptor,
-                ..standing.plugin.status()
+                ..plugin.status()
             },
             InForce::Tracer(tracer) => tracer.status(),
             InForce::Service(manifest) => {
@@ -135,22 +133,28 @@ impl Entry {
     }
 
     pub fn report(&self) -> LoadReport {
-        let (version, types, outcome) = match &self.phase {
+        let not_loaded = |outcome| (None, None, Vec::new(), outcome);
+        let (kind, version, types, outcome) = match &self.phase {
             Phase::Loaded(plugin) => {
-                let PluginStatus { version, types, .. } = plugin.status(&self.name, self.since);
-                (version, types, Outcome::Loaded)
+                let PluginStatus {
+                    kind,
+                    version,
+                    types,
+                    ..
+                } = plugin.status(&self.name, self.since);
+                (Some(kind), version, types, Outcome::Loaded)
             }
-            Phase::Idle => (None, Vec::new(), Outcome::Idle),
-            Phase::Disabled => (None, Vec::new(), Outcome::Disabled),
-            Phase::Loading => (
-                None,
-                Vec::new(),
-                Outcome::Refused("it is still being loaded".to_owned()),
-            ),
-            Phase::Refused { reason } => (None, Vec::new(), Outcome::Refused(reason.clone())),
+            Phase::Idle => not_loaded(Outcome::Idle),
+            Phase::Disabled => not_loaded(Outcome::Disabled),
+            Phase::Loading => {
+                let reason = "it is still being loaded".to_owned();
+                not_loaded(Outcome::Refused(reason))
+            }
+            Phase::Refused { reason } => not_loaded(Outcome::Refused(reason.clone())),
         };
         LoadReport {
             name: self.name.clone(),
+            kind,
             version,
             types,
             asked: self.asked(),

@@ -1,6 +1,8 @@
 //! All plugins of a broker, and how one comes, goes or changes while it runs. Which files and
 //! settings that follows is decided elsewhere (see `door`).
 
+mod fronts;
+
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,19 +13,21 @@ use super::builtin::{OFF, ON_DEMAND};
 use super::check;
 use super::entry::{Entry, InForce, Phase, Source};
 use super::folder;
+use super::interceptor;
 use super::limits::{Limits, PluginOptions, PluginSettings};
 use super::one_plugin::{Plugin, Record};
 use super::plugin_log::LogLine;
 use super::service::{self, Services};
 use super::status::{LoadReport, PluginKind, PluginStatus, RolledBack};
 use super::tracer::{TraceFiles, Watchmen};
-use super::type_table::{Standing, TypeTable};
+use super::type_table::TypeTable;
 use super::workshop::Workshop;
 use crate::clock::Clock;
 use crate::vhost::exchange_type::{
-    ExchangeInstance, ExchangeTypes, OpenRefusal, Opened, Opening, Unavailable,
+    ExchangeTypes, Interception, OpenRefusal, Opened, Opening, Unavailable,
 };
 use crate::vhost::{Broker, Loss, Renewed};
+use fronts::standings;
 
 pub struct PluginHost {
     /// What exchanges are opened by. Replaced as a whole.
@@ -93,7 +97,10 @@ impl PluginHost {
         let host = PluginHost {
             defaults: options.defaults.clone(),
             services: Arc::new(services),
-            table: RwLock::default(),
+            table: RwLock::new(Arc::new(TypeTable {
+                standings: standings(&options.plugins),
+                ..TypeTable::default()
+            })),
             state: Mutex::new(State {
                 entries: Vec::new(),
                 configured: options.plugins,
@@ -335,12 +342,14 @@ impl PluginHost {
                 self.services.remove(&exchange.name);
                 self.change_front(&exchange.name, None, broker);
             }
-            InForce::Interceptor(standing) => {
-                let name = &standing.plugin.name;
-                self.take_types(workshop, name, broker)?;
+            InForce::Interceptor(interceptor) => {
+                interceptor::try_out(interceptor)?;
+                let name = &interceptor.name;
+                // Until the new version is in force the old one is asked.
+                self.take_exchange_types(workshop, name, broker)?;
                 self.watchmen.put_aside(name);
                 self.services.remove(name);
-                self.change_front(name, Some(standing), broker);
+                self.change_front(name, Some(interceptor), broker);
             }
             InForce::Tracer(tracer) => {
                 self.take_types(workshop, &tracer.name, broker)?;
@@ -372,22 +381,6 @@ impl PluginHost {
         Ok(())
     }
 
-    /// Callers hold the workshop.
-    fn change_front(&self, name: &str, standing: Option<&Standing>, broker: Option<&Broker>) {
-        let mut table = self.table();
-        let before = match standing {
-            Some(standing) => table.fronts.insert(name.to_owned(), standing.clone()),
-            None => table.fronts.remove(name),
-        };
-        if before.is_none() && standing.is_none() {
-            return;
-        }
-        *self.table.write() = Arc::new(table);
-        if let Some(broker) = broker {
-            broker.renew_fronts();
-        }
-    }
-
     fn take_types(
         &self,
         workshop: &MutexGuard<'_, Workshop>,
@@ -395,6 +388,15 @@ impl PluginHost {
         broker: Option<&Broker>,
     ) -> Result<Renewed, String> {
         self.change_front(name, None, broker);
+        self.take_exchange_types(workshop, name, broker)
+    }
+
+    fn take_exchange_types(
+        &self,
+        workshop: &MutexGuard<'_, Workshop>,
+        name: &str,
+        broker: Option<&Broker>,
+    ) -> Result<Renewed, String> {
         let (table, gone) = self.table().without(name);
         match gone.is_empty() {
             true => Ok(Renewed::default()),
@@ -572,9 +574,9 @@ impl ExchangeTypes for PluginHost {
         self.table.read().interceptors(vhost, exchange)
     }
 
-    fn intercept(&self, opening: &Opening<'_>) -> Result<Arc<dyn ExchangeInstance>, OpenRefusal> {
+    fn intercept(&self, name: &str, opening: &Opening<'_>) -> Interception {
         let table = Arc::clone(&self.table.read());
-        table.intercept(opening)
+        table.intercept(name, opening)
     }
 
     fn unavailable(&self, type_name: &str) -> Unavailable {

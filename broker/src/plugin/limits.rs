@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::interceptor::Intercepts;
-use crate::vhost::exchange_type::Unavailable;
+use crate::vhost::exchange_type::{OnFailure, Unavailable};
 use crate::vhost::kept::Room;
 
 /// Enough for an index of hundreds of thousands of bindings in a compiled language, and for a
@@ -169,6 +169,8 @@ pub struct PluginSettings {
     pub grants: Vec<String>,
     /// Where it stands in front of exchanges, if it is an interceptor.
     pub intercepts: Vec<Intercepts>,
+    /// What becomes of messages that it cannot look at.
+    pub on_failure: OnFailure,
     /// What publishes to its exchanges meet while it is away.
     pub unavailable: Unavailable,
     pub config: serde_json::Value,
@@ -194,6 +196,7 @@ impl Default for PluginSettings {
             file_count: None,
             grants: Vec::new(),
             intercepts: Vec::new(),
+            on_failure: OnFailure::Refuse,
             unavailable: Unavailable::Fail,
             config: serde_json::Value::Null,
         }

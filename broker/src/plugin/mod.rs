@@ -42,7 +42,7 @@ mod wasi;
 mod workshop;
 
 pub use builtin::BUILTIN;
-pub use check::{Asked, Kind};
+pub use check::{Asked, Kind, is_interceptor};
 pub use door::{PluginError, Plugins, TracingError};
 pub use fault::FaultKind;
 pub use host::PluginHost;

@@ -5,26 +5,21 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::instance::Instance;
-use super::interceptor::Intercepts;
+use super::interceptor::Standing;
 use super::one_plugin::Plugin;
 use crate::vhost::exchange_type::{
-    ExchangeInstance, ExchangeTypes, OpenRefusal, Opened, Opening, Unavailable,
+    ExchangeInstance, ExchangeTypes, Interception, OpenRefusal, Opened, Opening, Unavailable,
 };
 
 #[derive(Clone, Default)]
 pub(super) struct TypeTable {
     pub by_type: HashMap<String, Arc<Plugin>>,
-    /// Interceptors, by their plugins' names.
-    pub fronts: BTreeMap<String, Standing>,
+    /// Those that are loaded, by their names.
+    pub interceptors: BTreeMap<String, Arc<Plugin>>,
+    /// What the configuration says of them, there or not.
+    pub standings: BTreeMap<String, Standing>,
     /// Of types whose plugin is away, where it is not `Unavailable::Fail`.
     pub away: BTreeMap<String, Unavailable>,
-}
-
-/// An interceptor, and where its configuration has put it.
-#[derive(Clone)]
-pub(super) struct Standing {
-    pub plugin: Arc<Plugin>,
-    pub places: Vec<Intercepts>,
 }
 
 impl TypeTable {
@@ -74,19 +69,23 @@ impl ExchangeTypes for TypeTable {
     }
 
     fn interceptors(&self, vhost: &str, exchange: &str) -> Vec<String> {
-        let here = |standing: &Standing| {
-            let mut places = standing.places.iter();
-            places.any(|place| place.covers(vhost, exchange))
-        };
-        let fronts = self.fronts.iter().filter(|(_, standing)| here(standing));
-        fronts.map(|(name, _)| name.clone()).collect()
+        let standings = self.standings.iter();
+        let here = standings.filter(|(_, standing)| standing.covers(vhost, exchange));
+        here.map(|(name, _)| name.clone()).collect()
     }
 
-    fn intercept(&self, opening: &Opening<'_>) -> Result<Arc<dyn ExchangeInstance>, OpenRefusal> {
-        let standing = self.fronts.get(opening.type_name);
-        let standing = standing.ok_or(OpenRefusal::UnknownType)?;
-        let (instance, _) = Instance::open(&standing.plugin, opening)?;
-        Ok(instance)
+    fn intercept(&self, name: &str, opening: &Opening<'_>) -> Interception {
+        let instance = match self.interceptors.get(name) {
+            Some(plugin) => Ok(Instance::standing(plugin, opening) as Arc<dyn ExchangeInstance>),
+            None => Err(format!("no interceptor '{name}' is in force")),
+        };
+        let standing = self.standings.get(name);
+        Interception {
+            instance,
+            on_failure: standing
+                .map(|standing| standing.on_failure)
+                .unwrap_or_default(),
+        }
     }
 
     fn room_for_exchange(&self, type_name: &str) -> Result<(), String> {

@@ -16,7 +16,6 @@ use super::limits::{Limits, PluginSettings};
 use super::one_plugin::{Plugin, Record};
 use super::state::Surroundings;
 use super::tracer::{TraceFiles, Tracer};
-use super::type_table::Standing;
 use crate::clock::Clock;
 
 pub(super) struct Workshop {
@@ -99,10 +98,7 @@ impl Workshop {
             }
             Part::Interceptor(loaded, description) => {
                 let plugin = Plugin::new(name, *loaded, description, clock, record);
-                InForce::Interceptor(Standing {
-                    plugin: Arc::new(plugin),
-                    places: settings.intercepts.clone(),
-                })
+                InForce::Interceptor(Arc::new(plugin))
             }
             Part::Tracer(loaded) => {
                 record.log.limit_to(loaded.limits.log_lines);

@@ -73,7 +73,7 @@ impl Vhost {
     fn add_exchange(&self, exchange: Exchange) -> Arc<Exchange> {
         let exchange = Arc::new(exchange);
         self.give_alternate(&exchange);
-        self.give_front_to(&exchange, false);
+        self.give_front_to(&exchange, None);
         self.exchanges
             .write()
             .insert(Arc::clone(&exchange.name), Arc::clone(&exchange));

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::administration::{Metadata, Seed, VhostLimits};
 use super::definition::Definition;
 use super::exchange_type::ExchangeTypes;
+use super::kept::Kept;
 use super::memo::Room;
 use super::parameters::{GlobalParameters, Parameters};
 use super::reply::Replies;
@@ -194,10 +195,11 @@ impl Broker {
             tapped: AtomicBool::new(false),
             tap: RwLock::default(),
             front: Front::default(),
+            kept_in_front: Kept::nowhere(),
             changing: Mutex::new(Incoming::default()),
         });
         vhost.predeclare();
-        vhost.give_fronts(false);
+        vhost.give_fronts(None);
         let name = Arc::clone(&vhost.name);
         self.vhosts.write().insert(name, Arc::clone(&vhost));
         self.tap_new(&vhost);

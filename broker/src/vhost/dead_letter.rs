@@ -98,7 +98,9 @@ impl Round {
                     self.wait(underway, waiting);
                     return None;
                 }
-                Step::Done | Step::Rejected(_) | Step::Fault(_) => self.arrive(underway, step),
+                Step::Done | Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. } => {
+                    self.arrive(underway, step)
+                }
             }
         }
         if self.atomic {
@@ -163,11 +165,15 @@ impl Round {
         } = &mut underway;
         let step = match route.resume(vhost, waiting, answer) {
             Step::Done => route.walk(vhost, message.view(), &mut self.broker.dead_routes.lock()),
-            other @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_)) => other,
+            other @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. }) => {
+                other
+            }
         };
         match step {
             Step::Later(waiting) => return self.wait(underway, waiting),
-            Step::Done | Step::Rejected(_) | Step::Fault(_) => self.arrive(underway, step),
+            Step::Done | Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. } => {
+                self.arrive(underway, step)
+            }
         }
         let broker = Arc::clone(&self.broker);
         if let Some(more) = self.go_on() {
@@ -188,7 +194,11 @@ impl Round {
                 let (queue, exchange) = (&letter.queue_name, &letter.to.exchange);
                 tracing::warn!(%queue, %exchange, text, "a dead letter was rejected");
             }
-            Step::Fault(Fault(reason)) => {
+            Step::Fault(Fault(reason))
+            | Step::Unseen {
+                fault: Fault(reason),
+                ..
+            } => {
                 let (queue, exchange) = (&letter.queue_name, &letter.to.exchange);
                 tracing::error!(%queue, %exchange, reason, "a dead letter could not be routed");
             }

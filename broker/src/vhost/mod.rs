@@ -55,7 +55,8 @@ pub use declared::Declared;
 pub use exchange::{Exchange, ExchangeCounts};
 pub use exchange_declare::ExchangeRequest;
 pub use facts::{ChannelFacts, ChannelMode, Churn, ConnectionFacts, Introduction};
-pub use front::{Front, Interceptor, NoBindings};
+pub use front::{Front, Interceptor, Interceptors, NoBindings};
+use kept::Kept;
 pub use listing::ListedBinding;
 pub use live::Stage;
 pub use memo::Memo;
@@ -105,6 +106,8 @@ pub struct Vhost {
     tap: RwLock<Option<Arc<Tap>>>,
     /// Of the default exchange.
     front: Front,
+    /// What its interceptors keep: in memory, as long as the broker runs.
+    kept_in_front: Kept,
     /// Held while the topology changes, so that the store sees changes in the order they happened.
     changing: Mutex<Incoming>,
 }

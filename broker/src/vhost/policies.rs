@@ -208,7 +208,7 @@ impl Vhost {
         for exchange in exchanges {
             self.give_alternate(&exchange);
         }
-        self.give_fronts(false);
+        self.give_fronts(None);
         for queue in self.queues() {
             self.give_options(&queue, effects);
         }

@@ -2,6 +2,7 @@
 //! exchanges, inner types. Asks the memo first and an exchange's instance otherwise. Decides
 //! nothing itself and delivers nothing (see `publish.rs`).
 
+mod late;
 mod passing;
 
 use std::sync::Arc;
@@ -9,19 +10,22 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 use smallvec::SmallVec;
 
+use super::Vhost;
 use super::exchange::{Exchange, Target, Targets};
 use super::exchange_type::{
-    Answer, BindingTable, Call, Decision, ExchangeInstance, Fault, Inputs, Moment, Routing,
+    Answer, Call, Decision, ExchangeInstance, Fault, Inputs, Moment, Routing,
 };
 use super::live::{Away, Live, Stage};
 use super::memo::{Memo, Question, Remembered};
-use super::{Interceptor, NoBindings, Vhost};
 use crate::amqp::properties::{Properties, with_headers};
 use crate::amqp::table::{Value, elements};
 use crate::clock::Millis;
 use crate::message::{Message, MessageView};
 use crate::names::QueueId;
 use crate::queue::Queue;
+use late::Place;
+pub use late::Waiting;
+use passing::Ahead;
 
 /// Bindings can change while an exchange is asked; after this many tries the answer stands as it is,
 /// and that of a call which must not be made twice stands at once.
@@ -40,8 +44,8 @@ pub struct Route {
     pub set_headers: Vec<(String, Vec<u8>)>,
     /// Keys besides the message's own (CC, BCC).
     further_keys: Vec<String>,
-    /// To be asked before anything else, the last one first.
-    front: SmallVec<[Arc<Interceptor>; 1]>,
+    /// What stands between the message and its exchange. Nothing, once a walk has ended.
+    ahead: Ahead,
     work: SmallVec<[Work; 2]>,
     /// Exchanges that have found something for one of several keys.
     fruitful: SmallVec<[u64; 1]>,
@@ -83,41 +87,11 @@ pub enum Step {
     Later(Waiting),
     Rejected(String),
     Fault(Fault),
-}
-
-pub struct Waiting {
-    pub instance: Arc<dyn ExchangeInstance>,
-    pub moment: Moment,
-    place: Place,
-}
-
-/// Who is asked in its own time.
-enum Place {
-    Exchange {
-        exchange: Arc<Exchange>,
-        stage: Stage,
-        key: usize,
-        generation: u64,
+    /// An interceptor could not look at the message, which must not go on without.
+    Unseen {
+        interceptor: String,
+        fault: Fault,
     },
-    /// An interceptor.
-    Front,
-}
-
-impl Waiting {
-    /// What the instance is built again from, should it have to be.
-    pub fn table(&self) -> Arc<dyn BindingTable> {
-        match &self.place {
-            Place::Exchange { exchange, .. } => Arc::clone(exchange) as Arc<dyn BindingTable>,
-            Place::Front => Arc::new(NoBindings),
-        }
-    }
-
-    fn key(&self) -> usize {
-        match &self.place {
-            Place::Exchange { key, .. } => *key,
-            Place::Front => 0,
-        }
-    }
 }
 
 /// Looking through more queues than this one by one costs more than hashing.
@@ -135,7 +109,6 @@ impl Route {
         self.holds.clear();
         self.set_headers.clear();
         self.further_keys.clear();
-        self.front.clear();
         self.work.clear();
         self.fruitful.clear();
         self.visited.clear();
@@ -165,7 +138,10 @@ impl Route {
 
     /// The same route on the default exchange, when queues may have come and gone since.
     pub fn renewed(&self, vhost: &Vhost, routing_key: &str) -> Route {
-        let mut route = Route::default();
+        let mut route = Route {
+            set_headers: self.set_headers.clone(),
+            ..Route::default()
+        };
         let keys = std::iter::once(routing_key.to_owned()).chain(self.further_keys.iter().cloned());
         route.add_by_name(vhost, keys.collect());
         route
@@ -223,12 +199,16 @@ impl Route {
 
     /// Walks until the end, or until a plugin needs its own time.
     pub fn walk(&mut self, vhost: &Vhost, message: MessageView<'_>, memo: &mut Memo) -> Step {
-        if !self.front.is_empty() {
-            match self.pass(message) {
-                Step::Done => {}
-                step @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_)) => return step,
+        match self.pass(message) {
+            Step::Done => self.follow(vhost, message, memo),
+            step @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. }) => {
+                step
             }
         }
+    }
+
+    /// From exchange to exchange, with nothing ahead.
+    fn follow(&mut self, vhost: &Vhost, message: MessageView<'_>, memo: &mut Memo) -> Step {
         while let Some(work) = self.work.pop() {
             let further_key = self.further_key(work.key).map(str::to_owned);
             let message = MessageView {
@@ -247,7 +227,9 @@ impl Route {
             };
             match step {
                 Step::Done => {}
-                Step::Later(_) | Step::Rejected(_) | Step::Fault(_) => return step,
+                Step::Later(_) | Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. } => {
+                    return step;
+                }
             }
         }
         Step::Done
@@ -261,60 +243,6 @@ impl Route {
     fn further_key(&self, key: usize) -> Option<&str> {
         let index = key.checked_sub(1)?;
         self.further_keys.get(index).map(String::as_str)
-    }
-
-    /// The message that a late question is about.
-    pub fn asked(&self, waiting: &Waiting, message: &Arc<Message>) -> Arc<Message> {
-        let key = self.further_key(waiting.key());
-        if key.is_none() && self.set_headers.is_empty() {
-            return Arc::clone(message);
-        }
-        let properties = with_headers(message.properties(), &self.set_headers);
-        let asked = MessageView {
-            routing_key: key.unwrap_or(message.routing_key()),
-            properties: &properties,
-            ..message.view()
-        };
-        Arc::new(asked.to_message())
-    }
-
-    /// Takes a late answer; then `walk` goes on.
-    pub fn resume(
-        &mut self,
-        vhost: &Vhost,
-        waiting: &Waiting,
-        answer: Result<Answer, Fault>,
-    ) -> Step {
-        match (answer, &waiting.place) {
-            (Err(fault), _) => Step::Fault(fault),
-            (Ok(answer), Place::Front) => match self.stamp(answer) {
-                Some(text) => Step::Rejected(text),
-                None => Step::Done,
-            },
-            (
-                Ok(answer),
-                Place::Exchange {
-                    exchange,
-                    stage,
-                    key,
-                    generation,
-                },
-            ) => {
-                let targets = exchange.targets(slots(&answer.decision), *generation);
-                let targets = targets.unwrap_or_else(|| {
-                    let now = exchange.generation();
-                    exchange
-                        .targets(slots(&answer.decision), now)
-                        .unwrap_or_default()
-                });
-                self.take(
-                    vhost,
-                    (exchange, *stage, *generation, *key),
-                    answer,
-                    targets,
-                )
-            }
-        }
     }
 
     fn ask(
@@ -363,11 +291,7 @@ impl Route {
                         key,
                         generation,
                     };
-                    return Step::Later(Waiting {
-                        instance,
-                        moment,
-                        place,
-                    });
+                    return Step::Later(Waiting::new(instance, moment, place));
                 }
                 Routing::Fault(fault) => return Step::Fault(fault),
             };

@@ -103,14 +103,21 @@ impl Vhost {
                     let answer = wait_for(&waiting, route.asked(&waiting, message));
                     step = match route.resume(self, &waiting, answer) {
                         Step::Done => route.walk(self, message.view(), memo),
-                        other @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_)) => other,
+                        other @ (Step::Later(_)
+                        | Step::Rejected(_)
+                        | Step::Fault(_)
+                        | Step::Unseen { .. }) => other,
                     };
                 }
                 Step::Rejected(text) => {
                     tracing::warn!(exchange = %exchange.name, text, "a held message was rejected");
                     return;
                 }
-                Step::Fault(Fault(reason)) => {
+                Step::Fault(Fault(reason))
+                | Step::Unseen {
+                    fault: Fault(reason),
+                    ..
+                } => {
                     tracing::error!(exchange = %exchange.name, reason, "held message: asked again");
                     let again = self.now() + FAULT_RETRY_MS;
                     let kept = Arc::new(named(message, kept));

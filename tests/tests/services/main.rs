@@ -4,7 +4,6 @@
 
 mod faults;
 mod federation;
-mod languages;
 mod shovel;
 mod soak;
 

@@ -85,8 +85,6 @@ async fn a_message_that_is_refused_goes_nowhere_and_its_publisher_hears_why() {
         (&plugin["calls"], &plugin["rejected"]),
         (&json!(2), &json!(1))
     );
-    let metrics = http.as_user("", "");
-    drop(metrics);
     let plain = client.channel().await;
     plain.publish("amq.topic", "k", b"12345").await;
     client.refusal().await.is(406, TOO_LONG);
@@ -143,8 +141,6 @@ async fn a_header_is_stamped_on_whatever_way_a_message_is_published() {
 async fn a_virtual_host_without_an_interceptor_has_none() {
     let (_folder, broker, http) = broker_with(&["gate"], GATE);
     http.put("/vhosts/other", &json!({})).is(201);
-    let rights = json!({"configure": ".*", "write": ".*", "read": ".*"});
-    http.put("/permissions/other/guest", &rights).is(201);
     let url = broker.url_of("guest", "guest", "other");
     let client = warren_tests::kit::Client::connect(&url).await;
     let channel = client.confirming().await;

@@ -346,11 +346,12 @@ impl Way for Memoised {
         let view = message(&self.exchange.name, key);
         self.route
             .start(&self.exchange, Moment::Publish, Vec::new());
-        match self.route.walk(&self.vhost, view, &mut self.memo) {
+        let front = self.exchange.front();
+        match self.route.set_off(front, &self.vhost, view, &mut self.memo) {
             Step::Done => Some(self.route.queues.len()),
             Step::Later(_) => None,
             Step::Rejected(text) => panic!("{text}"),
-            Step::Fault(fault) => panic!("{}", fault.0),
+            Step::Fault(fault) | Step::Unseen { fault, .. } => panic!("{}", fault.0),
         }
     }
 

@@ -83,7 +83,10 @@ pub enum Plugin {
         /// rust, c, zig, assemblyscript, javascript, python or go
         #[arg(long, default_value = "rust")]
         lang: String,
-        /// Of the folder; the exchange type is x-NAME
+        /// exchange, interceptor or service
+        #[arg(long, default_value = "exchange")]
+        kind: String,
+        /// Of the folder; an exchange type is x-NAME
         name: String,
     },
     /// Build a plugin's folder into a component

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::amqp::frame::FRAME_MIN_SIZE;
 use crate::auth::{Anonymous, Mechanism};
-use crate::plugin::PluginSettings;
+use crate::plugin::{Intercepts, PluginSettings};
 use crate::tls::TlsOptions;
 
 pub use definitions::{Password, Permission, TopicPermission, User, Vhost};
@@ -409,6 +409,17 @@ fn read_plugin(plugin: &mut PluginSettings, section: &mut Section<'_>) {
     section.read("file_count", &mut plugin.file_count, |node| {
         values::number(node).map(Some)
     });
+    section.list("intercepts", |section, origin| {
+        let vhost = section.require("vhost", origin, values::text);
+        let mut exchange = None;
+        section.read("exchange", &mut exchange, |node| {
+            values::text(node).map(Some)
+        });
+        if let Some(vhost) = vhost {
+            plugin.intercepts.push(Intercepts { vhost, exchange });
+        }
+    });
+    section.read("on_failure", &mut plugin.on_failure, values::on_failure);
     section.read("unavailable", &mut plugin.unavailable, values::unavailable);
     section.read("grants", &mut plugin.grants, values::texts);
     section.read("config", &mut plugin.config, |node| Ok(node.to_json()));

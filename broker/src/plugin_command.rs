@@ -20,7 +20,7 @@ use crate::server;
 pub fn run(command: &Plugin) -> anyhow::Result<ExitCode> {
     match command {
         Plugin::List(serve) => list(serve),
-        Plugin::New { lang, name } => create::create(lang, name),
+        Plugin::New { lang, kind, name } => create::create(lang, kind, name),
         Plugin::Build(build) => build_components(build),
         Plugin::Inspect { file } => inspect(file),
         Plugin::Compile {
@@ -118,6 +118,9 @@ fn print_report(report: &LoadReport) {
     say(format_args!(
         "{}\t{version}\t{}\t{outcome}{asked}",
         report.name,
-        report.types.join(",")
+        match (report.types.is_empty(), report.kind) {
+            (false, _) | (true, None) => report.types.join(","),
+            (true, Some(kind)) => kind.name().to_owned(),
+        }
     ));
 }

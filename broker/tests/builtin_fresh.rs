@@ -6,10 +6,15 @@ use std::path::{Path, PathBuf};
 use warren::plugin::build;
 
 /// Components for tests, and the crates that they come from.
-const FIXTURES: [(&str, &str); 3] = [
+const FIXTURES: [(&str, &str); 8] = [
     ("fault", "tests/fault-plugin"),
     ("exact", "examples/exact-exchange"),
     ("rate-limit", "examples/rate-limit"),
+    ("fault-interceptor", "tests/fault-interceptor"),
+    ("gate", "examples/gate"),
+    ("schema-check", "examples/schema-check"),
+    ("size-quota", "examples/size-quota"),
+    ("stamp", "examples/stamp"),
 ];
 
 /// Names of one length, so that a component with the one in place of the other stays well-formed.

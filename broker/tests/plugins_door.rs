@@ -125,7 +125,7 @@ impl House {
         };
         match route.walk(&self.vhost, message, memo) {
             Step::Done => Some(route.queues.len()),
-            Step::Fault(_) => None,
+            Step::Fault(_) | Step::Unseen { .. } => None,
             Step::Later(_) => panic!("slow"),
             Step::Rejected(text) => panic!("{text}"),
         }

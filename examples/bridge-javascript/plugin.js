@@ -48,7 +48,9 @@ export const service = {
         }
         count("messages", BigInt(batch.length()));
       }
-      const { upto } = connection.confirmed();
+      const { upto, failed } = connection.confirmed();
+      // Started again, it gets what is not acknowledged once more.
+      if (failed.length > 0) throw `${settings.target} has not taken a message`;
       while (unconfirmed.length > 0 && unconfirmed[0][0] <= upto) {
         connection.ack(unconfirmed.shift()[1], false);
       }

@@ -7,6 +7,7 @@ that is an error arrives as the exception componentize_py_types.Err.
 
 import json
 
+from componentize_py_types import Err
 from wit_world import exports
 from wit_world.exports import service as wit
 from wit_world.imports import amqp, broker, host
@@ -41,7 +42,10 @@ class Service(exports.Service):
                     number = connection.publish("", settings["target"], delivery.properties, body)
                     unconfirmed.append((number, delivery.tag))
                 host.count("messages", batch.length())
-            stored = connection.confirmed().upto
-            while unconfirmed and unconfirmed[0][0] <= stored:
+            confirms = connection.confirmed()
+            if confirms.failed:
+                # Started again, it gets what is not acknowledged once more.
+                raise Err(f"{settings['target']} has not taken a message")
+            while unconfirmed and unconfirmed[0][0] <= confirms.upto:
                 connection.ack(unconfirmed.pop(0)[1], False)
         connection.close()

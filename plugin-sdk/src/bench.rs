@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use crate::interceptor::{Interceptor, InterceptorOpening, Verdict};
 use crate::keep::Shelf;
 use crate::{Answer, Binding, Decision, ExchangeType, Host, HostFunctions, Inputs, Level, Message};
 use crate::{FieldValue, History, Lifetime, MessageSource, Opening, State, TableBuf, Value};
@@ -178,6 +179,43 @@ impl<T: ExchangeType> Bench<T> {
             && !matches!(answer.decision, Decision::Hold(_))
             && answer.set_headers.is_empty();
         answer
+    }
+}
+
+/// One opened interceptor, in front of the exchange `bench`.
+pub struct Front<T> {
+    interceptor: T,
+    surroundings: Rc<Surroundings>,
+}
+
+impl<T: Interceptor> Front<T> {
+    /// With this configuration, as JSON.
+    pub fn open(configuration: &str) -> Result<Self, String> {
+        let surroundings: Rc<Surroundings> = Rc::default();
+        let interceptor = T::open(&InterceptorOpening {
+            vhost: "/",
+            exchange: "bench",
+            configuration,
+            host: &Host::new(surroundings.clone()),
+            state: &State::on(&Rc::default()),
+        })?;
+        Ok(Front {
+            interceptor,
+            surroundings,
+        })
+    }
+
+    pub fn set_now(&mut self, milliseconds: u64) {
+        self.surroundings.now.set(milliseconds);
+    }
+
+    pub fn before_route(&mut self, message: &TestMessage) -> Verdict {
+        let watched = Watched {
+            message,
+            allowed: Inputs::Anything,
+            stepped_over: Cell::new(false),
+        };
+        self.interceptor.before_route(&Message::new(&watched))
     }
 }
 

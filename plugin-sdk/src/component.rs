@@ -171,14 +171,14 @@ fn argument(named: &Named) -> wit::Argument {
 }
 
 /// A panic is a trap, and a trap alone says nothing of why.
-fn log_panics() {
+pub(crate) fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         Broker.log(Level::Error, &panic.to_string())
     }));
 }
 
 /// The broker on the other side of the component's imports.
-struct Broker;
+pub(crate) struct Broker;
 
 impl HostFunctions for Broker {
     fn log(&self, level: Level, line: &str) {

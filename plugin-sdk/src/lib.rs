@@ -47,6 +47,9 @@ pub mod erlang;
 mod exchange;
 mod field;
 mod host;
+pub mod interceptor;
+#[doc(hidden)]
+pub mod interceptor_component;
 mod keep;
 mod message;
 mod properties;

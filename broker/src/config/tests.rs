@@ -1,7 +1,7 @@
 //! Sources in, configuration or problems out.
 
 use super::*;
-use crate::vhost::exchange_type::Unavailable;
+use crate::vhost::exchange_type::{OnFailure, Unavailable};
 
 fn file(text: &str) -> Result<Config, ConfigError> {
     Config::load(&Sources {
@@ -63,6 +63,8 @@ state_keys = 10
 state_bytes = "1MiB"
 log_lines = 11
 observe_timeout = "2s"
+intercepts = [{ vhost = "/" }, { vhost = "/", exchange = "x" }]
+on_failure = "pass"
 file_bytes = "1MiB"
 file_count = 9
 grants = ["http"]
@@ -263,6 +265,17 @@ fn a_plugins_table_is_read_and_its_config_handed_on_as_it_is() {
         state_bytes: Some(1 << 20),
         log_lines: Some(11),
         observe_timeout: Some(Duration::from_secs(2)),
+        intercepts: vec![
+            Intercepts {
+                vhost: "/".to_owned(),
+                exchange: None,
+            },
+            Intercepts {
+                vhost: "/".to_owned(),
+                exchange: Some("x".to_owned()),
+            },
+        ],
+        on_failure: OnFailure::Pass,
         file_bytes: Some(1 << 20),
         file_count: Some(9),
         grants: vec!["http".to_owned()],

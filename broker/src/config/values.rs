@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Watermark;
 use super::tree::{Node, parse_value};
 use crate::plugin::DEFAULT_HOLD;
-use crate::vhost::exchange_type::Unavailable;
+use crate::vhost::exchange_type::{OnFailure, Unavailable};
 
 type Parsed<T> = Result<T, String>;
 
@@ -188,6 +188,15 @@ pub fn unavailable(node: &Node) -> Parsed<Unavailable> {
             "\"fail\", \"hold\", \"hold:MESSAGES\" or \"fallback:TYPE\"",
             node,
         ),
+    }
+}
+
+/// What becomes of messages that an interceptor cannot look at.
+pub fn on_failure(node: &Node) -> Parsed<OnFailure> {
+    match text(node)?.as_str() {
+        "refuse" => Ok(OnFailure::Refuse),
+        "pass" => Ok(OnFailure::Pass),
+        _ => expected("\"refuse\" or \"pass\"", node),
     }
 }
 

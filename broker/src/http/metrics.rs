@@ -388,8 +388,9 @@ const BY_TYPE: [OfMessages; 8] = [
 type OfPlugin = (&'static str, Kind, &'static str, fn(&PluginStatus) -> f64);
 
 #[rustfmt::skip]
-const OF_PLUGINS: [OfPlugin; 15] = [
+const OF_PLUGINS: [OfPlugin; 16] = [
     ("warren_plugin_calls_total", Kind::Counter, "Calls of a plugin", |one| one.calls as f64),
+    ("warren_plugin_rejected_total", Kind::Counter, "Messages that a plugin has refused", |one| one.rejected as f64),
     ("warren_plugin_seconds_total", Kind::Counter, "Time spent in a plugin", |one| one.time.as_secs_f64()),
     ("warren_plugin_longest_call_seconds", Kind::Gauge, "The longest call of a plugin", |one| one.longest_call.as_secs_f64()),
     ("warren_plugin_rebuilds_total", Kind::Counter, "Instances that were built again after a fault", |one| one.rebuilds as f64),

@@ -36,6 +36,7 @@ fn row(plugin: &PluginStatus) -> Value {
         "memo_hits": plugin.memo_hits,
         "memo_misses": plugin.memo_misses,
         "calls": plugin.calls,
+        "rejected": plugin.rejected,
         "seconds": plugin.time.as_secs_f64(),
         "longest_call_seconds": plugin.longest_call.as_secs_f64(),
         "faults": Value::Object(faults.collect()),

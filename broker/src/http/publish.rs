@@ -17,8 +17,11 @@ use crate::message::{Message, MessageView};
 use crate::queue::Effects;
 use crate::tally::{Messages, Sizes};
 use crate::trace::Party;
-use crate::vhost::exchange_type::{BindingTable, Fault, Moment};
+use crate::vhost::exchange_type::{Fault, Moment};
 use crate::vhost::{Exchange, Memo, Route, Step, Vhost, carbon_copies};
+
+/// Most consumers negotiate this: what is published here must fit into their frames.
+const FRAME_MAX: u32 = 131_072;
 
 /// The type whose routing keys are topics.
 const TOPIC: &str = "topic";
@@ -134,27 +137,34 @@ async fn route(
     let mut memo = Memo::default();
     let mut route = Route::default();
     let copies = carbon_copies(message.properties());
-    let mut step = match &exchange {
+    let front = match &exchange {
         None => {
             let keys = std::iter::once(message.routing_key().to_owned()).chain(copies);
             route.add_by_name(&vhost, keys.collect());
-            Step::Done
+            vhost.front()
         }
         Some(exchange) => {
             route.start(exchange, Moment::Publish, copies);
-            // Plugins are slow now and then, and everybody else's request waits behind this one.
-            route.walk(&vhost, message.view(), &mut memo)
+            exchange.front()
         }
     };
+    // Plugins are slow now and then, and everybody else's request waits behind this one.
+    let mut step = route.set_off(front, &vhost, message.view(), &mut memo);
     loop {
         let waiting = match step {
             Step::Done => break,
             Step::Rejected(text) => return Err(Failure::bad(text)),
             Step::Fault(Fault(reason)) => return Err(Failure::bad(reason)),
+            Step::Unseen { interceptor, fault } => {
+                let Fault(reason) = fault;
+                return Err(Failure::bad(format!(
+                    "interceptor '{interceptor}': {reason}"
+                )));
+            }
             Step::Later(waiting) => waiting,
         };
         let (done, answer) = oneshot::channel();
-        let table: Arc<dyn BindingTable> = Arc::clone(&waiting.exchange) as Arc<dyn BindingTable>;
+        let table = waiting.table();
         let asked = route.asked(&waiting, &message);
         let tell = Box::new(move |result| drop(done.send(result)));
         waiting
@@ -164,9 +174,14 @@ async fn route(
         let answer = answer.await.unwrap_or_else(|_| gone());
         step = match route.resume(&vhost, &waiting, answer) {
             Step::Done => route.walk(&vhost, message.view(), &mut memo),
-            other @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_)) => other,
+            other @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. }) => {
+                other
+            }
         };
     }
+    route
+        .check_headers(message.properties(), FRAME_MAX)
+        .map_err(Failure::bad)?;
     if vhost.is_tapped() {
         let copies = carbon_copies(message.properties());
         vhost.tell_published(&by, 1, message.view(), &copies, &route);

@@ -15,7 +15,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-pub use component::{PLUGIN_WIT, WIT, embedded_hash};
+pub use component::{INTERCEPTOR_WIT, PLUGIN_WIT, SERVICE_WIT, TRACER_WIT, WIT, embedded_hash};
+pub use described::Kind;
 use described::Otherwise;
 pub use languages::{Language, build};
 pub use sources::{source_hash, source_hash_of};

@@ -9,15 +9,17 @@ use wit_component::DecodedWasm;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Exchange,
+    Interceptor,
     Tracer,
 }
 
 impl Kind {
-    const ALL: [Kind; 2] = [Kind::Exchange, Kind::Tracer];
+    const ALL: [Kind; 3] = [Kind::Exchange, Kind::Interceptor, Kind::Tracer];
 
     pub fn name(self) -> &'static str {
         match self {
             Kind::Exchange => "exchange",
+            Kind::Interceptor => "interceptor",
             Kind::Tracer => "tracer",
         }
     }
@@ -25,6 +27,7 @@ impl Kind {
     fn package(self) -> &'static str {
         match self {
             Kind::Exchange => "warren:exchange",
+            Kind::Interceptor => "warren:interceptor",
             Kind::Tracer => "warren:tracer",
         }
     }
@@ -33,6 +36,7 @@ impl Kind {
     fn export(self) -> &'static str {
         match self {
             Kind::Exchange => "warren:exchange/exchange-type",
+            Kind::Interceptor => "warren:interceptor/interceptor",
             Kind::Tracer => "warren:tracer/tracer",
         }
     }
@@ -142,6 +146,7 @@ pub(super) fn accept(interface: &Interface, grants: &[String]) -> Result<Accepte
     for import in &interface.imports {
         wants_wasi |= check_import(import, grants)?;
     }
+    check_for_kind(kind, &interface.imports)?;
     Ok(Accepted {
         kind,
         version,
@@ -177,6 +182,34 @@ fn exported(exports: &[String]) -> Result<(Kind, String), String> {
         "it was built against {package}@{version}; this Warren speaks {package}@{NEWEST}: build \
          it again with that WIT package, or use a Warren that speaks {version}"
     ))
+}
+
+/// What there is for one kind of plugin only.
+fn check_for_kind(kind: Kind, imports: &[String]) -> Result<(), String> {
+    let foreign: &[&str] = match kind {
+        // Their own linkers refuse it.
+        Kind::Exchange | Kind::Tracer => return Ok(()),
+        // Nothing is bound to an interceptor.
+        Kind::Interceptor => &["warren:plugin/history", "warren:tracer/"],
+    };
+    let found = imports
+        .iter()
+        .find(|import| foreign.iter().any(|prefix| import.starts_with(prefix)));
+    match found {
+        None => Ok(()),
+        Some(import) => {
+            let kind = kind.name();
+            Err(format!(
+                "it imports {import}, which is nothing for the kind {kind}"
+            ))
+        }
+    }
+}
+
+/// Whether these bytes are an interceptor, as far as they can be read.
+pub fn is_interceptor(bytes: &[u8]) -> bool {
+    let exported = parse(bytes).and_then(|interface| exported(&interface.exports));
+    exported.is_ok_and(|(kind, _)| kind == Kind::Interceptor)
 }
 
 fn exports_check(exports: &[String]) -> Result<bool, String> {

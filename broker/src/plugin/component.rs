@@ -13,6 +13,8 @@ use super::cache::Cache;
 use super::check::{self, Accepted, Interface, Kind};
 use super::compile::{self, Elsewhere};
 use super::engine::Ticker;
+use super::guest::Pre;
+use super::interceptor::bindings::InterceptorPluginPre;
 use super::limits::{DESCRIBE_TIMEOUT, Limits};
 use super::live::Live;
 use super::manifest::Manifest;
@@ -27,7 +29,7 @@ const MAX_TYPE_NAME: usize = 255;
 pub(super) struct Loaded {
     pub engine: Engine,
     pub ticker: Arc<Ticker>,
-    pub pre: ExchangePluginPre<HostState>,
+    pub pre: Pre,
     /// There where the component looks at its configuration itself.
     pub check: Option<ConfigurationIndices>,
     pub limits: Limits,
@@ -42,6 +44,7 @@ pub(super) struct Loaded {
 /// A component that passed, as what it is.
 pub(super) enum Part {
     Exchange(Box<Loaded>, Description),
+    Interceptor(Box<Loaded>, Description),
     Tracer(Box<LoadedTracer>),
 }
 
@@ -68,7 +71,15 @@ impl Loader<'_> {
         let accepted = check::accept(&interface, self.grants)?;
         let manifest = Manifest::of(bytes)?;
         match accepted.kind {
-            Kind::Exchange => self.exchange(&component, accepted, manifest),
+            Kind::Exchange => {
+                let (loaded, description) = self.asked(&component, accepted, manifest)?;
+                check_description(&description)?;
+                Ok(Part::Exchange(Box::new(loaded), description))
+            }
+            Kind::Interceptor => {
+                let (loaded, description) = self.asked(&component, accepted, manifest)?;
+                Ok(Part::Interceptor(Box::new(loaded), description))
+            }
             Kind::Tracer => LoadedTracer::load(self, &component, accepted, manifest)
                 .map(|loaded| Part::Tracer(Box::new(loaded))),
         }
@@ -83,21 +94,25 @@ impl Loader<'_> {
         Ok(configuration.to_string())
     }
 
-    fn exchange(
+    /// One that stands in the way of messages.
+    fn asked(
         self,
         component: &Component,
         accepted: Accepted,
         manifest: Option<Manifest>,
-    ) -> Result<Part, String> {
+    ) -> Result<(Loaded, Description), String> {
         let mut linker = Linker::<HostState>::new(self.engine);
-        link(&mut linker, accepted.wants_wasi)
-            .map_err(|error| format!("linking failed: {error}"))?;
+        link(&mut linker, &accepted).map_err(|error| format!("linking failed: {error}"))?;
         let pre = linker.instantiate_pre(component).map_err(unfit)?;
         let check = match accepted.checks_configuration {
             true => Some(ConfigurationIndices::new(&pre).map_err(unfit)?),
             false => None,
         };
-        let pre = ExchangePluginPre::new(pre).map_err(unfit)?;
+        let pre = match accepted.kind {
+            Kind::Exchange => Pre::Exchange(ExchangePluginPre::new(pre).map_err(unfit)?),
+            Kind::Interceptor => Pre::Interceptor(InterceptorPluginPre::new(pre).map_err(unfit)?),
+            Kind::Tracer => return Err("it does not stand in the way of messages".to_owned()),
+        };
         let configuration = self.configuration(manifest.as_ref())?;
         let loaded = Loaded {
             engine: self.engine.clone(),
@@ -114,8 +129,7 @@ impl Loader<'_> {
         let description = Live::instantiate(&loaded, self.surroundings, 0, DESCRIBE_TIMEOUT)
             .and_then(|mut live| live.describe())
             .map_err(|fault| fault.to_string())?;
-        check_description(&description)?;
-        Ok(Part::Exchange(Box::new(loaded), description))
+        Ok((loaded, description))
     }
 
     fn compiled(&self, bytes: &[u8]) -> Result<(Component, Interface), String> {
@@ -150,9 +164,10 @@ pub(super) fn unfit(error: wasmtime::Error) -> String {
     format!("it does not fit its WIT package: {error:#}")
 }
 
-fn link(linker: &mut Linker<HostState>, wants_wasi: bool) -> wasmtime::Result<()> {
+fn link(linker: &mut Linker<HostState>, accepted: &Accepted) -> wasmtime::Result<()> {
+    // An interceptor imports no more than an exchange type may.
     ExchangePlugin::add_to_linker::<HostState, HasSelf<HostState>>(linker, |state| state)?;
-    if wants_wasi {
+    if accepted.wants_wasi {
         wasi::add_to_linker(linker)?;
     }
     Ok(())

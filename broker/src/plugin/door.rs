@@ -225,7 +225,9 @@ impl Plugins {
     /// plugin's status.
     pub fn reconfigure(&self, plugins: BTreeMap<String, PluginSettings>) {
         let _folder = self.folder.lock();
-        for (name, source) in self.host.configure(plugins) {
+        let changed = self.host.configure(plugins);
+        self.host.place_interceptors(&self.broker);
+        for (name, source) in changed {
             tracing::info!(plugin = name, "plugin has other settings");
             let _ = self.host.put(&name, &source, Some(&self.broker));
         }

@@ -51,6 +51,7 @@ pub(super) enum Phase {
 #[derive(Clone)]
 pub(super) enum InForce {
     Exchange(Arc<Plugin>),
+    Interceptor(Arc<Plugin>),
     Tracer(Arc<Tracer>),
     /// Its tasks are with `service::Services`.
     Service(Arc<Manifest>),
@@ -60,7 +61,7 @@ impl InForce {
     /// What its component imports beyond what everybody may.
     pub fn asked(&self) -> &[String] {
         match self {
-            InForce::Exchange(plugin) => &plugin.loaded.asked,
+            InForce::Exchange(plugin) | InForce::Interceptor(plugin) => &plugin.loaded.asked,
             InForce::Tracer(tracer) => &tracer.loaded.asked,
             InForce::Service(_) => &[],
         }
@@ -69,6 +70,10 @@ impl InForce {
     fn status(&self, name: &str, since: Millis) -> PluginStatus {
         match self {
             InForce::Exchange(plugin) => plugin.status(),
+            InForce::Interceptor(plugin) => PluginStatus {
+                kind: PluginKind::Interceptor,
+                ..plugin.status()
+            },
             InForce::Tracer(tracer) => tracer.status(),
             InForce::Service(manifest) => {
                 let mut status = PluginStatus::new(name, PluginState::Running, since);
@@ -128,22 +133,28 @@ impl Entry {
     }
 
     pub fn report(&self) -> LoadReport {
-        let (version, types, outcome) = match &self.phase {
+        let not_loaded = |outcome| (None, None, Vec::new(), outcome);
+        let (kind, version, types, outcome) = match &self.phase {
             Phase::Loaded(plugin) => {
-                let PluginStatus { version, types, .. } = plugin.status(&self.name, self.since);
-                (version, types, Outcome::Loaded)
+                let PluginStatus {
+                    kind,
+                    version,
+                    types,
+                    ..
+                } = plugin.status(&self.name, self.since);
+                (Some(kind), version, types, Outcome::Loaded)
             }
-            Phase::Idle => (None, Vec::new(), Outcome::Idle),
-            Phase::Disabled => (None, Vec::new(), Outcome::Disabled),
-            Phase::Loading => (
-                None,
-                Vec::new(),
-                Outcome::Refused("it is still being loaded".to_owned()),
-            ),
-            Phase::Refused { reason } => (None, Vec::new(), Outcome::Refused(reason.clone())),
+            Phase::Idle => not_loaded(Outcome::Idle),
+            Phase::Disabled => not_loaded(Outcome::Disabled),
+            Phase::Loading => {
+                let reason = "it is still being loaded".to_owned();
+                not_loaded(Outcome::Refused(reason))
+            }
+            Phase::Refused { reason } => not_loaded(Outcome::Refused(reason.clone())),
         };
         LoadReport {
             name: self.name.clone(),
+            kind,
             version,
             types,
             asked: self.asked(),

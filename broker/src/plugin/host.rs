@@ -1,6 +1,8 @@
 //! All plugins of a broker, and how one comes, goes or changes while it runs. Which files and
 //! settings that follows is decided elsewhere (see `door`).
 
+mod fronts;
+
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use super::builtin::{OFF, ON_DEMAND};
 use super::check;
 use super::entry::{Entry, InForce, Phase, Source};
 use super::folder;
+use super::interceptor;
 use super::limits::{Limits, PluginOptions, PluginSettings};
 use super::one_plugin::{Plugin, Record};
 use super::plugin_log::LogLine;
@@ -20,8 +23,11 @@ use super::tracer::{TraceFiles, Watchmen};
 use super::type_table::TypeTable;
 use super::workshop::Workshop;
 use crate::clock::Clock;
-use crate::vhost::exchange_type::{ExchangeTypes, OpenRefusal, Opened, Opening, Unavailable};
+use crate::vhost::exchange_type::{
+    ExchangeTypes, Interception, OpenRefusal, Opened, Opening, Unavailable,
+};
 use crate::vhost::{Broker, Loss, Renewed};
+use fronts::standings;
 
 pub struct PluginHost {
     /// What exchanges are opened by. Replaced as a whole.
@@ -92,7 +98,10 @@ impl PluginHost {
         let host = PluginHost {
             defaults: options.defaults.clone(),
             services: Arc::new(services),
-            table: RwLock::default(),
+            table: RwLock::new(Arc::new(TypeTable {
+                standings: standings(&options.plugins),
+                ..TypeTable::default()
+            })),
             state: Mutex::new(State {
                 entries: Vec::new(),
                 configured: options.plugins,
@@ -333,6 +342,16 @@ impl PluginHost {
                 self.bring_in_types(workshop, exchange, broker)?;
                 self.watchmen.put_aside(&exchange.name);
                 self.services.remove(&exchange.name);
+                self.change_front(&exchange.name, None, broker);
+            }
+            InForce::Interceptor(interceptor) => {
+                interceptor::try_out(interceptor)?;
+                let name = &interceptor.name;
+                // Until the new version is in force the old one is asked.
+                self.take_exchange_types(workshop, name, broker)?;
+                self.watchmen.put_aside(name);
+                self.services.remove(name);
+                self.change_front(name, Some(interceptor), broker);
             }
             InForce::Tracer(tracer) => {
                 self.take_types(workshop, &tracer.name, broker)?;
@@ -365,6 +384,16 @@ impl PluginHost {
     }
 
     fn take_types(
+        &self,
+        workshop: &MutexGuard<'_, Workshop>,
+        name: &str,
+        broker: Option<&Broker>,
+    ) -> Result<Renewed, String> {
+        self.change_front(name, None, broker);
+        self.take_exchange_types(workshop, name, broker)
+    }
+
+    fn take_exchange_types(
         &self,
         workshop: &MutexGuard<'_, Workshop>,
         name: &str,
@@ -541,6 +570,15 @@ impl ExchangeTypes for PluginHost {
 
     fn room_for_exchange(&self, type_name: &str) -> Result<(), String> {
         self.table.read().room_for_exchange(type_name)
+    }
+
+    fn interceptors(&self, vhost: &str, exchange: &str) -> Vec<String> {
+        self.table.read().interceptors(vhost, exchange)
+    }
+
+    fn intercept(&self, name: &str, opening: &Opening<'_>) -> Interception {
+        let table = Arc::clone(&self.table.read());
+        table.intercept(name, opening)
     }
 
     fn unavailable(&self, type_name: &str) -> Unavailable {

@@ -101,6 +101,11 @@ fn load(name: &str, bytes: &[u8], compiled: Option<&Path>) -> Result<Loadable, S
             version: loaded.version,
             description: described(description),
         },
+        Part::Interceptor(loaded, description) => Loadable {
+            kind: Kind::Interceptor,
+            version: loaded.version,
+            description: described(description),
+        },
         Part::Tracer(loaded) => Loadable {
             kind: Kind::Tracer,
             version: loaded.version.clone(),

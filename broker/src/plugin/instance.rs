@@ -20,7 +20,8 @@ use crate::message::Message;
 use crate::names::Slot;
 use crate::vhost::Declared;
 use crate::vhost::exchange_type::{
-    Answer, BindingTable, BindingView, Call, Fault, Inputs, Moment, OpenRefusal, Opening, Routing,
+    Answer, BindingTable, BindingView, Call, Decision, Fault, Inputs, Moment, OpenRefusal, Opening,
+    Routing,
 };
 use crate::vhost::kept::OfType;
 
@@ -51,6 +52,20 @@ pub(super) struct OwnedOpening {
     pub type_name: String,
     pub arguments: Vec<u8>,
     kept: Arc<OfType>,
+}
+
+impl OwnedOpening {
+    fn of(plugin: &Plugin, opening: &Opening<'_>) -> OwnedOpening {
+        let kept = opening.kept.of(opening.type_name);
+        kept.count_for(&plugin.record.usage);
+        OwnedOpening {
+            vhost: opening.vhost.to_owned(),
+            exchange: Arc::from(opening.exchange),
+            type_name: opening.type_name.to_owned(),
+            arguments: opening.arguments.to_vec(),
+            kept,
+        }
+    }
 }
 
 /// What one caller at a time may touch.
@@ -109,14 +124,7 @@ impl Instance {
         opening: &Opening<'_>,
     ) -> Result<(Arc<Instance>, Option<String>), OpenRefusal> {
         let begun = Instant::now();
-        let owned = OwnedOpening {
-            vhost: opening.vhost.to_owned(),
-            exchange: Arc::from(opening.exchange),
-            type_name: opening.type_name.to_owned(),
-            arguments: opening.arguments.to_vec(),
-            kept: opening.kept.of(opening.type_name),
-        };
-        owned.kept.count_for(&plugin.record.usage);
+        let owned = OwnedOpening::of(plugin, opening);
         let failed = |fault: CallFault| {
             plugin.tallies().faulted(fault.kind);
             OpenRefusal::Failed(plugin.fault_text(&fault))
@@ -127,12 +135,32 @@ impl Instance {
         live.declare(inputs.clone());
         let mut pace = Pace::default();
         pace.opened(begun.elapsed());
-        let instance = Arc::new_cyclic(|me| Instance {
+        let instance = Instance::with(plugin, owned, Some(live), inputs, pace);
+        plugin.make_room(&instance);
+        Ok((instance, inner_type))
+    }
+
+    /// One that starts with its first call: an interceptor may stand in front of any number of exchanges
+    /// that nobody publishes to.
+    pub fn standing(plugin: &Arc<Plugin>, opening: &Opening<'_>) -> Arc<Instance> {
+        let owned = OwnedOpening::of(plugin, opening);
+        Instance::with(plugin, owned, None, Inputs::Anything, Pace::default())
+    }
+
+    fn with(
+        plugin: &Arc<Plugin>,
+        opening: OwnedOpening,
+        live: Option<Live>,
+        inputs: Inputs,
+        pace: Pace,
+    ) -> Arc<Instance> {
+        let is_live = live.is_some();
+        Arc::new_cyclic(|me| Instance {
             me: Weak::clone(me),
             plugin: Arc::clone(plugin),
-            opening: owned,
+            opening,
             seat: Mutex::new(Seat {
-                live: Some(live),
+                live,
                 breaker: Breaker::new(),
                 pace,
                 handed_over: 0,
@@ -141,11 +169,9 @@ impl Instance {
             inputs: Declared::new(inputs),
             counts: plugin.tallies().enrol(plugin.clock.now()),
             slow: AtomicBool::new(false),
-            live: AtomicBool::new(true),
+            live: AtomicBool::new(is_live),
             last_used: AtomicU64::new(plugin.loaded.ticker.ticks()),
-        });
-        plugin.make_room(&instance);
-        Ok((instance, inner_type))
+        })
     }
 
     pub fn is_live(&self) -> bool {
@@ -283,6 +309,13 @@ impl Instance {
         let asked_anew = call.moment == Moment::Publish;
         self.counts
             .called(took, asked_anew && self.inputs.can_be_remembered());
+        if let Ok(Answer {
+            decision: Decision::Reject(_),
+            ..
+        }) = &answer
+        {
+            self.counts.rejected();
+        }
         self.counts.uses(live.memory());
         let slow = pace.calls_are_slow();
         if slow != self.slow.load(Ordering::Relaxed) {
@@ -304,10 +337,11 @@ impl Instance {
         let bindings = table.len();
         let (mut live, opened) = start(&self.plugin, &self.opening, bindings)?;
         if let Err(text) = opened {
-            let text = format!("it refused to open again: {text}");
+            let text = format!("it refused to open: {text}");
             return Err(CallFault::bad_answer(text));
         }
         let opened = begun.elapsed();
+        let again = seat.pace.has_opened();
         seat.pace.opened(opened);
         let mut said = Ok(Replay::new());
         let mut fault = None;
@@ -333,7 +367,9 @@ impl Instance {
         live.declare(self.inputs.get());
         let took = begun.elapsed();
         seat.pace.rebuilt(took.saturating_sub(opened), bindings);
-        self.plugin.tallies().rebuilt(took);
+        if again {
+            self.plugin.tallies().rebuilt(took);
+        }
         tracing::debug!(
             plugin = self.plugin.name,
             exchange = &*self.opening.exchange,

@@ -3,10 +3,11 @@
 
 use wasmtime::Store;
 
-use super::bindings::exports::warren::exchange::exchange_type::{Answer, Guest};
+use super::bindings::exports::warren::exchange::exchange_type::Answer;
+use super::guest::Guest;
 use super::state::HostState;
 use crate::message::MessageView;
-use crate::vhost::exchange_type::{Call, Moment};
+use crate::vhost::exchange_type::Call;
 
 /// Empty except while `call` runs. Cannot be cloned, and its content cannot be taken out: it can
 /// only be looked at for as long as the `Lent` itself is borrowed.
@@ -28,7 +29,7 @@ impl Drop for Loan<'_> {
     }
 }
 
-/// Calls `route` or `due` with the message in reach of the store's host functions.
+/// Asks the component with the message in reach of the store's host functions.
 pub(super) fn call(
     store: &mut Store<HostState>,
     guest: &Guest,
@@ -47,8 +48,5 @@ pub(super) fn call(
     let message: MessageView<'static> = unsafe { std::mem::transmute(call.message) };
     let loan = Loan(store);
     loan.0.data_mut().message = Lent(Some(message));
-    match call.moment {
-        Moment::Publish => guest.call_route(&mut *loan.0),
-        Moment::Due => guest.call_due(&mut *loan.0),
-    }
+    guest.ask(loan.0, call.moment)
 }

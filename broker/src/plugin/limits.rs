@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::vhost::exchange_type::Unavailable;
+use super::interceptor::Intercepts;
+use crate::vhost::exchange_type::{OnFailure, Unavailable};
 use crate::vhost::kept::Room;
 
 /// Enough for an index of hundreds of thousands of bindings in a compiled language, and for a
@@ -166,6 +167,10 @@ pub struct PluginSettings {
     pub file_bytes: Option<u64>,
     pub file_count: Option<u32>,
     pub grants: Vec<String>,
+    /// Where it stands in front of exchanges, if it is an interceptor.
+    pub intercepts: Vec<Intercepts>,
+    /// What becomes of messages that it cannot look at.
+    pub on_failure: OnFailure,
     /// What publishes to its exchanges meet while it is away.
     pub unavailable: Unavailable,
     pub config: serde_json::Value,
@@ -190,6 +195,8 @@ impl Default for PluginSettings {
             file_bytes: None,
             file_count: None,
             grants: Vec::new(),
+            intercepts: Vec::new(),
+            on_failure: OnFailure::Refuse,
             unavailable: Unavailable::Fail,
             config: serde_json::Value::Null,
         }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use wasmtime::Store;
 
-use super::bindings::ExchangePlugin;
 use super::bindings::exports::warren::exchange::exchange_type as wire;
 use super::component::Loaded;
 use super::deadline;
 use super::engine::Ticker;
 use super::fault::CallFault;
+use super::guest::Guest;
 use super::instance::OwnedOpening;
 use super::keeping::Replay;
 use super::lent;
@@ -25,7 +25,7 @@ use crate::vhost::exchange_type::{Answer, BindingView, Call, Decision, Inputs, M
 
 pub(super) struct Live {
     store: Store<HostState>,
-    guest: wire::Guest,
+    guest: Guest,
     route_timeout: Duration,
     bind_timeout: Duration,
     ticker: Arc<Ticker>,
@@ -44,12 +44,9 @@ impl Live {
     ) -> Result<Live, CallFault> {
         let limits = &loaded.limits;
         let mut store = Live::store(loaded, surroundings, bindings, timeout);
-        let plugin: ExchangePlugin = loaded
-            .pre
-            .instantiate(&mut store)
-            .map_err(|error| CallFault::of(&error, "its start"))?;
+        let guest = loaded.pre.instantiate(&mut store);
         Ok(Live {
-            guest: plugin.warren_exchange_exchange_type().clone(),
+            guest: guest.map_err(|error| CallFault::of(&error, "its start"))?,
             store,
             route_timeout: limits.route_timeout,
             bind_timeout: limits.bind_timeout,
@@ -103,7 +100,7 @@ impl Live {
     pub fn describe(&mut self) -> Result<wire::Description, CallFault> {
         self.arm(DESCRIBE_TIMEOUT);
         self.guest
-            .call_describe(&mut self.store)
+            .describe(&mut self.store)
             .map_err(|error| CallFault::of(&error, "describe"))
     }
 
@@ -113,22 +110,15 @@ impl Live {
         configuration: &str,
     ) -> Result<Result<Option<String>, String>, CallFault> {
         self.arm(self.bind_timeout);
-        let opening = wire::Opening {
-            vhost: opening.vhost.clone(),
-            name: opening.exchange.to_string(),
-            type_name: opening.type_name.clone(),
-            arguments: opening.arguments.clone(),
-            configuration: configuration.to_owned(),
-        };
         self.store.data_mut().keeping.start_call();
         let opened = self
             .guest
-            .call_open(&mut self.store, &opening)
+            .open(&mut self.store, opening, configuration)
             .map_err(|error| CallFault::of(&error, "open"))?;
         if opened.is_ok() {
             self.store.data_mut().keeping.succeed(None);
         }
-        Ok(opened.map(|opened| opened.inner_type))
+        Ok(opened)
     }
 
     /// Room for what it is about to hold.
@@ -142,12 +132,7 @@ impl Live {
         self.store.data_mut().keeping.start_call();
         let bound = self
             .guest
-            .call_bind(
-                &mut self.store,
-                binding.slot,
-                binding.routing_key,
-                binding.arguments,
-            )
+            .bind(&mut self.store, binding)
             .map_err(|error| CallFault::of(&error, "bind"))?;
         if bound.is_ok() {
             self.store.data_mut().keeping.succeed(None);
@@ -164,7 +149,7 @@ impl Live {
         self.arm(self.bind_timeout);
         self.store.data_mut().keeping.start_call();
         self.guest
-            .call_unbind(&mut self.store, slot)
+            .unbind(&mut self.store, slot)
             .map_err(|error| CallFault::of(&error, "unbind"))?;
         self.store.data_mut().keeping.succeed(None);
         Ok(())
@@ -174,7 +159,7 @@ impl Live {
         self.arm(self.bind_timeout);
         let inputs = self
             .guest
-            .call_inputs(&mut self.store)
+            .inputs(&mut self.store)
             .map_err(|error| CallFault::of(&error, "inputs"))?;
         Ok(match inputs {
             wire::Dependence::Nothing => Inputs::Nothing,

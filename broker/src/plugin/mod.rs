@@ -15,10 +15,12 @@ mod engine;
 mod entry;
 mod fault;
 mod folder;
+mod guest;
 mod health;
 mod host;
 pub mod inspect;
 mod instance;
+mod interceptor;
 mod keeping;
 mod lane;
 mod lent;
@@ -41,10 +43,11 @@ mod wasi;
 mod workshop;
 
 pub use builtin::BUILTIN;
-pub use check::{Asked, Kind};
+pub use check::{Asked, Kind, is_interceptor};
 pub use door::{PluginError, Plugins, TracingError};
 pub use fault::FaultKind;
 pub use host::PluginHost;
+pub use interceptor::Intercepts;
 pub use limits::{DEFAULT_HOLD, Limits, PluginOptions, PluginSettings};
 pub use status::{
     Histogram, LoadReport, Outcome, PluginKind, PluginState, PluginStatus, RolledBack,

@@ -80,6 +80,11 @@ impl Pace {
         self.call_nanos = self.call_nanos.max(nanos(took));
     }
 
+    /// Not of one that is to start with its first call.
+    pub fn has_opened(&self) -> bool {
+        self.open_nanos > 0
+    }
+
     pub fn opened(&mut self, took: Duration) {
         self.open_nanos = nanos(took);
     }

@@ -27,6 +27,8 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub struct LoadReport {
     pub name: String,
+    /// Of one that is loaded.
+    pub kind: Option<PluginKind>,
     /// Of the `warren:exchange` package the component was built against.
     pub version: Option<String>,
     pub types: Vec<String>,
@@ -88,6 +90,7 @@ impl PluginState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PluginKind {
     Exchange,
+    Interceptor,
     Tracer,
     Service,
 }
@@ -96,6 +99,7 @@ impl PluginKind {
     pub fn name(self) -> &'static str {
         match self {
             PluginKind::Exchange => "exchange",
+            PluginKind::Interceptor => "interceptor",
             PluginKind::Tracer => "tracer",
             PluginKind::Service => "service",
         }
@@ -133,6 +137,8 @@ pub struct PluginStatus {
     pub limits: Limits,
     /// Of `route` and `due`.
     pub calls: u64,
+    /// Messages that it has refused, remembered answers not counted.
+    pub rejected: u64,
     /// Publishes that a remembered answer was found for.
     pub memo_hits: u64,
     /// Calls whose answer could have been a remembered one, by what the exchange's `inputs` say.
@@ -210,6 +216,7 @@ struct Calls {
 #[derive(Clone, Copy, Default)]
 struct Sum {
     calls: u64,
+    rejected: u64,
     hits: u64,
     misses: u64,
     nanos: u64,
@@ -222,6 +229,7 @@ impl Sum {
     fn add(&mut self, counts: &Counts) {
         let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
         self.calls += get(&counts.calls);
+        self.rejected += get(&counts.rejected);
         self.hits += get(&counts.hits);
         self.misses += get(&counts.misses);
         self.nanos += get(&counts.nanos);
@@ -237,6 +245,7 @@ impl Sum {
 #[derive(Default)]
 pub(super) struct Counts {
     calls: AtomicU64,
+    rejected: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
     nanos: AtomicU64,
@@ -269,6 +278,10 @@ impl Counts {
         if nanos > self.longest.load(Ordering::Relaxed) {
             self.longest.store(nanos, Ordering::Relaxed);
         }
+    }
+
+    pub fn rejected(&self) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Several at once: connections count them for themselves first.
@@ -371,6 +384,7 @@ impl Tallies {
         let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let sum = self.sum();
         status.calls = sum.calls;
+        status.rejected = sum.rejected;
         status.memo_hits = sum.hits;
         status.memo_misses = sum.misses;
         status.time = Duration::from_nanos(sum.nanos);
@@ -408,6 +422,7 @@ impl PluginStatus {
             asked: Vec::new(),
             limits: Limits::default(),
             calls: 0,
+            rejected: 0,
             memo_hits: 0,
             memo_misses: 0,
             faults: Vec::new(),

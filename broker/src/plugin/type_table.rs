@@ -5,12 +5,19 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::instance::Instance;
+use super::interceptor::Standing;
 use super::one_plugin::Plugin;
-use crate::vhost::exchange_type::{ExchangeTypes, OpenRefusal, Opened, Opening, Unavailable};
+use crate::vhost::exchange_type::{
+    ExchangeInstance, ExchangeTypes, Interception, OpenRefusal, Opened, Opening, Unavailable,
+};
 
 #[derive(Clone, Default)]
 pub(super) struct TypeTable {
     pub by_type: HashMap<String, Arc<Plugin>>,
+    /// Those that are loaded, by their names.
+    pub interceptors: BTreeMap<String, Arc<Plugin>>,
+    /// What the configuration says of them, there or not.
+    pub standings: BTreeMap<String, Standing>,
     /// Of types whose plugin is away, where it is not `Unavailable::Fail`.
     pub away: BTreeMap<String, Unavailable>,
 }
@@ -59,6 +66,26 @@ impl ExchangeTypes for TypeTable {
             instance,
             inner_type,
         })
+    }
+
+    fn interceptors(&self, vhost: &str, exchange: &str) -> Vec<String> {
+        let standings = self.standings.iter();
+        let here = standings.filter(|(_, standing)| standing.covers(vhost, exchange));
+        here.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn intercept(&self, name: &str, opening: &Opening<'_>) -> Interception {
+        let instance = match self.interceptors.get(name) {
+            Some(plugin) => Ok(Instance::standing(plugin, opening) as Arc<dyn ExchangeInstance>),
+            None => Err(format!("no interceptor '{name}' is in force")),
+        };
+        let standing = self.standings.get(name);
+        Interception {
+            instance,
+            on_failure: standing
+                .map(|standing| standing.on_failure)
+                .unwrap_or_default(),
+        }
     }
 
     fn room_for_exchange(&self, type_name: &str) -> Result<(), String> {

@@ -106,6 +106,10 @@ impl Workshop {
                 let plugin = Plugin::new(name, *loaded, description, clock, record);
                 InForce::Exchange(Arc::new(plugin))
             }
+            Part::Interceptor(loaded, description) => {
+                let plugin = Plugin::new(name, *loaded, description, clock, record);
+                InForce::Interceptor(Arc::new(plugin))
+            }
             Part::Tracer(loaded) => {
                 record.log.limit_to(loaded.limits.log_lines);
                 InForce::Tracer(Arc::new(Tracer {

@@ -10,7 +10,8 @@ use amq_protocol::types::{AMQPValue, FieldTable};
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use super::stage::{End, Stage};
+use super::stage::{End, Played, Stage};
+use crate::amqp::table::{Table as Fields, Value};
 use crate::amqp::{properties, table};
 use crate::cli::say;
 use crate::message::{Message, MessageView};
@@ -29,7 +30,7 @@ struct Table {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
-    /// The component's first without.
+    /// Without, the component's first; `direct` behind an interceptor.
     #[serde(rename = "type")]
     type_name: Option<String>,
     #[serde(default)]
@@ -71,7 +72,12 @@ struct Published {
     #[serde(default)]
     held: bool,
     rejected: Option<String>,
+    /// All headers that are set on the way.
+    stamped: Option<toml::Table>,
 }
+
+/// What stands behind an interceptor.
+const BEHIND: &str = "direct";
 
 pub fn test(component: &Path, routes: &Path) -> anyhow::Result<ExitCode> {
     let text = std::fs::read_to_string(routes)
@@ -105,8 +111,12 @@ pub fn test(component: &Path, routes: &Path) -> anyhow::Result<ExitCode> {
 /// What was looked at, each with what was wrong.
 fn play(stage: &Stage, number: usize, case: &Case) -> Vec<(String, Option<String>)> {
     let name = format!("exchange-{number}");
-    let own = stage.types.first().cloned().unwrap_or_default();
-    let type_name = case.type_name.as_deref().unwrap_or(&own);
+    let own = match stage.types.first() {
+        Some(own) => own.as_str(),
+        None if stage.is_interceptor => BEHIND,
+        None => "",
+    };
+    let type_name = case.type_name.as_deref().unwrap_or(own);
     let declared = stage.declare(&name, type_name, arguments(&case.arguments));
     let problem = as_expected(declared.as_ref().map(|_| ()), case.refused.as_deref());
     let mut found = vec![("declare".to_owned(), problem)];
@@ -122,9 +132,8 @@ fn play(stage: &Stage, number: usize, case: &Case) -> Vec<(String, Option<String
     let times: &[&str] = if case.once { &[""] } else { &["", ", again"] };
     for time in times {
         for message in &case.messages {
-            let end = stage.walk(&exchange, &message.encoded(&exchange), &mut memo);
-            let what = format!("message {:?}{time}", message.key);
-            found.push((what, message.problem(&end)));
+            let played = stage.play(&exchange, &message.encoded(&exchange), &mut memo);
+            found.push((message.what(time), message.problem(&played)));
         }
     }
     found
@@ -155,7 +164,23 @@ impl Published {
         Arc::new(view.to_message())
     }
 
-    fn problem(&self, end: &End) -> Option<String> {
+    /// Behind an interceptor many have no key.
+    fn what(&self, time: &str) -> String {
+        match (self.key.as_str(), self.body.as_str()) {
+            ("", body) if !body.is_empty() => format!("message with {body:?}{time}"),
+            (key, _) => format!("message {key:?}{time}"),
+        }
+    }
+
+    fn problem(&self, played: &Played) -> Option<String> {
+        let Played { end, set_headers } = played;
+        if let Some(stamped) = &self.stamped
+            && matches!(end, End::Queues(_) | End::Held)
+            && !is_stamped(set_headers, stamped)
+        {
+            let shown: Vec<String> = set_headers.iter().map(shown).collect();
+            return Some(format!("stamped with {shown:?}, expected {stamped:?}"));
+        }
         let fits = match end {
             End::Queues(queues) => match (&self.to, self.count) {
                 (Some(to), _) => {
@@ -164,9 +189,9 @@ impl Published {
                     *queues == to
                 }
                 (None, Some(count)) => queues.len() == count,
-                (None, None) => false,
+                (None, None) => self.stamped.is_some(),
             },
-            End::Held => self.held,
+            End::Held => self.held || self.stamped.is_some(),
             End::Rejected(text) => {
                 let expected = self.rejected.as_ref();
                 expected.is_some_and(|expected| text.contains(expected))
@@ -182,7 +207,10 @@ impl Published {
             (None, Some(count), _) => format!("{count} queues"),
             (None, None, Some(text)) => format!("rejected with {text:?}"),
             (None, None, None) if self.held => "held".to_owned(),
-            (None, None, None) => "`to`, `count`, `held` or `rejected` in the table".to_owned(),
+            (None, None, None) => match &self.stamped {
+                Some(stamped) => format!("stamped with {stamped:?}"),
+                None => "`to`, `count`, `held`, `stamped` or `rejected` in the table".to_owned(),
+            },
         }
     }
 }
@@ -214,4 +242,54 @@ fn field(value: &toml::Value) -> AMQPValue {
         }
         toml::Value::Table(values) => AMQPValue::FieldTable(fields(values)),
     }
+}
+
+/// Of one name, the last header counts.
+fn is_stamped(set: &[(String, Vec<u8>)], expected: &toml::Table) -> bool {
+    let names = set.iter().map(|(name, _)| name.as_str());
+    let names: std::collections::BTreeSet<&str> = names.collect();
+    names.len() == expected.len()
+        && expected.iter().all(|(name, expected)| {
+            let found = set.iter().rfind(|(known, _)| known == name);
+            found.is_some_and(|(_, value)| is_same(value, expected))
+        })
+}
+
+/// Whatever widths the component has chosen for its numbers.
+fn is_same(encoded: &[u8], expected: &toml::Value) -> bool {
+    let value = header("", encoded);
+    let fields = Fields::new(&value);
+    let Some((_, value)) = fields.iter().next() else {
+        return false;
+    };
+    match (value, expected) {
+        (Value::F32(number), toml::Value::Float(float)) => f64::from(number) == *float,
+        (Value::F64(number), toml::Value::Float(float)) => number == *float,
+        (Value::Bool(value), toml::Value::Boolean(boolean)) => value == *boolean,
+        (Value::Timestamp(at), toml::Value::Integer(integer)) => {
+            i64::try_from(at).is_ok_and(|at| at == *integer)
+        }
+        (value, toml::Value::Integer(integer)) => value.as_integer() == Some(*integer),
+        (value, toml::Value::String(text)) => value.as_str() == Some(text),
+        (value, toml::Value::Array(_) | toml::Value::Table(_)) => {
+            let mut one = toml::Table::new();
+            one.insert("x".to_owned(), expected.clone());
+            Fields::new(&arguments(&one)).get("x").as_ref() == Some(&value)
+        }
+        (_, toml::Value::Float(_) | toml::Value::Boolean(_) | toml::Value::Datetime(_)) => false,
+    }
+}
+
+/// As one entry of a table.
+fn header(name: &str, encoded: &[u8]) -> Vec<u8> {
+    let mut entry = vec![u8::try_from(name.len()).unwrap_or(u8::MAX)];
+    entry.extend_from_slice(name.as_bytes());
+    entry.extend_from_slice(encoded);
+    entry
+}
+
+fn shown((name, encoded): &(String, Vec<u8>)) -> String {
+    let entry = header("", encoded);
+    let value = Fields::new(&entry).get("");
+    value.map_or_else(|| name.clone(), |value| format!("{name} = {value:?}"))
 }

@@ -11,9 +11,12 @@ use anyhow::{Context as _, bail};
 use crate::clock::{SystemClock, SystemEntropy, Uptime};
 use crate::message::Message;
 use crate::names::{ConnectionId, Destination};
-use crate::plugin::{BUILTIN, Limits, Outcome, PluginHost, PluginOptions, PluginSettings};
+use crate::plugin::{
+    self, BUILTIN, Intercepts, Limits, Outcome, PluginHost, PluginKind, PluginOptions,
+    PluginSettings,
+};
 use crate::store::{Store, StoreOptions};
-use crate::vhost::exchange_type::{BindingTable, Fault, Moment};
+use crate::vhost::exchange_type::{Fault, Moment};
 use crate::vhost::{
     BindingRequest, Broker, Exchange, ExchangeRequest, Memo, Parts, QueueRequest, Route, Seed,
     Step, Vhost, Waiting,
@@ -25,7 +28,15 @@ pub struct Stage {
     /// The component's name.
     pub name: String,
     pub types: Vec<String>,
+    /// It stands in front of every exchange here.
+    pub is_interceptor: bool,
     _folder: Folder,
+}
+
+/// Where one message's walk has ended, and which headers it has then beside its own.
+pub struct Played {
+    pub end: End,
+    pub set_headers: Vec<(String, Vec<u8>)>,
 }
 
 /// Where one message's walk has ended.
@@ -57,8 +68,14 @@ impl Stage {
         let name = name.into_owned();
         let folder = std::env::temp_dir().join(format!("warren-stage-{}", std::process::id()));
         let folder = Folder(folder);
+        let is_interceptor = plugin::is_interceptor(&bytes);
+        let everywhere = Intercepts {
+            vhost: "/".to_owned(),
+            exchange: None,
+        };
         let settings = PluginSettings {
             config: configuration,
+            intercepts: is_interceptor.then_some(everywhere).into_iter().collect(),
             ..PluginSettings::default()
         };
         let options = PluginOptions {
@@ -76,6 +93,9 @@ impl Stage {
         let report = reports.into_iter().next().context("no plugin")?;
         if let Outcome::Refused(reason) = report.outcome {
             bail!("{shown} is refused: {reason}");
+        }
+        if report.kind == Some(PluginKind::Service) {
+            bail!("{shown} is a service: it is not asked about messages, but runs in a broker");
         }
         let clock = Arc::new(SystemClock);
         let options = StoreOptions::new(folder.0.join("data"));
@@ -96,6 +116,7 @@ impl Stage {
             vhost: broker.vhost("/").context("no virtual host")?,
             name,
             types: report.types,
+            is_interceptor,
             _folder: folder,
         })
     }
@@ -153,9 +174,31 @@ impl Stage {
     }
 
     pub fn walk(&self, exchange: &Arc<Exchange>, message: &Arc<Message>, memo: &mut Memo) -> End {
+        self.play(exchange, message, memo).end
+    }
+
+    pub fn play(
+        &self,
+        exchange: &Arc<Exchange>,
+        message: &Arc<Message>,
+        memo: &mut Memo,
+    ) -> Played {
         let mut route = Route::default();
         route.start(exchange, Moment::Publish, Vec::new());
-        let mut step = route.walk(&self.vhost, message.view(), memo);
+        let end = self.walk_to_the_end(&mut route, exchange, message, memo);
+        let set_headers = std::mem::take(&mut route.set_headers);
+        Played { end, set_headers }
+    }
+
+    fn walk_to_the_end(
+        &self,
+        route: &mut Route,
+        exchange: &Exchange,
+        message: &Arc<Message>,
+        memo: &mut Memo,
+    ) -> End {
+        let front = exchange.front();
+        let mut step = route.set_off(front, &self.vhost, message.view(), memo);
         loop {
             step = match step {
                 Step::Done if !route.holds.is_empty() => return End::Held,
@@ -167,12 +210,18 @@ impl Stage {
                     return End::Queues(names);
                 }
                 Step::Rejected(text) => return End::Rejected(text),
-                Step::Fault(Fault(text)) => return End::Failed(text),
+                Step::Fault(Fault(text))
+                | Step::Unseen {
+                    fault: Fault(text), ..
+                } => return End::Failed(text),
                 Step::Later(waiting) => {
                     let answer = wait(&waiting, route.asked(&waiting, message));
                     match route.resume(&self.vhost, &waiting, answer) {
                         Step::Done => route.walk(&self.vhost, message.view(), memo),
-                        other @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_)) => other,
+                        other @ (Step::Later(_)
+                        | Step::Rejected(_)
+                        | Step::Fault(_)
+                        | Step::Unseen { .. }) => other,
                     }
                 }
             };
@@ -185,7 +234,7 @@ fn wait(
     message: Arc<Message>,
 ) -> Result<crate::vhost::exchange_type::Answer, Fault> {
     let (done, answer) = mpsc::channel();
-    let table: Arc<dyn BindingTable> = Arc::clone(&waiting.exchange) as Arc<dyn BindingTable>;
+    let table = waiting.table();
     let tell = Box::new(move |result| drop(done.send(result)));
     let instance = Arc::clone(&waiting.instance);
     instance.route_later(waiting.moment, message, table, tell);

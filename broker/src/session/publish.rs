@@ -20,7 +20,7 @@ use crate::error::Refusal;
 use crate::message::{Message, MessageView};
 use crate::queue::{Effects, Queue};
 use crate::store::ConfirmSink;
-use crate::vhost::exchange_type::{Answer, BindingTable, Fault, Moment};
+use crate::vhost::exchange_type::{Answer, Fault, Moment};
 use crate::vhost::{ConfirmTo, Exchange, Route, Step, Vhost, Waiting, is_reply_name};
 
 /// Where the last message went, because the next one probably goes there too.
@@ -219,13 +219,17 @@ impl Session {
             dead_lettered: false,
         };
         let vhost = self.vhost()?;
-        let step = route.walk(&vhost, message, &mut self.memo);
+        let front = match self.publisher.exchange() {
+            Some(exchange) => exchange.front(),
+            None => vhost.front(),
+        };
+        let step = route.set_off(front, &vhost, message, &mut self.memo);
         match step {
             Step::Later(waiting) => {
                 let message = Arc::new(message.to_message());
                 Ok(self.pause(terms, message, *route, waiting))
             }
-            Step::Done | Step::Rejected(_) | Step::Fault(_) => {
+            Step::Done | Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. } => {
                 let finished = self.finish(terms, message, None, &route, step, effects);
                 self.publisher.route = Some(route);
                 finished.map(|()| Flow::Done)
@@ -246,7 +250,7 @@ impl Session {
             confirm,
         } = terms;
         let (done, answer) = oneshot::channel();
-        let table: Arc<dyn BindingTable> = Arc::clone(&waiting.exchange) as Arc<dyn BindingTable>;
+        let table = waiting.table();
         let message_there = route.asked(&waiting, &message);
         let instance = Arc::clone(&waiting.instance);
         let moment = waiting.moment;
@@ -285,11 +289,13 @@ impl Session {
         };
         let step = match route.resume(&vhost, &waiting, answer) {
             Step::Done => route.walk(&vhost, message.view(), &mut self.memo),
-            other @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_)) => other,
+            other @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. }) => {
+                other
+            }
         };
         match step {
             Step::Later(waiting) => Ok(self.pause(terms, message, route, waiting)),
-            Step::Done | Step::Rejected(_) | Step::Fault(_) => {
+            Step::Done | Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. } => {
                 let owned = Some(&message);
                 let view = message.view();
                 let finished = self.finish(terms, view, owned, &route, step, effects);
@@ -315,20 +321,20 @@ impl Session {
             mandatory,
             confirm,
         } = terms;
-        match step {
-            Step::Done => {}
-            Step::Rejected(text) => return self.not_taken(terms, Refusal::precondition(text)),
-            Step::Fault(Fault(reason)) => {
-                let what = format!(
-                    "exchange '{}' could not route the message",
-                    message.exchange
-                );
-                // The host has said so once a fault; the client sets how often it tries again.
-                tracing::debug!(reason, "{what}");
-                let refusal = Refusal::channel(ReplyCode::InternalError, what);
-                return self.not_taken(terms, refusal);
+        let refusal = match step {
+            Step::Done => route
+                .check_headers(message.properties, self.frame_max)
+                .err(),
+            Step::Rejected(text) => {
+                return self.not_taken(terms, message, Refusal::precondition(text));
             }
+            Step::Fault(Fault(reason)) => Some(unrouted(message.exchange, &reason)),
+            Step::Unseen { interceptor, fault } => Some(unseen(&interceptor, &fault)),
             Step::Later(_) => return Ok(()),
+        };
+        if let Some(text) = refusal {
+            let refusal = Refusal::channel(ReplyCode::InternalError, text);
+            return self.not_taken(terms, message, refusal);
         }
         let vhost = self.vhost()?;
         self.tell_watchers(&vhost, number, message, route);
@@ -350,6 +356,8 @@ impl Session {
             Some(ConfirmTo { sink, publish })
         });
         if message.exchange.is_empty() && is_reply_name(message.routing_key) {
+            let rewritten = route.rewritten(message);
+            let message = rewritten.as_ref().map_or(message, Message::view);
             self.broker.reply(message, effects);
         }
         let handed = vhost.hand_over(route, message, confirm_to, effects);
@@ -386,26 +394,43 @@ impl Session {
         }
     }
 
-    /// A publish that nobody will have: a nack where the client listens for it, an error otherwise.
-    fn not_taken(&mut self, terms: Terms, refusal: Refusal) -> Result<(), Refusal> {
-        match terms.confirm {
-            Some(publish) => {
-                self.outbox.resolve(terms.channel, None, &[publish], false);
-                Ok(())
-            }
-            None => Err(refusal),
+    /// A publish that nobody will have: a nack where the client listens for it, an error otherwise. A
+    /// nack says no reason, but what is mandatory comes back before it, with one.
+    fn not_taken(
+        &mut self,
+        terms: Terms,
+        message: MessageView<'_>,
+        refusal: Refusal,
+    ) -> Result<(), Refusal> {
+        let Terms {
+            channel,
+            mandatory,
+            confirm,
+        } = terms;
+        let Some(publish) = confirm else {
+            return Err(refusal);
+        };
+        if mandatory {
+            let text = format!("{} - {}", refusal.code.name(), refusal.text);
+            self.send_back(channel, refusal.code, &text, message);
         }
+        self.outbox.resolve(channel, None, &[publish], false);
+        Ok(())
     }
 
     pub(super) fn return_unroutable(&self, number: u16, message: MessageView<'_>) {
         let code = ReplyCode::NoRoute;
+        self.send_back(number, code, code.name(), message);
+    }
+
+    fn send_back(&self, number: u16, code: ReplyCode, text: &str, message: MessageView<'_>) {
         self.outbox.write(|out, frame_max| {
             write::basic_return(
                 out,
                 frame_max,
                 number,
                 code.code(),
-                code.name(),
+                text,
                 message.exchange,
                 message.routing_key,
                 message.properties,
@@ -479,4 +504,18 @@ impl Session {
         }
         Ok(())
     }
+}
+
+// The host has said why once a fault; the client sets how often it tries again.
+
+fn unrouted(exchange: &str, reason: &str) -> String {
+    let text = format!("exchange '{exchange}' could not route the message");
+    tracing::debug!(reason, "{text}");
+    text
+}
+
+fn unseen(interceptor: &str, Fault(reason): &Fault) -> String {
+    let text = format!("interceptor '{interceptor}' could not look at the message");
+    tracing::debug!(reason, "{text}");
+    text
 }

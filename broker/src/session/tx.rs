@@ -144,7 +144,9 @@ impl Session {
                 publish.route = publish.route.renewed(&vhost, message.routing_key());
             }
             if message.exchange().is_empty() && is_reply_name(message.routing_key()) {
-                self.broker.reply(message.view(), effects);
+                let rewritten = publish.route.rewritten(message.view());
+                let message = rewritten.as_ref().map_or(message.view(), Message::view);
+                self.broker.reply(message, effects);
             }
             let routed = transaction.add(&vhost, &publish.route, message, effects);
             if !routed && publish.mandatory {

@@ -51,7 +51,12 @@ impl Vhost {
         Ok(self.add_exchange(exchange))
     }
 
+    /// As a rule the exchange comes behind; one that every virtual host has is there already.
     pub(super) fn remember(&self, exchange: String, remembered: super::Remembered) {
+        if let Some(there) = self.exchange(&exchange) {
+            let (type_name, key, value) = remembered;
+            return there.kept().remember(&type_name, key, value);
+        }
         let mut all = self.remembered.lock();
         all.entry(exchange).or_default().push(remembered);
     }
@@ -73,6 +78,7 @@ impl Vhost {
     fn add_exchange(&self, exchange: Exchange) -> Arc<Exchange> {
         let exchange = Arc::new(exchange);
         self.give_alternate(&exchange);
+        self.give_front_to(&exchange, None);
         self.exchanges
             .write()
             .insert(Arc::clone(&exchange.name), Arc::clone(&exchange));

@@ -83,7 +83,12 @@ impl Vhost {
                         Step::Done => {}
                         // Whoever binds does not wait for a slow type: the timer thread does.
                         Step::Later(_) => route.hold_all(&exchange, self.now()),
-                        Step::Rejected(reason) | Step::Fault(Fault(reason)) => {
+                        Step::Rejected(reason)
+                        | Step::Fault(Fault(reason))
+                        | Step::Unseen {
+                            fault: Fault(reason),
+                            ..
+                        } => {
                             tracing::warn!(exchange = name, reason, "no replay of a message");
                             continue;
                         }

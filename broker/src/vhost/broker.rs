@@ -10,12 +10,13 @@ use tokio::sync::watch;
 use super::administration::{Metadata, Seed, VhostLimits};
 use super::definition::Definition;
 use super::exchange_type::ExchangeTypes;
+use super::kept::Kept;
 use super::memo::Room;
 use super::parameters::{GlobalParameters, Parameters};
 use super::reply::Replies;
 use super::service_rows::ServiceRows;
 use super::taps::Taps;
-use super::{ExchangeCounts, Incoming, Memo, Shared, Vhost};
+use super::{ExchangeCounts, Front, Incoming, Memo, Shared, Vhost};
 use crate::clock::{Clock, Entropy};
 use crate::names::{ConnectionId, QueueId, Seq};
 use crate::queue::{DeadLetters, Effects, Home, Office, Pressure, Queue, QueueRegistry, Schedule};
@@ -193,9 +194,12 @@ impl Broker {
             traced: AtomicBool::new(false),
             tapped: AtomicBool::new(false),
             tap: RwLock::default(),
+            front: Front::default(),
+            kept_in_front: Kept::nowhere(),
             changing: Mutex::new(Incoming::default()),
         });
         vhost.predeclare();
+        vhost.give_fronts(None);
         let name = Arc::clone(&vhost.name);
         self.vhosts.write().insert(name, Arc::clone(&vhost));
         self.tap_new(&vhost);

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::exchange_type::{Answer, BindingTable, Fault, Moment};
+use super::exchange_type::{Answer, Fault, Moment};
 use super::x_death::{Death, is_cycle};
 use super::{Broker, Route, Step, Transaction, Vhost, Waiting, carbon_copies};
 use crate::message::Message;
@@ -98,7 +98,9 @@ impl Round {
                     self.wait(underway, waiting);
                     return None;
                 }
-                Step::Done | Step::Rejected(_) | Step::Fault(_) => self.arrive(underway, step),
+                Step::Done | Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. } => {
+                    self.arrive(underway, step)
+                }
             }
         }
         if self.atomic {
@@ -142,7 +144,7 @@ impl Round {
     }
 
     fn wait(self, underway: Underway, waiting: Waiting) {
-        let table: Arc<dyn BindingTable> = Arc::clone(&waiting.exchange) as Arc<dyn BindingTable>;
+        let table = waiting.table();
         let message = underway.route.asked(&waiting, &underway.message);
         let (moment, instance) = (waiting.moment, Arc::clone(&waiting.instance));
         let done = Box::new(move |answer| self.answered(underway, &waiting, answer));
@@ -163,11 +165,15 @@ impl Round {
         } = &mut underway;
         let step = match route.resume(vhost, waiting, answer) {
             Step::Done => route.walk(vhost, message.view(), &mut self.broker.dead_routes.lock()),
-            other @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_)) => other,
+            other @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. }) => {
+                other
+            }
         };
         match step {
             Step::Later(waiting) => return self.wait(underway, waiting),
-            Step::Done | Step::Rejected(_) | Step::Fault(_) => self.arrive(underway, step),
+            Step::Done | Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. } => {
+                self.arrive(underway, step)
+            }
         }
         let broker = Arc::clone(&self.broker);
         if let Some(more) = self.go_on() {
@@ -188,7 +194,11 @@ impl Round {
                 let (queue, exchange) = (&letter.queue_name, &letter.to.exchange);
                 tracing::warn!(%queue, %exchange, text, "a dead letter was rejected");
             }
-            Step::Fault(Fault(reason)) => {
+            Step::Fault(Fault(reason))
+            | Step::Unseen {
+                fault: Fault(reason),
+                ..
+            } => {
                 let (queue, exchange) = (&letter.queue_name, &letter.to.exchange);
                 tracing::error!(%queue, %exchange, reason, "a dead letter could not be routed");
             }

@@ -14,6 +14,7 @@ use super::definition::ExchangeDefinition;
 use super::exchange_type::{
     BindRefusal, BindingTable, BindingView, ExchangeTypes, Inputs, OpenRefusal,
 };
+use super::front::Front;
 use super::kept::Kept;
 use super::live::{Instances, Live, Stage};
 use crate::amqp::table::{Table, Value};
@@ -32,6 +33,7 @@ pub struct Exchange {
     bindings: RwLock<Bindings>,
     generation: AtomicU64,
     deleted: AtomicBool,
+    front: Front,
     counted: ExchangeCounts,
     /// For questions that no memo answers; changed while the vhost's change lock is held.
     live: RwLock<Arc<Live>>,
@@ -127,6 +129,7 @@ impl Exchange {
             name: Arc::from(definition.name.as_str()),
             definition,
             alternate,
+            front: Front::default(),
             bindings: RwLock::default(),
             generation: AtomicU64::new(0),
             deleted: AtomicBool::new(false),
@@ -145,6 +148,11 @@ impl Exchange {
 
     pub fn counted(&self) -> &ExchangeCounts {
         &self.counted
+    }
+
+    /// What a message meets before this is asked.
+    pub fn front(&self) -> &Front {
+        &self.front
     }
 
     pub fn alternate(&self) -> Option<Arc<str>> {

@@ -20,8 +20,39 @@ pub trait ExchangeTypes: Send + Sync {
     /// asked about exchanges that are there already.
     fn room_for_exchange(&self, type_name: &str) -> Result<(), String>;
 
+    /// The plugins that stand in front of this exchange by their own configuration.
+    fn interceptors(&self, vhost: &str, exchange: &str) -> Vec<String> {
+        let (_, _) = (vhost, exchange);
+        Vec::new()
+    }
+
+    /// The interceptor of this name in front of one exchange. It is started with its first message.
+    fn intercept(&self, name: &str, opening: &Opening<'_>) -> Interception {
+        let _ = opening;
+        Interception {
+            instance: Err(format!("there is no plugin '{name}'")),
+            on_failure: OnFailure::Refuse,
+        }
+    }
+
     /// What publishes to an exchange of this type meet while no enabled plugin offers it.
     fn unavailable(&self, type_name: &str) -> Unavailable;
+}
+
+/// An interceptor, or why it is not there.
+pub struct Interception {
+    pub instance: Result<Arc<dyn ExchangeInstance>, String>,
+    pub on_failure: OnFailure,
+}
+
+/// What becomes of a message that an interceptor cannot look at: it is away, or its call failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Nack under confirms, otherwise 541.
+    #[default]
+    Refuse,
+    /// It goes on as if the interceptor were not there.
+    Pass,
 }
 
 /// What an exchange does with messages while its type is away.

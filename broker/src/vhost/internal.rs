@@ -66,7 +66,12 @@ impl Vhost {
             let waiting = match step {
                 Step::Done => return true,
                 Step::Later(waiting) => waiting,
-                Step::Rejected(reason) | Step::Fault(Fault(reason)) => {
+                Step::Rejected(reason)
+                | Step::Fault(Fault(reason))
+                | Step::Unseen {
+                    fault: Fault(reason),
+                    ..
+                } => {
                     tracing::debug!(exchange = %message.exchange, reason, "not published");
                     return false;
                 }
@@ -75,7 +80,10 @@ impl Vhost {
             let answer = wait_for(&waiting, route.asked(&waiting, &owned));
             step = match route.resume(self, &waiting, answer) {
                 Step::Done => route.walk(self, message, memo),
-                other @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_)) => other,
+                other @ (Step::Later(_)
+                | Step::Rejected(_)
+                | Step::Fault(_)
+                | Step::Unseen { .. }) => other,
             };
         }
     }

@@ -14,6 +14,7 @@ mod exchange;
 mod exchange_declare;
 pub mod exchange_type;
 mod facts;
+mod front;
 mod internal;
 pub mod kept;
 mod limits;
@@ -54,6 +55,8 @@ pub use declared::Declared;
 pub use exchange::{Exchange, ExchangeCounts};
 pub use exchange_declare::ExchangeRequest;
 pub use facts::{ChannelFacts, ChannelMode, Churn, ConnectionFacts, Introduction};
+pub use front::{Front, Interceptor, Interceptors, NoBindings};
+use kept::Kept;
 pub use listing::ListedBinding;
 pub use live::Stage;
 pub use memo::Memo;
@@ -101,6 +104,10 @@ pub struct Vhost {
     /// `tap` is there: read for every message.
     tapped: AtomicBool,
     tap: RwLock<Option<Arc<Tap>>>,
+    /// Of the default exchange.
+    front: Front,
+    /// What its interceptors keep: in memory, as long as the broker runs.
+    kept_in_front: Kept,
     /// Held while the topology changes, so that the store sees changes in the order they happened.
     changing: Mutex<Incoming>,
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::definition::Definition;
 use super::exchange::Exchange;
+use super::front::named;
 use super::policy::{Object, Origin, Policy, PolicyDefinition, alternate, combine, winner};
 use super::{DoorError, Kind, QueueArguments, Saved, Vhost, check_name};
 use crate::queue::{Effects, Options, Queue};
@@ -189,6 +190,12 @@ impl Vhost {
         queue.set_options(options, effects);
     }
 
+    pub(super) fn interceptors_by_policy(&self, exchange: &str) -> Vec<String> {
+        let policies = self.policies.read();
+        let policy = policies.winner(Origin::User, Object::Exchange, exchange);
+        policy.map(named).unwrap_or_default()
+    }
+
     pub(super) fn give_alternate(&self, exchange: &Exchange) {
         let policies = self.policies.read();
         let policy = policies.winner(Origin::User, Object::Exchange, &exchange.name);
@@ -201,6 +208,7 @@ impl Vhost {
         for exchange in exchanges {
             self.give_alternate(&exchange);
         }
+        self.give_fronts(None);
         for queue in self.queues() {
             self.give_options(&queue, effects);
         }

@@ -26,6 +26,7 @@ pub(super) enum Key {
     FederationUpstreamPattern,
     FederationUpstreamSet,
     InitialClusterSize,
+    Interceptors,
     MaxAge,
     MaxInMemoryBytes,
     MaxInMemoryLength,
@@ -43,7 +44,7 @@ pub(super) enum Key {
     TargetGroupSize,
 }
 
-const KEYS: [Key; 35] = [
+const KEYS: [Key; 36] = [
     Key::AlternateExchange,
     Key::ConsumerTimeout,
     Key::DeadLetterExchange,
@@ -59,6 +60,7 @@ const KEYS: [Key; 35] = [
     Key::FederationUpstreamPattern,
     Key::FederationUpstreamSet,
     Key::InitialClusterSize,
+    Key::Interceptors,
     Key::MaxAge,
     Key::MaxInMemoryBytes,
     Key::MaxInMemoryLength,
@@ -102,6 +104,7 @@ impl Key {
             Key::FederationUpstreamPattern => "federation-upstream-pattern",
             Key::FederationUpstreamSet => "federation-upstream-set",
             Key::InitialClusterSize => "initial-cluster-size",
+            Key::Interceptors => "interceptors",
             Key::MaxAge => "max-age",
             Key::MaxInMemoryBytes => "max-in-memory-bytes",
             Key::MaxInMemoryLength => "max-in-memory-length",
@@ -149,6 +152,7 @@ impl Key {
             | Key::FederationUpstreamPattern
             | Key::FederationUpstreamSet
             | Key::InitialClusterSize
+            | Key::Interceptors
             | Key::MaxAge
             | Key::Mirroring(_)
             | Key::QueueLeaderLocator
@@ -178,6 +182,7 @@ impl Key {
             | Key::MaxLengthBytes
             | Key::MessageTtl
             | Key::TargetGroupSize => is_integer(value, 0..),
+            Key::Interceptors => is_text_or_texts(value),
             Key::DeadLetterStrategy => is_one_of(value, &["at-most-once", "at-least-once"]),
             Key::DelayedMessage => value.is_boolean(),
             Key::DelayedRetryType => is_one_of(value, &["disabled", "all", "failed", "returned"]),
@@ -220,6 +225,7 @@ impl Key {
             Key::FederationUpstreamPattern => "is not a valid federation upstream pattern name",
             Key::FederationUpstreamSet => "is not a valid federation upstream set name",
             Key::InitialClusterSize => "is not a valid cluster size",
+            Key::Interceptors => "is not a valid list of interceptors",
             Key::MaxAge => "is not a valid max age",
             Key::MaxInMemoryBytes | Key::MaxInMemoryLength => {
                 "is not a valid maximum memory in bytes"
@@ -268,6 +274,7 @@ impl Key {
             | Key::FederationUpstream
             | Key::FederationUpstreamPattern
             | Key::FederationUpstreamSet
+            | Key::Interceptors
             | Key::MaxLengthBytes
             | Key::QueueVersion
             | Key::StreamFilterSizeBytes => true,
@@ -337,6 +344,11 @@ fn check_federation(definition: &Map<String, Value>) -> Result<(), String> {
 
 fn is_integer(value: &Value, range: impl std::ops::RangeBounds<i64>) -> bool {
     value.as_i64().is_some_and(|number| range.contains(&number))
+}
+
+fn is_text_or_texts(value: &Value) -> bool {
+    let texts = value.as_array();
+    value.is_string() || texts.is_some_and(|texts| texts.iter().all(Value::is_string))
 }
 
 fn is_one_of(value: &Value, choices: &[&str]) -> bool {

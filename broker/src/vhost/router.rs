@@ -2,6 +2,9 @@
 //! exchanges, inner types. Asks the memo first and an exchange's instance otherwise. Decides
 //! nothing itself and delivers nothing (see `publish.rs`).
 
+mod late;
+mod passing;
+
 use std::sync::Arc;
 
 use hashbrown::HashSet;
@@ -20,6 +23,9 @@ use crate::clock::Millis;
 use crate::message::{Message, MessageView};
 use crate::names::QueueId;
 use crate::queue::Queue;
+use late::Place;
+pub use late::Waiting;
+use passing::Ahead;
 
 /// Bindings can change while an exchange is asked; after this many tries the answer stands as it is,
 /// and that of a call which must not be made twice stands at once.
@@ -38,6 +44,8 @@ pub struct Route {
     pub set_headers: Vec<(String, Vec<u8>)>,
     /// Keys besides the message's own (CC, BCC).
     further_keys: Vec<String>,
+    /// What stands between the message and its exchange. Nothing, once a walk has ended.
+    ahead: Ahead,
     work: SmallVec<[Work; 2]>,
     /// Exchanges that have found something for one of several keys.
     fruitful: SmallVec<[u64; 1]>,
@@ -79,15 +87,11 @@ pub enum Step {
     Later(Waiting),
     Rejected(String),
     Fault(Fault),
-}
-
-pub struct Waiting {
-    pub exchange: Arc<Exchange>,
-    pub instance: Arc<dyn ExchangeInstance>,
-    pub stage: Stage,
-    pub moment: Moment,
-    key: usize,
-    generation: u64,
+    /// An interceptor could not look at the message, which must not go on without.
+    Unseen {
+        interceptor: String,
+        fault: Fault,
+    },
 }
 
 /// Looking through more queues than this one by one costs more than hashing.
@@ -134,7 +138,10 @@ impl Route {
 
     /// The same route on the default exchange, when queues may have come and gone since.
     pub fn renewed(&self, vhost: &Vhost, routing_key: &str) -> Route {
-        let mut route = Route::default();
+        let mut route = Route {
+            set_headers: self.set_headers.clone(),
+            ..Route::default()
+        };
         let keys = std::iter::once(routing_key.to_owned()).chain(self.further_keys.iter().cloned());
         route.add_by_name(vhost, keys.collect());
         route
@@ -192,6 +199,16 @@ impl Route {
 
     /// Walks until the end, or until a plugin needs its own time.
     pub fn walk(&mut self, vhost: &Vhost, message: MessageView<'_>, memo: &mut Memo) -> Step {
+        match self.pass(message) {
+            Step::Done => self.follow(vhost, message, memo),
+            step @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. }) => {
+                step
+            }
+        }
+    }
+
+    /// From exchange to exchange, with nothing ahead.
+    fn follow(&mut self, vhost: &Vhost, message: MessageView<'_>, memo: &mut Memo) -> Step {
         while let Some(work) = self.work.pop() {
             let further_key = self.further_key(work.key).map(str::to_owned);
             let message = MessageView {
@@ -210,7 +227,9 @@ impl Route {
             };
             match step {
                 Step::Done => {}
-                Step::Later(_) | Step::Rejected(_) | Step::Fault(_) => return step,
+                Step::Later(_) | Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. } => {
+                    return step;
+                }
             }
         }
         Step::Done
@@ -224,54 +243,6 @@ impl Route {
     fn further_key(&self, key: usize) -> Option<&str> {
         let index = key.checked_sub(1)?;
         self.further_keys.get(index).map(String::as_str)
-    }
-
-    /// The message that a late question is about.
-    pub fn asked(&self, waiting: &Waiting, message: &Arc<Message>) -> Arc<Message> {
-        match self.further_key(waiting.key) {
-            None => Arc::clone(message),
-            Some(routing_key) => Arc::new(
-                MessageView {
-                    routing_key,
-                    ..message.view()
-                }
-                .to_message(),
-            ),
-        }
-    }
-
-    /// Takes a late answer; then `walk` goes on.
-    pub fn resume(
-        &mut self,
-        vhost: &Vhost,
-        waiting: &Waiting,
-        answer: Result<Answer, Fault>,
-    ) -> Step {
-        let Waiting {
-            exchange,
-            stage,
-            generation,
-            key,
-            ..
-        } = waiting;
-        match answer {
-            Err(fault) => Step::Fault(fault),
-            Ok(answer) => {
-                let targets = exchange.targets(slots(&answer.decision), *generation);
-                let targets = targets.unwrap_or_else(|| {
-                    let now = exchange.generation();
-                    exchange
-                        .targets(slots(&answer.decision), now)
-                        .unwrap_or_default()
-                });
-                self.take(
-                    vhost,
-                    (exchange, *stage, *generation, *key),
-                    answer,
-                    targets,
-                )
-            }
-        }
     }
 
     fn ask(
@@ -314,14 +285,13 @@ impl Route {
                 Routing::Now(answer) => answer,
                 Routing::Later => {
                     let (exchange, instance) = (Arc::clone(exchange), Arc::clone(instance));
-                    return Step::Later(Waiting {
+                    let place = Place::Exchange {
                         exchange,
-                        instance,
                         stage,
-                        moment,
                         key,
                         generation,
-                    });
+                    };
+                    return Step::Later(Waiting::new(instance, moment, place));
                 }
                 Routing::Fault(fault) => return Step::Fault(fault),
             };

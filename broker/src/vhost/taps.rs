@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
-use super::{Broker, DoorError, Route, Vhost};
+use super::{Broker, DoorError, Front, Route, Vhost};
 use crate::message::MessageView;
 use crate::trace::{Happening, Line, Party, Tap};
 
@@ -213,6 +213,11 @@ impl Broker {
 impl Vhost {
     pub fn is_traced(&self) -> bool {
         self.traced.load(Ordering::Relaxed)
+    }
+
+    /// What a message meets before the default exchange.
+    pub fn front(&self) -> &Front {
+        &self.front
     }
 
     /// Somebody watches: publishes are to be told.

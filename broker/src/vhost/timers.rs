@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use super::exchange_type::{BindingTable, Fault, Moment};
+use super::exchange_type::{Fault, Moment};
 use super::router::{HeldFor, Holding};
 use super::{Broker, Memo, Route, Step, Transaction, Vhost, Waiting, carbon_copies};
 use crate::message::{Message, MessageView};
@@ -103,14 +103,21 @@ impl Vhost {
                     let answer = wait_for(&waiting, route.asked(&waiting, message));
                     step = match route.resume(self, &waiting, answer) {
                         Step::Done => route.walk(self, message.view(), memo),
-                        other @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_)) => other,
+                        other @ (Step::Later(_)
+                        | Step::Rejected(_)
+                        | Step::Fault(_)
+                        | Step::Unseen { .. }) => other,
                     };
                 }
                 Step::Rejected(text) => {
                     tracing::warn!(exchange = %exchange.name, text, "a held message was rejected");
                     return;
                 }
-                Step::Fault(Fault(reason)) => {
+                Step::Fault(Fault(reason))
+                | Step::Unseen {
+                    fault: Fault(reason),
+                    ..
+                } => {
                     tracing::error!(exchange = %exchange.name, reason, "held message: asked again");
                     let again = self.now() + FAULT_RETRY_MS;
                     let kept = Arc::new(named(message, kept));
@@ -130,7 +137,7 @@ pub(super) fn wait_for(
     message: Arc<Message>,
 ) -> Result<super::exchange_type::Answer, Fault> {
     let (done, answer) = mpsc::channel();
-    let table: Arc<dyn BindingTable> = Arc::clone(&waiting.exchange) as Arc<dyn BindingTable>;
+    let table = waiting.table();
     waiting.instance.route_later(
         waiting.moment,
         message,

@@ -5,7 +5,6 @@
 mod fault_table;
 mod faults;
 mod federation;
-mod languages;
 mod proxy;
 mod shovel;
 mod soak;

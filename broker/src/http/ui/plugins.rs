@@ -55,9 +55,14 @@ fn state(row: &Value) -> Markup {
     html! { span.state.bad[bad] { (state) } }
 }
 
+/// Of what has none: what it is instead.
 fn types(row: &Value) -> String {
     let types = list(at(row, "types")).iter().filter_map(Value::as_str);
-    types.collect::<Vec<_>>().join(", ")
+    let types: Vec<&str> = types.collect();
+    match (types.is_empty(), text(row, "kind")) {
+        (false, _) | (true, "exchange") => types.join(", "),
+        (true, kind) => format!("({kind})"),
+    }
 }
 
 fn faults(row: &Value) -> u64 {

@@ -15,6 +15,10 @@ const EXPORTS: u8 = 7;
 
 /// The contract of exchange types.
 pub const WIT: &str = include_str!("../../../../wit/exchange/exchange.wit");
+/// The contract of interceptors.
+pub const INTERCEPTOR_WIT: &str = include_str!("../../../../wit/interceptor/interceptor.wit");
+/// The contract of tracers.
+pub const TRACER_WIT: &str = include_str!("../../../../wit/tracer/tracer.wit");
 /// The contract of services.
 pub const SERVICE_WIT: &str = include_str!("../../../../wit/service/service.wit");
 /// What a plugin may want beside it.

@@ -60,14 +60,31 @@ pub fn of(folder: &Path, language: Wanting, kind: Kind) -> Result<String> {
     }
     match kind {
         Kind::Exchange => exchange(&sources, language),
+        Kind::Interceptor => interceptor(&sources, language),
         // AMQP is granted to nearly all of them.
         Kind::Service => Ok(package("include warren:service/service-plugin@0.1.0;\n")),
     }
 }
 
 fn exchange(sources: &str, language: Wanting) -> Result<String> {
-    let mut world = String::from("include warren:exchange/exchange-plugin@0.1.0;\n");
-    for interface in ["state", "history"] {
+    let world = "include warren:exchange/exchange-plugin@0.1.0;\n";
+    with_named(world, &["state", "history"], sources, language)
+}
+
+/// Nothing is bound to it that a history could be for.
+fn interceptor(sources: &str, language: Wanting) -> Result<String> {
+    let world = "include warren:interceptor/interceptor-plugin@0.1.0;\n";
+    with_named(world, &["state"], sources, language)
+}
+
+fn with_named(
+    world: &str,
+    interfaces: &[&str],
+    sources: &str,
+    language: Wanting,
+) -> Result<String> {
+    let mut world = world.to_owned();
+    for interface in interfaces {
         if Regex::new(&language.imports(interface))?.is_match(sources) {
             world.push_str(&format!("import warren:plugin/{interface}@0.1.0;\n"));
         }

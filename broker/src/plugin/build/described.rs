@@ -32,7 +32,25 @@ struct Written {
 pub enum Kind {
     #[default]
     Exchange,
+    Interceptor,
     Service,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 3] = [Kind::Exchange, Kind::Interceptor, Kind::Service];
+
+    /// As on the command line, and in `plugin.toml`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Exchange => "exchange",
+            Kind::Interceptor => "interceptor",
+            Kind::Service => "service",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// What is said of a plugin where its `plugin.toml` says nothing.

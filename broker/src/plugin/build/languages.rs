@@ -66,6 +66,24 @@ impl Language {
         }
     }
 
+    /// What a plugin of this kind may be written in.
+    pub fn check(self, kind: Kind) -> Result<()> {
+        match (kind, self) {
+            (Kind::Exchange, _)
+            | (
+                Kind::Interceptor | Kind::Service,
+                Language::Rust | Language::JavaScript | Language::Python,
+            ) => Ok(()),
+            (
+                Kind::Interceptor | Kind::Service,
+                Language::C | Language::Zig | Language::AssemblyScript | Language::Go,
+            ) => {
+                let (kind, name) = (kind.name(), self.name());
+                bail!("no way yet from {name} to the kind {kind}: rust, javascript or python")
+            }
+        }
+    }
+
     pub fn of(folder: &Path) -> Option<Language> {
         Language::ALL
             .into_iter()
@@ -83,6 +101,7 @@ pub fn build(folder: &Path, path: &Path) -> Result<Built> {
         bail!("no plugin in {}: none of {sources}", folder.display());
     };
     let kind = described::kind(&folder)?;
+    language.check(kind)?;
     let work = Work::new()?;
     let mut component = match language {
         Language::Rust => return build_as(&folder, path),
@@ -137,6 +156,7 @@ impl Work {
         let wit = self.file("wit");
         for (package, text) in [
             ("exchange", component::WIT),
+            ("interceptor", component::INTERCEPTOR_WIT),
             ("plugin", component::PLUGIN_WIT),
             ("service", component::SERVICE_WIT),
         ] {

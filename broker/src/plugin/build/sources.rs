@@ -27,7 +27,11 @@ pub fn source_hash_of(workspace: &Path, crate_dir: &Path) -> Result<String> {
     let sdk = workspace.join("plugin-sdk");
     for (label, folder) in [("plugin", crate_dir), ("sdk", &sdk)] {
         if folder.is_dir() {
-            add_file(&mut hash, label, folder, &folder.join("Cargo.toml"))?;
+            let manifest = folder.join("Cargo.toml");
+            // A service outside of Warren's workspace has two files of it without the crate.
+            if manifest.is_file() {
+                add_file(&mut hash, label, folder, &manifest)?;
+            }
             add_folder(&mut hash, label, folder, &folder.join("src"))?;
             let described = folder.join("plugin.toml");
             if described.is_file() {
@@ -44,7 +48,7 @@ pub fn source_hash_of(workspace: &Path, crate_dir: &Path) -> Result<String> {
     }
     let packages: &[&str] = match is_service {
         true => &["service"],
-        false => &["exchange", "plugin", "tracer"],
+        false => &["exchange", "plugin", "tracer", "interceptor"],
     };
     for package in packages {
         let wit = workspace.join("wit").join(package);

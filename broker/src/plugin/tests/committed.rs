@@ -1,11 +1,17 @@
 //! The components that are committed: the built-in plugins, and the fixtures that must be refused.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::fixture::*;
-use crate::plugin::{Limits, Outcome, PluginState};
-use crate::vhost::exchange_type::{Answer, Inputs, Routing};
+use crate::message::MessageView;
+use crate::plugin::{Limits, Outcome, PluginKind, PluginState};
+use crate::vhost::NoBindings;
+use crate::vhost::exchange_type::{
+    Answer, Call, Decision, ExchangeTypes as _, Inputs, Moment, Opening, Routing,
+};
+use crate::vhost::kept::Kept;
 
 fn committed(path: &str) -> Vec<u8> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -120,6 +126,45 @@ fn components_of_every_released_contract_are_served() {
         assert_eq!(slots(exchange.route_anyhow("a")), Vec::<u32>::new());
         assert_eq!(exchange.instance.inputs(), Inputs::RoutingKey);
     }
+}
+
+/// Likewise.
+#[test]
+fn interceptors_of_every_released_contract_are_asked() {
+    let bytes = committed("tests/fixtures/released/interceptor-0.1.0-rust.wasm");
+    let bench = Bench::new(&[("old", &bytes)]);
+    assert_eq!(bench.reports[0].version.as_deref(), Some("0.1.0"));
+    assert_eq!(bench.reports[0].kind, Some(PluginKind::Interceptor));
+    let opening = Opening {
+        vhost: "/",
+        exchange: "x",
+        type_name: "interceptor old",
+        arguments: &[],
+        kept: &Kept::nowhere(),
+    };
+    let interceptor = bench.host.intercept("old", &opening).instance;
+    let interceptor = interceptor.expect("in force");
+    let ask = |body: &[u8]| {
+        let message = MessageView {
+            exchange: &Arc::from("x"),
+            routing_key: "k",
+            properties: &[0, 0],
+            body,
+            dead_lettered: false,
+        };
+        let moment = Moment::Publish;
+        match interceptor.route(Call { moment, message }, &NoBindings) {
+            Routing::Now(answer) => answer,
+            Routing::Later | Routing::Fault(_) => panic!("not asked"),
+        }
+    };
+    let stamped = vec![("x-length".to_owned(), b"l\0\0\0\0\0\0\0\x02".to_vec())];
+    assert_eq!(ask(b"12").set_headers, stamped);
+    let rejected = ask(&[0; 1025]).decision;
+    let text = "1025 bytes; 1024 are allowed".to_owned();
+    assert_eq!(rejected, Decision::Reject(text));
+    let status = &bench.host.plugins()[0];
+    assert_eq!((status.calls, status.rejected), (2, 1));
 }
 
 #[test]

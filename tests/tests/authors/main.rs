@@ -2,6 +2,8 @@
 //! broker. The whole way in every language whose tool chain is there:
 //! `cargo test --release --test authors -- --ignored --nocapture`.
 
+mod kinds;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};

@@ -67,7 +67,16 @@ fn trace(name: &str, format: Format, pattern: &str, most: Option<u64>) -> Trace 
 
 fn bench(traces: Vec<Trace>) -> TracerBench<Tracing> {
     let mut bench = TracerBench::open("{}").expect("opens");
+    let begun = traces
+        .iter()
+        .map(|trace| (format!("{}.log", trace.name), String::new()));
+    let begun: Vec<_> = begun.collect();
     bench.traces(traces);
+    assert_eq!(
+        files(bench.wants()),
+        begun,
+        "a file is there from the beginning"
+    );
     bench
 }
 

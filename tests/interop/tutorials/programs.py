@@ -19,6 +19,8 @@ class Program:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
+            # A shell's background jobs, and what they start, ignore the signal that is to end it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self._lines = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()

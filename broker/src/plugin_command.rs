@@ -27,7 +27,7 @@ pub fn run(command: &Plugin) -> anyhow::Result<ExitCode> {
             folder,
             engine,
             stack,
-        } => compile_into(folder, *engine, *stack, std::io::stdin()).map(|()| ExitCode::SUCCESS),
+        } => compile_into(folder, *engine, *stack, std::io::stdin()),
         Plugin::Test { component, routes } => routes::test(&built(component)?, routes),
         Plugin::Bench {
             component,

@@ -4,7 +4,7 @@
 use std::io::{self, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -47,6 +47,11 @@ pub(super) struct Elsewhere {
     pub stack: usize,
 }
 
+/// How the process ends when the component is at fault. Another end that is not a good one is its own
+/// fault (a full disk, another version of the program): then it is compiled here.
+const REFUSED: u8 = 3;
+
+#[derive(Debug, PartialEq, Eq)]
 enum Ended {
     /// It is in the cache.
     Well,
@@ -56,20 +61,24 @@ enum Ended {
     NotAtAll,
 }
 
+impl Ended {
+    fn by(status: ExitStatus, text: &str) -> Ended {
+        match status.code() {
+            Some(0) => Ended::Well,
+            Some(code) if code == i32::from(REFUSED) => Ended::Refused(text.to_owned()),
+            Some(code) => {
+                tracing::debug!(code, text, "the broker compiles by itself");
+                Ended::NotAtAll
+            }
+            None => Ended::Refused(format!("the compiler gave up ({status})")),
+        }
+    }
+}
+
 impl Elsewhere {
     fn compile(&self, bytes: &[u8], folder: &Path) -> Ended {
         match self.run(bytes, folder) {
-            Ok((status, _)) if status.success() => Ended::Well,
-            Ok((status, _)) if status.code().is_none() => {
-                Ended::Refused(format!("the compiler gave up ({status})"))
-            }
-            Ok((_, text)) => match text.trim() {
-                "" => Ended::NotAtAll,
-                text => {
-                    let reason = text.strip_prefix("warren: ").unwrap_or(text);
-                    Ended::Refused(reason.to_owned())
-                }
-            },
+            Ok((status, text)) => Ended::by(status, text.trim()),
             Err(error) => {
                 tracing::debug!(%error, "no process to compile in");
                 Ended::NotAtAll
@@ -131,18 +140,52 @@ fn compile_here(engine: &Engine, bytes: &[u8]) -> Result<Component, String> {
         .map_err(|error| format!("it cannot be compiled: {error:#}"))
 }
 
-/// `warren plugin compile`: the component comes from `input`.
+/// `warren plugin compile`: the component comes from `input`. What is wrong with it goes to stderr.
 pub fn compile_into(
     folder: &Path,
     kind: EngineKind,
     stack: usize,
     mut input: impl Read,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<ExitCode> {
     let mut bytes = Vec::new();
     input.read_to_end(&mut bytes)?;
     let cache = Cache::open(folder)?;
     let engine = kind.engine(stack).map_err(anyhow::Error::msg)?;
-    let component = compile_here(&engine, &bytes).map_err(anyhow::Error::msg)?;
-    cache.put(&engine, &bytes, &component)?;
-    Ok(())
+    match compile_here(&engine, &bytes) {
+        Ok(component) => {
+            cache.put(&engine, &bytes, &component)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(reason) => {
+            io::stderr().write_all(reason.as_bytes())?;
+            Ok(ExitCode::from(REFUSED))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    fn exited(code: i32, text: &str) -> Ended {
+        Ended::by(ExitStatus::from_raw(code << 8), text)
+    }
+
+    #[test]
+    fn where_the_process_fails_for_reasons_of_its_own_the_broker_compiles() {
+        let full = exited(1, "warren: No space left on device");
+        assert_eq!(full, Ended::NotAtAll);
+        let other_version = exited(2, "error: unrecognized subcommand 'compile'");
+        assert_eq!(other_version, Ended::NotAtAll);
+    }
+
+    #[test]
+    fn a_component_that_is_at_fault_is_not_tried_again_by_the_broker() {
+        let refused = exited(REFUSED.into(), "it cannot be compiled");
+        assert_eq!(refused, Ended::Refused("it cannot be compiled".to_owned()));
+        let killed = Ended::by(ExitStatus::from_raw(9), "");
+        assert!(matches!(killed, Ended::Refused(text) if text.starts_with("the compiler gave up")));
+    }
 }

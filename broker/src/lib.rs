@@ -29,3 +29,4 @@ pub mod tally;
 pub mod tls;
 pub mod trace;
 pub mod vhost;
+pub mod web;

@@ -146,6 +146,7 @@ fn start_services(
             acceptor,
             runtime: Handle::current(),
         }),
+        web: Arc::new(dial::Web::default()),
         entropy: Arc::new(SystemEntropy),
         node_name: this.node_name(),
     });

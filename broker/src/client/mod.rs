@@ -27,7 +27,7 @@ pub use batch::{Batch, Changes, Delivery};
 pub use calls::{QueueFacts, checked_arguments, checked_name};
 pub use handshake::SERVICE_TASK;
 pub use unconfirmed::Confirms;
-pub use uri::{Address, Encryption, Scheme, Uri, UriError};
+pub use uri::{Address, Encryption, Scheme, Uri, UriError, percent_decoded};
 
 use inbox::Inbox;
 use unconfirmed::Unconfirmed;

@@ -80,12 +80,12 @@ impl Uri {
         }
         let vhost = match path {
             "" => "/".to_owned(),
-            path => decode(path).ok_or_else(unparsable)?,
+            path => percent_decoded(path).ok_or_else(unparsable)?,
         };
         let mut uri = Uri {
             scheme,
-            user: decode(user).ok_or_else(unparsable)?,
-            password: decode(password.unwrap_or_default()).ok_or_else(unparsable)?,
+            user: percent_decoded(user).ok_or_else(unparsable)?,
+            password: percent_decoded(password.unwrap_or_default()).ok_or_else(unparsable)?,
             names_user: user_info.is_some(),
             address: address(host_port, scheme).ok_or_else(unparsable)?,
             vhost,
@@ -96,7 +96,7 @@ impl Uri {
         };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = decode(value).ok_or_else(unparsable)?;
+            let value = percent_decoded(value).ok_or_else(unparsable)?;
             uri.set(name, &value).ok_or_else(unparsable)?;
         }
         Ok(uri)
@@ -159,11 +159,11 @@ fn address(host_port: &str, scheme: Scheme) -> Option<Address> {
         Some(port) => port.parse().ok()?,
         None => usual,
     };
-    let host = decode(host)?;
+    let host = percent_decoded(host)?;
     Some(Address::Remote { host, port })
 }
 
-fn decode(text: &str) -> Option<String> {
+pub fn percent_decoded(text: &str) -> Option<String> {
     let mut octets = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(octet) = rest.next() {

@@ -18,6 +18,7 @@ mod folder;
 mod guest;
 mod health;
 mod host;
+mod hosts;
 pub mod inspect;
 mod instance;
 mod interceptor;

@@ -1,13 +1,15 @@
-//! How services reach brokers: this one without a socket, others over TCP and TLS.
+//! How plugins reach brokers and HTTP servers: this broker without a socket, others over TCP and TLS.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use tokio::net::TcpStream;
 
 use crate::client::{Address, Encryption, Scheme, Stream, Uri};
 use crate::net::Acceptor;
 use crate::plugin::service::{Dial, Dialled};
-use crate::tls::Outgoing;
+use crate::tls::{Outgoing, Roots, Trust};
+use crate::web::{Place, Reach, Reached};
 use tokio::runtime::Handle;
 
 /// What is on its way between a service and this broker.
@@ -33,12 +35,52 @@ impl Dial for Dialler {
     }
 }
 
-async fn remote(uri: &Uri, host: &str, port: u16) -> Result<Box<dyn Stream>, String> {
-    let connected = TcpStream::connect((host, port)).await;
-    let stream = connected.map_err(|error| format!("{host}:{port}: {error}"))?;
+/// The way to HTTP servers.
+#[derive(Default)]
+pub(super) struct Web {
+    /// Once they have been needed and found.
+    roots: OnceLock<Roots>,
+}
+
+impl Web {
+    fn roots(&self) -> Result<Roots, String> {
+        if let Some(roots) = self.roots.get() {
+            return Ok(roots.clone());
+        }
+        let roots = Roots::of_this_machine()?;
+        Ok(self.roots.get_or_init(|| roots).clone())
+    }
+}
+
+impl Reach for Web {
+    fn reach<'a>(&'a self, place: &'a Place) -> Reached<'a> {
+        Box::pin(async move {
+            let stream = connected(&place.host, place.port).await;
+            let stream = stream.map_err(|error| error.to_string())?;
+            if !place.encrypted {
+                return Ok(Box::new(stream) as Box<dyn Stream>);
+            }
+            let outgoing = Outgoing {
+                trust: Trust::Machine(self.roots()?),
+                identity: None,
+                server_name: place.host.clone(),
+            };
+            Ok(Box::new(outgoing.connect(stream).await?))
+        })
+    }
+}
+
+async fn connected(host: &str, port: u16) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(host, port, %error, "no TCP_NODELAY");
     }
+    Ok(stream)
+}
+
+async fn remote(uri: &Uri, host: &str, port: u16) -> Result<Box<dyn Stream>, String> {
+    let connected = connected(host, port).await;
+    let stream = connected.map_err(|error| format!("{host}:{port}: {error}"))?;
     match uri.scheme {
         Scheme::Amqp => Ok(Box::new(stream)),
         Scheme::Amqps => {
@@ -52,9 +94,9 @@ fn outgoing(encryption: &Encryption, host: &str) -> Result<Outgoing, String> {
     let read = |path: &PathBuf| {
         std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
     };
-    let authorities = match (encryption.verify, &encryption.ca) {
-        (false, _) => None,
-        (true, Some(path)) => Some(read(path)?),
+    let trust = match (encryption.verify, &encryption.ca) {
+        (false, _) => Trust::Anybody,
+        (true, Some(path)) => Trust::File(read(path)?),
         (true, None) => return Err("verify_peer needs a cacertfile".to_owned()),
     };
     let identity = match (&encryption.certificate, &encryption.key) {
@@ -63,7 +105,7 @@ fn outgoing(encryption: &Encryption, host: &str) -> Result<Outgoing, String> {
     };
     let server_name = encryption.server_name.as_deref().unwrap_or(host).to_owned();
     Ok(Outgoing {
-        authorities,
+        trust,
         identity,
         server_name,
     })

@@ -5,10 +5,12 @@
 mod identity;
 mod options;
 mod outgoing;
+mod roots;
 mod stream;
 mod suite;
 
 pub use identity::{Identity, ReadFile, TlsError};
 pub use options::{TlsOptions, Verify, Versions};
-pub use outgoing::{Outgoing, OutgoingStream};
+pub use outgoing::{Outgoing, OutgoingStream, Trust};
+pub use roots::Roots;
 pub use stream::{Encrypted, HandshakeError};

@@ -23,16 +23,26 @@ use tokio_rustls::rustls::{
     ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
+use super::roots::Roots;
+
 /// What a peer is held to, and who we are.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outgoing {
-    /// PEM: authorities that may vouch for the peer. None: it is not asked who it is, as with
-    /// RabbitMQ's `verify_none`.
-    pub authorities: Option<Vec<u8>>,
+    pub trust: Trust,
     /// PEM: our certificate and key.
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
     /// The name that the peer's certificate has to bear.
     pub server_name: String,
+}
+
+/// Who may vouch for the peer.
+#[derive(Debug)]
+pub enum Trust {
+    /// It is not asked who it is, as with RabbitMQ's `verify_none`.
+    Anybody,
+    /// The authorities in a file, PEM.
+    File(Vec<u8>),
+    Machine(Roots),
 }
 
 /// A TCP stream behind TLS, the client's end.
@@ -57,11 +67,12 @@ impl Outgoing {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| failed("TLS", &error))?;
-        let builder = match &self.authorities {
-            None => builder
+        let builder = match &self.trust {
+            Trust::Anybody => builder
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(Anybody(provider))),
-            Some(pem) => {
+            Trust::Machine(roots) => builder.with_root_certificates(Arc::clone(&roots.0)),
+            Trust::File(pem) => {
                 let mut roots = RootCertStore::empty();
                 for authority in CertificateDer::pem_slice_iter(pem) {
                     let authority = authority.map_err(|error| failed("cacertfile", &error))?;

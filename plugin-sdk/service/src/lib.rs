@@ -29,14 +29,18 @@
 #[path = "../../src/field.rs"]
 mod field;
 pub mod parameter;
+#[path = "../../src/properties.rs"]
+mod properties;
 pub mod shown;
+pub mod web;
 #[path = "../../src/write.rs"]
 mod write;
 
 use std::marker::PhantomData;
 
-pub use bindings::warren::service::{amqp, broker, host, state};
+pub use bindings::warren::service::{amqp, broker, host, http, state};
 pub use field::{Array, Fields, Items, Table, Value};
+pub use properties::{Properties, PropertiesBuf};
 pub use write::{ArrayBuf, FieldValue, TableBuf};
 
 use bindings::exports::warren::service::service as wit;
@@ -48,7 +52,7 @@ pub use wit::Task;
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../../wit/service",
-        world: "warren:service/service-plugin",
+        world: "warren:service/everything",
         generate_all,
         pub_export_macro: true,
         export_macro_name: "export_component",

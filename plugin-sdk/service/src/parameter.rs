@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value};
 
-/// Checks an address; an error is the reason in Erlang's words.
-pub type CheckUri<'a> = &'a dyn Fn(&str) -> Result<(), String>;
+/// Checks the address that a field of this name has; an error is the reason in Erlang's words.
+pub type CheckUri<'a> = &'a dyn Fn(&str, &str) -> Result<(), String>;
 
 /// One field that is known.
 #[derive(Clone, Copy)]
@@ -106,10 +106,10 @@ fn one(key: &Key, value: &Value, check_uri: CheckUri<'_>) -> Vec<String> {
         }
         (Kind::Of(known), Value::Object(fields)) => check(name, known, fields, check_uri),
         (Kind::Of(_), _) => no_list(),
-        (Kind::Uri, Value::String(uri)) => uri_error(uri, check_uri).into_iter().collect(),
+        (Kind::Uri, Value::String(uri)) => uri_error(name, uri, check_uri).into_iter().collect(),
         (Kind::Uri, Value::Array(uris)) => {
             let mut errors = uris.iter().filter_map(|uri| match uri {
-                Value::String(uri) => uri_error(uri, check_uri),
+                Value::String(uri) => uri_error(name, uri, check_uri),
                 other => Some(format!(
                     "{name} should be binary, actually was {}",
                     term(other)
@@ -121,8 +121,8 @@ fn one(key: &Key, value: &Value, check_uri: CheckUri<'_>) -> Vec<String> {
     }
 }
 
-fn uri_error(uri: &str, check_uri: CheckUri<'_>) -> Option<String> {
-    let reason = check_uri(uri).err()?;
+fn uri_error(name: &str, uri: &str, check_uri: CheckUri<'_>) -> Option<String> {
+    let reason = check_uri(name, uri).err()?;
     Some(format!("\"{uri}\" not a valid URI: {{{reason},\"{uri}\"}}"))
 }
 

@@ -19,7 +19,7 @@ struct Federation;
 impl Service for Federation {
     fn check(parameter: &Parameter) -> Result<(), Vec<String>> {
         let errors = match serde_json::from_str(&parameter.value) {
-            Ok(value) => validate::parameter(parameter, &value, &|uri| amqp::check_uri(uri)),
+            Ok(value) => validate::parameter(parameter, &value, &|_, uri| amqp::check_uri(uri)),
             Err(error) => vec![error.to_string()],
         };
         if errors.is_empty() {

@@ -2,13 +2,16 @@
 //! itself. Settings as RabbitMQ's runtime parameter `shovel` has them.
 
 mod moving;
+mod posting;
+mod request;
 mod settings;
 mod validate;
 
 use serde_json::{Value, json};
-use warren_service_sdk::{Parameter, Service, Task, amqp, broker, host};
+use warren_service_sdk::{Parameter, Service, Task, amqp, broker, host, http};
 
-use settings::Settings;
+use moving::End;
+use settings::{Settings, is_web};
 
 const COMPONENT: &str = "shovel";
 
@@ -18,10 +21,19 @@ const LONGEST_DELAY: u64 = 300_000;
 
 struct Shovel;
 
+/// The destination may be a web server.
+fn check_uri(key: &str, uri: &str) -> Result<(), String> {
+    match key == "dest-uri" && is_web(uri) {
+        // As RabbitMQ has it of its own URIs; a term of Erlang, which a text of ours is not.
+        true => http::check_url(uri).map_err(|_| "unable_to_parse_uri".to_owned()),
+        false => amqp::check_uri(uri),
+    }
+}
+
 impl Service for Shovel {
     fn check(parameter: &Parameter) -> Result<(), Vec<String>> {
         let errors = match serde_json::from_str(&parameter.value) {
-            Ok(value) => validate::shovel(&parameter.name, &value, &|uri| amqp::check_uri(uri)),
+            Ok(value) => validate::shovel(&parameter.name, &value, &check_uri),
             Err(error) => vec![error.to_string()],
         };
         if errors.is_empty() {
@@ -54,7 +66,7 @@ impl Service for Shovel {
         let given: Value = serde_json::from_str(&task.settings).map_err(|e| e.to_string())?;
         let is_dynamic = given["type"] == "dynamic";
         if !is_dynamic {
-            let errors = validate::shovel(&task.name, &given["value"], &|uri| amqp::check_uri(uri));
+            let errors = validate::shovel(&task.name, &given["value"], &check_uri);
             if !errors.is_empty() {
                 return Err(errors.join("; "));
             }
@@ -64,9 +76,9 @@ impl Service for Shovel {
         loop {
             let began = host::now();
             match moving::run(&settings) {
-                moving::End::Finished => break,
-                moving::End::Stopping => return Ok(()),
-                moving::End::Failed(why) => {
+                End::Finished => break,
+                End::Stopping => return Ok(()),
+                End::Failed(why) => {
                     // What ran for a while has nothing to do with the failures before.
                     if host::now().saturating_sub(began) > 60_000 {
                         failures = 0;

@@ -7,6 +7,7 @@ use warren_service_sdk::amqp::{
 };
 use warren_service_sdk::{FieldValue, Value as Field, broker, host};
 
+use crate::posting;
 use crate::settings::{AckMode, DeleteAfter, From, Settings, To};
 
 pub enum End {
@@ -17,7 +18,7 @@ pub enum End {
 }
 
 /// So many messages go on at once.
-const BATCH: u32 = 512;
+pub const BATCH: u32 = 512;
 
 /// With so many on their way it does not hurry for fewer: the peers would get every few confirms, and
 /// every few messages, in a packet of their own. Somewhat later they come together.
@@ -26,7 +27,7 @@ const FEW: u32 = 64;
 const TOGETHER: u64 = 2;
 
 /// How often it looks around when nothing happens.
-const IDLE: u64 = 10_000;
+pub const IDLE: u64 = 10_000;
 
 /// Messages that were published together and are not confirmed yet.
 struct Waiting {
@@ -47,7 +48,13 @@ struct Shovelling<'a> {
 }
 
 pub fn run(settings: &Settings) -> End {
-    match begin(settings).and_then(Shovelling::go) {
+    let moved = match &settings.destination.to {
+        To::Web => posting::run(settings),
+        To::Queue(_) | To::Exchange { .. } | To::Same { .. } => {
+            begin(settings).and_then(Shovelling::go)
+        }
+    };
+    match moved {
         Ok(()) => End::Finished,
         Err(Error::Stopping) => End::Stopping,
         Err(Error::Refused(refusal)) => End::Failed(refusal.text),
@@ -56,13 +63,13 @@ pub fn run(settings: &Settings) -> End {
 }
 
 /// One of several, at random.
-fn pick(uris: &[String]) -> Result<&str, Error> {
+pub fn pick(uris: &[String]) -> Result<&str, Error> {
     let place = host::random() as usize % uris.len().max(1);
     let uri = uris.get(place).map(String::as_str);
     uri.ok_or_else(|| Error::Invalid("no URI".to_owned()))
 }
 
-fn open(settings: &Settings, uri: &str, confirms: bool) -> Result<Connection, Error> {
+pub fn open(settings: &Settings, uri: &str, confirms: bool) -> Result<Connection, Error> {
     Connection::open(&Opening {
         uri: uri.to_owned(),
         name: format!("Shovel {}", settings.name),
@@ -76,7 +83,6 @@ fn begin(settings: &Settings) -> Result<Shovelling<'_>, Error> {
     let source = open(settings, source_uri, false)?;
     let confirms = settings.ack_mode == AckMode::OnConfirm;
     let destination = open(settings, destination_uri, confirms)?;
-    let queue = source_queue(settings, &source)?;
     if let To::Queue(name) = &settings.destination.to {
         let arguments = &settings.destination.queue_arguments;
         ensure_queue(
@@ -86,6 +92,22 @@ fn begin(settings: &Settings) -> Result<Shovelling<'_>, Error> {
             settings.destination.predeclared,
         )?;
     }
+    let remaining = consume(settings, &source)?;
+    host::show(&settings.facts(source_uri, destination_uri).to_string());
+    host::running();
+    Ok(Shovelling {
+        changes: changes(settings, source_uri, destination_uri),
+        settings,
+        source,
+        destination,
+        unconfirmed: VecDeque::new(),
+        remaining,
+    })
+}
+
+/// How many there are to be taken; none is no end.
+pub fn consume(settings: &Settings, source: &Connection) -> Result<Option<u64>, Error> {
+    let queue = source_queue(settings, source)?;
     let remaining = match settings.source.delete_after {
         DeleteAfter::Never => None,
         DeleteAfter::Messages(count) => Some(count),
@@ -94,7 +116,6 @@ fn begin(settings: &Settings) -> Result<Shovelling<'_>, Error> {
             Some(facts.messages.into())
         }
     };
-    let facts = settings.facts(source_uri, destination_uri);
     if remaining != Some(0) {
         let no_ack = settings.ack_mode == AckMode::NoAck;
         source.consume(&Consuming {
@@ -106,16 +127,7 @@ fn begin(settings: &Settings) -> Result<Shovelling<'_>, Error> {
             prefetch: if no_ack { 0 } else { settings.source.prefetch },
         })?;
     }
-    host::show(&facts.to_string());
-    host::running();
-    Ok(Shovelling {
-        changes: changes(settings, source_uri, destination_uri),
-        settings,
-        source,
-        destination,
-        unconfirmed: VecDeque::new(),
-        remaining,
-    })
+    Ok(remaining)
 }
 
 fn passive(name: &str) -> QueueOptions {
@@ -183,6 +195,8 @@ fn changes(settings: &Settings, source_uri: &str, destination_uri: &str) -> Chan
         To::Queue(name) => (Some(String::new()), Some(name.clone())),
         To::Exchange { name, routing_key } => (Some(name.clone()), routing_key.clone()),
         To::Same { routing_key } => (None, routing_key.clone()),
+        // Nothing is published there.
+        To::Web => (None, None),
     };
     let mut prepend_headers = Vec::new();
     if settings.destination.forward_headers {

@@ -57,6 +57,8 @@ pub struct Destination {
 }
 
 pub enum To {
+    /// Each message is posted to a web server.
+    Web,
     Queue(String),
     Exchange {
         name: String,
@@ -73,6 +75,16 @@ pub enum AckMode {
     NoAck,
     OnPublish,
     OnConfirm,
+}
+
+/// Whether an address is that of a web server.
+pub fn is_web(uri: &str) -> bool {
+    let scheme = uri.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| {
+        ["http", "https"]
+            .iter()
+            .any(|web| scheme.eq_ignore_ascii_case(web))
+    })
 }
 
 struct Given<'a>(&'a Map<String, Value>);
@@ -137,7 +149,7 @@ impl Settings {
             "type": if self.is_dynamic { "dynamic" } else { "static" },
             "src_uri": shown(source_uri),
             "src_protocol": "amqp091",
-            "dest_protocol": "amqp091",
+            "dest_protocol": if is_web(destination_uri) { "http" } else { "amqp091" },
             "dest_uri": shown(destination_uri),
         });
         for (key, text) in self.ends() {
@@ -157,6 +169,7 @@ impl Settings {
             }
         }
         match &self.destination.to {
+            To::Web => {}
             To::Queue(name) => ends.push(("dest-queue", name)),
             To::Exchange { name, routing_key } => {
                 ends.push(("dest-exchange", name));
@@ -221,7 +234,10 @@ fn source(given: &Given<'_>) -> Source {
 
 fn destination(given: &Given<'_>) -> Destination {
     let routing_key = given.text("dest-exchange-key");
+    let uris = given.uris("dest-uri");
+    let is_web = uris.iter().any(|uri| is_web(uri));
     let to = match (given.text("dest-queue"), given.text("dest-exchange")) {
+        (_, _) if is_web => To::Web,
         (Some(queue), _) => To::Queue(queue),
         (None, Some(name)) => To::Exchange { name, routing_key },
         (None, None) => To::Same { routing_key },
@@ -229,7 +245,7 @@ fn destination(given: &Given<'_>) -> Destination {
     let properties = given.either("dest-publish-properties", "publish-properties");
     let properties = properties.and_then(Value::as_object);
     Destination {
-        uris: given.uris("dest-uri"),
+        uris,
         to,
         predeclared: given.flag("dest-predeclared", ""),
         queue_arguments: given.table("dest-queue-args"),

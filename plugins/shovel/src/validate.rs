@@ -1,5 +1,6 @@
 //! Whether a runtime parameter is a shovel, in RabbitMQ's words and their order.
 
+use crate::settings::is_web;
 use serde_json::{Map, Value};
 use warren_service_sdk::parameter::{CheckUri, Key, Kind, check, mandatory, optional, term};
 
@@ -66,12 +67,50 @@ pub fn shovel(name: &str, value: &Value, check_uri: CheckUri<'_>) -> Vec<String>
     if fields.contains_key("dest-exchange") && fields.contains_key("dest-queue") {
         errors.push("Cannot specify 'dest-exchange' and 'dest-queue'".to_owned());
     }
+    errors.extend(web_destination(fields));
     for key in ["src-protocol", "dest-protocol"] {
         if fields.get(key).is_some_and(|protocol| protocol == "amqp10") {
             errors.push(format!("{key} amqp10 is not supported by this broker"));
         }
     }
     errors
+}
+
+/// Of AMQP alone. A request has no queue and no exchange, and nothing is made at a web server.
+const NOT_FOR_HTTP: [&str; 12] = [
+    "dest-exchange",
+    "dest-exchange-key",
+    "dest-queue",
+    "dest-queue-args",
+    "dest-predeclared",
+    "dest-protocol",
+    "add-forward-headers",
+    "add-timestamp-header",
+    "dest-add-forward-headers",
+    "dest-add-timestamp-header",
+    "publish-properties",
+    "dest-publish-properties",
+];
+
+fn web_destination(fields: &Map<String, Value>) -> Vec<String> {
+    let uris = match fields.get("dest-uri") {
+        Some(Value::Array(uris)) => uris.as_slice(),
+        Some(uri) => std::slice::from_ref(uri),
+        None => &[],
+    };
+    let of_web = uris.iter().filter_map(Value::as_str);
+    match of_web.filter(|uri| is_web(uri)).count() {
+        0 => Vec::new(),
+        count if count < uris.len() => {
+            vec!["Cannot specify HTTP and AMQP URIs in one 'dest-uri'".to_owned()]
+        }
+        _ => {
+            let foreign = NOT_FOR_HTTP.iter().filter(|key| fields.contains_key(**key));
+            let errors =
+                foreign.map(|key| format!("Cannot specify '{key}' and an HTTP 'dest-uri'"));
+            errors.collect()
+        }
+    }
 }
 
 fn source(fields: &Map<String, Value>) -> Vec<String> {
@@ -97,10 +136,14 @@ mod tests {
     use serde_json::json;
 
     fn errors(value: Value) -> Vec<String> {
-        shovel("a", &value, &|uri| match uri.starts_with("amqp") {
-            true => Ok(()),
-            false => Err("{unexpected_uri_scheme,\"http\"}".to_owned()),
-        })
+        shovel(
+            "a",
+            &value,
+            &|key, uri| match uri.starts_with("amqp") || key == "dest-uri" {
+                true => Ok(()),
+                false => Err("{unexpected_uri_scheme,\"http\"}".to_owned()),
+            },
+        )
     }
 
     /// What RabbitMQ 3.10 answered to the same.
@@ -129,6 +172,23 @@ mod tests {
         let fine = json!({"src-uri": ["amqp://", "amqp://h"], "src-queue": "q",
             "dest-uri": "amqp://", "dest-publish-properties": {"delivery_mode": 2}});
         assert_eq!(errors(fine), Vec::<String>::new());
+        let posting = json!({"src-uri": "amqp://", "src-queue": "q", "dest-uri": "http://h/"});
+        assert_eq!(errors(posting), Vec::<String>::new());
+        let queue = json!({"src-uri": "amqp://", "src-queue": "q", "dest-uri": "https://h/",
+            "dest-queue": "q", "dest-add-forward-headers": true});
+        assert_eq!(
+            errors(queue),
+            [
+                "Cannot specify 'dest-queue' and an HTTP 'dest-uri'",
+                "Cannot specify 'dest-add-forward-headers' and an HTTP 'dest-uri'",
+            ]
+        );
+        let mixed = json!({"src-uri": "amqp://", "src-queue": "q",
+            "dest-uri": ["https://h/", "amqp://"]});
+        assert_eq!(
+            errors(mixed),
+            ["Cannot specify HTTP and AMQP URIs in one 'dest-uri'"]
+        );
         let wrong = json!({"src-uri": "http://x", "src-queue": "q", "dest-uri": "amqp://"});
         assert_eq!(
             errors(wrong),

@@ -1,8 +1,10 @@
-//! A service that misbehaves as its configuration tells it to: `mode`, and how many tasks (`tasks`).
+//! A service that misbehaves as its configuration tells it to: `mode`, how many tasks (`tasks`), and
+//! what `http` sends (`request`).
 //! Committed as a component in `tests/fixtures`.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use warren_service_sdk::amqp::{Connection, Opening};
+use warren_service_sdk::http::{self, Error, Header, Request};
 use warren_service_sdk::{Service, Task, host, state};
 
 struct Faulty;
@@ -78,6 +80,11 @@ impl Service for Faulty {
                     Err(error) => Err(format!("{error:?}")),
                 }
             }
+            "http" => {
+                host::running();
+                host::show(&asked().to_string());
+                wait()
+            }
             "count" => {
                 let before = state::get("runs")
                     .and_then(|kept| kept.first().copied())
@@ -88,6 +95,31 @@ impl Service for Faulty {
             }
             _ => wait(),
         }
+    }
+}
+
+/// Sends the request of the configuration, and says what came of it.
+fn asked() -> Value {
+    let configuration = configuration();
+    let request = &configuration["request"];
+    let text = |key: &str| request[key].as_str().unwrap_or_default().to_owned();
+    let size = |key: &str| request[key].as_u64().unwrap_or(0);
+    let sent = http::send(&Request {
+        method: text("method"),
+        url: text("url"),
+        headers: vec![Header {
+            name: "X-Task".to_owned(),
+            value: text("header"),
+        }],
+        body: vec![b'b'; size("length") as usize],
+        timeout: size("timeout") as u32,
+    });
+    match sent {
+        Ok(response) => json!({"status": response.status, "length": response.body.len()}),
+        Err(Error::Denied(text)) => json!({"denied": text}),
+        Err(Error::Invalid(text)) => json!({"invalid": text}),
+        Err(Error::Failed(text)) => json!({"failed": text}),
+        Err(Error::Stopping) => json!({"stopping": true}),
     }
 }
 

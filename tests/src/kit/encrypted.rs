@@ -12,7 +12,8 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{
-    ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned,
+    SupportedProtocolVersion,
 };
 
 use super::DEADLINE;
@@ -85,6 +86,16 @@ impl Signed {
     pub fn write(&self, folder: &Path) {
         std::fs::write(folder.join("server.pem"), &self.certificate).expect("a file");
         std::fs::write(folder.join("server.key"), &self.key).expect("a file");
+    }
+
+    pub(super) fn server_config(&self) -> Arc<ServerConfig> {
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(self.chain(), key);
+        Arc::new(config.expect("a certificate and its key"))
     }
 
     fn chain(&self) -> Vec<CertificateDer<'static>> {

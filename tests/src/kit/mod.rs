@@ -7,6 +7,7 @@ mod encrypted;
 mod http;
 mod start;
 mod wait;
+mod web;
 mod wire;
 
 pub use broker::{Broker, fixture};
@@ -17,4 +18,5 @@ pub use encrypted::{Authority, Encrypted, Signed, encrypt};
 pub use http::{Http, Reply};
 pub use start::{NotStarted, Options, binary};
 pub use wait::{DEADLINE, eventually, soon};
+pub use web::{Answer, Asked, WebServer};
 pub use wire::{Frame, Wire};

@@ -121,7 +121,7 @@ async fn fault_table() {
     row("connection refused for ever", &broker, come)
         .await
         .print();
-    let (broker, _folder) = granted("connect", 1, "grants = [\"amqp:local\"]");
+    let (broker, _folder) = granted("connect", 1, "grants = [\"amqp:local\", \"http\"]");
     let come = |rows: &[Value]| says(rows, "not granted");
     row("grant missing", &broker, come).await.print();
     let (broker, _folder) = faulty("wait", 1_000, "");

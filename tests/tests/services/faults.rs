@@ -20,7 +20,7 @@ fn plugins(folder: &Path) {
 
 /// With the service in this mode, and so many tasks of it.
 pub fn faulty(mode: &str, tasks: u32, more: &str) -> (Broker, tempfile::TempDir) {
-    let grants = "grants = [\"amqp:remote=127.0.0.1:1\"]";
+    let grants = "grants = [\"amqp:remote=127.0.0.1:1\", \"http\"]";
     granted(mode, tasks, &format!("{grants}\n{more}"))
 }
 
@@ -118,7 +118,7 @@ fn a_peer_that_is_never_there_is_asked_ever_more_rarely() {
 
 #[test]
 fn what_was_not_granted_is_refused_and_the_refusal_names_it() {
-    let (broker, _folder) = granted("connect", 1, "grants = [\"amqp:local\"]");
+    let (broker, _folder) = granted("connect", 1, "grants = [\"amqp:local\", \"http\"]");
     let rows = until(&broker, TASKS, |rows| {
         rows.first()
             .is_some_and(|row| reason(row).contains("not granted"))
@@ -127,7 +127,7 @@ fn what_was_not_granted_is_refused_and_the_refusal_names_it() {
         reason(&rows[0]).contains("amqp:remote=127.0.0.1:1"),
         "{rows:?}"
     );
-    let (broker, _folder) = granted("wait", 1, "");
+    let (broker, _folder) = granted("wait", 1, "grants = [\"http\"]");
     let plugin = broker.http().json("/warren/plugins/fault-service");
     assert_eq!(plugin["state"], "refused");
     assert!(

@@ -5,9 +5,11 @@
 mod fault_table;
 mod faults;
 mod federation;
+mod posting;
 mod proxy;
 mod shovel;
 mod soak;
+mod web;
 
 use serde_json::Value;
 use warren_tests::kit::{Broker, DEADLINE, Options, eventually};

@@ -25,10 +25,10 @@ impl Wanting {
         }
     }
 
-    /// What a source looks like that imports this interface of `warren:plugin`.
-    fn imports(self, interface: &str) -> String {
+    /// What a source looks like that imports this interface of this package.
+    fn imports(self, package: &str, interface: &str) -> String {
         match self {
-            Wanting::JavaScript => format!(r#"["']warren:plugin/{interface}@"#),
+            Wanting::JavaScript => format!(r#"["']warren:{package}/{interface}@"#),
             Wanting::Python => {
                 format!(r"wit_world\.imports(\.|\s+import\s+(\([^)]*|[^\n]*))\b{interface}\b")
             }
@@ -61,9 +61,17 @@ pub fn of(folder: &Path, language: Wanting, kind: Kind) -> Result<String> {
     match kind {
         Kind::Exchange => exchange(&sources, language),
         Kind::Interceptor => interceptor(&sources, language),
-        // AMQP is granted to nearly all of them.
-        Kind::Service => Ok(package("include warren:service/service-plugin@0.1.0;\n")),
+        Kind::Service => service(&sources, language),
     }
+}
+
+/// AMQP is granted to nearly all of them.
+fn service(sources: &str, language: Wanting) -> Result<String> {
+    let mut world = "include warren:service/service-plugin@0.1.0;\n".to_owned();
+    if Regex::new(&language.imports("service", "http"))?.is_match(sources) {
+        world.push_str("import warren:service/http@0.1.0;\n");
+    }
+    Ok(package(&world))
 }
 
 fn exchange(sources: &str, language: Wanting) -> Result<String> {
@@ -85,7 +93,7 @@ fn with_named(
 ) -> Result<String> {
     let mut world = world.to_owned();
     for interface in interfaces {
-        if Regex::new(&language.imports(interface))?.is_match(sources) {
+        if Regex::new(&language.imports("plugin", interface))?.is_match(sources) {
             world.push_str(&format!("import warren:plugin/{interface}@0.1.0;\n"));
         }
     }
@@ -106,6 +114,26 @@ mod tests {
     fn offered(source: &str, language: Wanting) -> [bool; 3] {
         let world = exchange(source, language).expect("reads");
         ["plugin/state", "plugin/history", "plugin/configuration"].map(|name| world.contains(name))
+    }
+
+    #[test]
+    fn a_service_is_offered_http_where_it_names_it() {
+        let offered = |source: &str, language| {
+            let world = service(source, language).expect("reads");
+            world.contains("import warren:service/http@0.1.0;")
+        };
+        let js = "import { send } from \"warren:service/http@0.1.0\";";
+        assert!(offered(js, Wanting::JavaScript));
+        assert!(!offered(
+            "import \"warren:service/host@0.1.0\"",
+            Wanting::JavaScript
+        ));
+        let python = "from wit_world.imports import amqp, http\n";
+        assert!(offered(python, Wanting::Python));
+        assert!(!offered(
+            "from wit_world.imports import amqp\n",
+            Wanting::Python
+        ));
     }
 
     #[test]

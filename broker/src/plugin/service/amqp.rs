@@ -54,22 +54,14 @@ impl ServiceState {
         Ok(Arc::clone(&self.table.get(batch)?.0))
     }
 
-    /// Waits for it, unless the task is to stop.
-    async fn unless_stopping<T>(
+    async fn asked<T>(
         &mut self,
         wait: impl Future<Output = Result<T, ClientError>>,
     ) -> Result<T, Error> {
-        let waited = match &self.task {
-            // Once it is to stop it may still ask: what is done at the end has a time limit.
-            Some(task) if task.stopping().is_none() => tokio::select! {
-                biased;
-                waited = wait => waited.map_err(Error::from),
-                _ = task.stopped() => Err(Error::Stopping),
-            },
-            Some(_) | None => wait.await.map_err(Error::from),
-        };
-        self.called();
-        waited
+        match self.unless_stopping(wait).await {
+            Some(waited) => waited.map_err(Error::from),
+            None => Err(Error::Stopping),
+        }
     }
 
     async fn open(&mut self, opening: &Opening) -> Result<Client, Error> {
@@ -100,7 +92,7 @@ impl ServiceState {
             };
             Client::open(stream, &options).await
         };
-        self.unless_stopping(connect).await
+        self.asked(connect).await
     }
 }
 
@@ -163,7 +155,7 @@ impl amqp::HostConnection for ServiceState {
         queue: QueueOptions,
     ) -> Answer<QueueFacts> {
         let client = self.client(&this)?;
-        let declared = self.unless_stopping(async {
+        let declared = self.asked(async {
             client
                 .declare_queue(queue::Declare {
                     queue: checked_name(&queue.name)?,
@@ -189,7 +181,7 @@ impl amqp::HostConnection for ServiceState {
         exchange: ExchangeOptions,
     ) -> Answer<()> {
         let client = self.client(&this)?;
-        let declared = self.unless_stopping(async {
+        let declared = self.asked(async {
             client
                 .declare_exchange(exchange::Declare {
                     exchange: checked_name(&exchange.name)?,
@@ -208,22 +200,22 @@ impl amqp::HostConnection for ServiceState {
 
     async fn bind(&mut self, this: Resource<Connection>, binding: BindOptions) -> Answer<()> {
         let client = self.client(&this)?;
-        Ok(self.unless_stopping(bind(&client, &binding)).await)
+        Ok(self.asked(bind(&client, &binding)).await)
     }
 
     async fn unbind(&mut self, this: Resource<Connection>, binding: BindOptions) -> Answer<()> {
         let client = self.client(&this)?;
-        Ok(self.unless_stopping(unbind(&client, &binding)).await)
+        Ok(self.asked(unbind(&client, &binding)).await)
     }
 
     async fn delete_queue(&mut self, this: Resource<Connection>, name: String) -> Answer<()> {
         let client = self.client(&this)?;
-        Ok(self.unless_stopping(client.delete_queue(&name)).await)
+        Ok(self.asked(client.delete_queue(&name)).await)
     }
 
     async fn delete_exchange(&mut self, this: Resource<Connection>, name: String) -> Answer<()> {
         let client = self.client(&this)?;
-        Ok(self.unless_stopping(client.delete_exchange(&name)).await)
+        Ok(self.asked(client.delete_exchange(&name)).await)
     }
 
     async fn consume(
@@ -232,7 +224,7 @@ impl amqp::HostConnection for ServiceState {
         consuming: Consuming,
     ) -> Answer<String> {
         let client = self.client(&this)?;
-        let consumed = self.unless_stopping(async {
+        let consumed = self.asked(async {
             let consume = basic::Consume {
                 queue: checked_name(&consuming.queue)?,
                 consumer_tag: checked_name(&consuming.consumer_tag)?,
@@ -249,7 +241,7 @@ impl amqp::HostConnection for ServiceState {
 
     async fn cancel(&mut self, this: Resource<Connection>, consumer_tag: String) -> Answer<()> {
         let client = self.client(&this)?;
-        Ok(self.unless_stopping(client.cancel(&consumer_tag)).await)
+        Ok(self.asked(client.cancel(&consumer_tag)).await)
     }
 
     fn receive(
@@ -365,7 +357,7 @@ impl ServiceState {
             client.has_room().await;
             Ok(())
         };
-        let room = self.unless_stopping(room).await;
+        let room = self.asked(room).await;
         if let Some(task) = &self.task {
             task.impeded(false, None);
         }

@@ -2,7 +2,7 @@
 
 wasmtime::component::bindgen!({
     path: "../wit/service",
-    world: "warren:service/service-plugin",
+    world: "warren:service/everything",
     imports: {
         "warren:service/host.sleep": async | trappable,
         "warren:service/broker.clear-parameter": async | trappable,
@@ -21,6 +21,7 @@ wasmtime::component::bindgen!({
         "warren:service/amqp.[method]connection.publish": async | trappable,
         "warren:service/amqp.[method]connection.close": async | trappable,
         "warren:service/amqp.wait": async | trappable,
+        "warren:service/http.send": async | trappable,
         default: trappable,
     },
     exports: { default: async },

@@ -5,6 +5,7 @@ use crate::plugin::check::{self, Interface};
 
 const EXPORT: &str = "warren:service/service";
 const AMQP: &str = "warren:service/amqp";
+const HTTP: &str = "warren:service/http";
 const FREE: [&str; 3] = [
     "warren:service/host",
     "warren:service/broker",
@@ -47,8 +48,12 @@ pub(super) fn accept(interface: &Interface, grants: &Grants) -> Result<Accepted,
             wants_wasi = true;
             continue;
         }
-        let is_amqp = name == AMQP;
-        if !is_amqp && !FREE.contains(&name) {
+        let missing = match name {
+            AMQP if !grants.has_amqp() => Some("[\"amqp:local\", \"amqp:remote=host:port\"]"),
+            HTTP if grants.web.is_empty() => Some("[\"http=host:port\"]"),
+            _ => None,
+        };
+        if name != AMQP && name != HTTP && !FREE.contains(&name) {
             return Err(format!("it imports {import}, which was not granted"));
         }
         if !version.starts_with(SERIES) {
@@ -56,10 +61,10 @@ pub(super) fn accept(interface: &Interface, grants: &Grants) -> Result<Accepted,
                 "it imports {import}; this Warren has {name}@{NEWEST}"
             ));
         }
-        if is_amqp && !grants.has_amqp() {
+        if let Some(missing) = missing {
             return Err(format!(
-                "it imports {import}, which was not granted: `grants = [\"amqp:local\", \
-                 \"amqp:remote=host:port\"]` in its table of the configuration grants it"
+                "it imports {import}, which was not granted: `grants = {missing}` in its table of \
+                 the configuration grants it"
             ));
         }
     }
@@ -94,6 +99,10 @@ mod tests {
         assert!(refused.contains("amqp:local"), "{refused}");
         assert!(accepted(&["warren:service/amqp@0.1.0"], &["amqp:remote=h"]).is_ok());
         assert!(accepted(&["warren:service/host@0.1.0"], &[]).is_ok());
+        let refused = accepted(&["warren:service/http@0.1.0"], &["amqp:remote"]);
+        let refused = refused.expect_err("refused");
+        assert!(refused.contains("http=host:port"), "{refused}");
+        assert!(accepted(&["warren:service/http@0.1.0"], &["http=h"]).is_ok());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Engine};
 
-use super::bindings::{ServicePlugin, ServicePluginPre};
+use super::bindings::{Everything, EverythingPre};
 use super::check::{self, Accepted};
 use super::grants::Grants;
 use super::instance::ServiceState;
@@ -76,7 +76,7 @@ impl Foundry {
     pub fn load(&self, bytes: &[u8], grants: &Grants, limits: Limits) -> Result<Loaded, String> {
         let (component, accepted) = self.compiled(bytes, grants)?;
         let mut linker = Linker::<ServiceState>::new(&self.engine);
-        ServicePlugin::add_to_linker::<ServiceState, HasSelf<ServiceState>>(&mut linker, |state| {
+        Everything::add_to_linker::<ServiceState, HasSelf<ServiceState>>(&mut linker, |state| {
             state
         })
         .and_then(|()| match accepted.wants_wasi {
@@ -85,7 +85,7 @@ impl Foundry {
         })
         .map_err(|error| format!("linking failed: {error}"))?;
         let pre = linker.instantiate_pre(&component);
-        let pre = pre.and_then(ServicePluginPre::new);
+        let pre = pre.and_then(EverythingPre::new);
         let pre = pre.map_err(|error| format!("it does not fit its WIT package: {error:#}"))?;
         Ok(Loaded {
             engine: self.engine.clone(),
@@ -116,7 +116,7 @@ impl Foundry {
 pub(super) struct Loaded {
     pub engine: Engine,
     pub ticker: Arc<Ticker>,
-    pub pre: ServicePluginPre<ServiceState>,
+    pub pre: EverythingPre<ServiceState>,
     pub limits: Limits,
     pub grants: Grants,
     pub version: String,

@@ -1,6 +1,7 @@
 //! What an operator has granted a service. Denied is what is not named.
 
 use crate::client::Address;
+use crate::plugin::hosts::{Hosts, fits_address};
 
 pub(super) const LOCAL: &str = "amqp:local";
 pub(super) const REMOTE: &str = "amqp:remote";
@@ -10,11 +11,15 @@ pub(super) struct Grants {
     local: bool,
     /// Host and port patterns.
     remote: Vec<String>,
+    pub web: Hosts,
 }
 
 impl Grants {
     pub fn parse(grants: &[String]) -> Grants {
-        let mut parsed = Grants::default();
+        let mut parsed = Grants {
+            web: Hosts::granted(grants),
+            ..Grants::default()
+        };
         for grant in grants {
             match grant.split_once('=') {
                 None if grant == LOCAL => parsed.local = true,
@@ -49,35 +54,6 @@ impl Grants {
             )),
         }
     }
-}
-
-fn fits_address(pattern: &str, host: &str, port: u16) -> bool {
-    // The port of `[::1]:5672` stands behind the bracket, and of `::1` there is none.
-    let (host_pattern, port_pattern) = match pattern.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port),
-        Some(_) | None => (pattern, "*"),
-    };
-    let host_pattern = host_pattern.trim_start_matches('[').trim_end_matches(']');
-    let (host_pattern, host) = (host_pattern.to_lowercase(), host.to_lowercase());
-    fits(&host_pattern, &host) && fits(port_pattern, &port.to_string())
-}
-
-/// `*` stands for any characters.
-fn fits(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else {
-        return false;
-    };
-    let mut last = None;
-    for part in parts {
-        if let Some(middle) = last.replace(part) {
-            match rest.split_once(middle) {
-                Some((_, after)) => rest = after,
-                None => return false,
-            }
-        }
-    }
-    last.map_or(rest.is_empty(), |end| rest.ends_with(end))
 }
 
 #[cfg(test)]

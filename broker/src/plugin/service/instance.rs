@@ -9,7 +9,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{Store, UpdateDeadline};
 
 use super::Surroundings;
-use super::bindings::ServicePlugin;
+use super::bindings::Everything;
 use super::bindings::exports::warren::service::service as wire;
 use super::bindings::warren::service::broker::Parameter as WireParameter;
 use super::engine::{LONGEST_COMPUTATION, Loaded, SLICE};
@@ -20,6 +20,7 @@ use crate::plugin::fault::CallFault;
 use crate::plugin::limits::DESCRIBE_TIMEOUT;
 use crate::plugin::state::MemoryLimiter;
 use crate::vhost::Parameter;
+use crate::web::WebClient;
 
 /// What one call may hand over to the host or back, beside the bodies that it asks for.
 const HOSTCALL_BYTES: usize = 64 << 20;
@@ -35,6 +36,8 @@ pub(super) struct ServiceState {
     pub task: Option<Arc<Task>>,
     /// What of the broker's changes it has heard of.
     pub changes: tokio::sync::watch::Receiver<()>,
+    /// Its connections to HTTP servers, but while a request is on its way.
+    pub web: WebClient,
     pub wasi: Option<Box<Wasi>>,
     /// How often it has been asked to give way since it last called something.
     slices: u64,
@@ -47,6 +50,21 @@ impl ServiceState {
     pub fn called(&mut self) {
         self.slices = 0;
         self.loaded.ticker.wake();
+    }
+
+    /// Waits for it, unless the task is to stop: none then.
+    pub async fn unless_stopping<T>(&mut self, wait: impl Future<Output = T>) -> Option<T> {
+        let waited = match &self.task {
+            // Once it is to stop it may still ask: what is done at the end has a time limit.
+            Some(task) if task.stopping().is_none() => tokio::select! {
+                biased;
+                waited = wait => Some(waited),
+                _ = task.stopped() => None,
+            },
+            Some(_) | None => Some(wait.await),
+        };
+        self.called();
+        waited
     }
 
     fn gives_way(&mut self) -> UpdateDeadline {
@@ -98,6 +116,7 @@ impl Caller<'_> {
                 surroundings: self.surroundings.clone(),
                 task: task.cloned(),
                 changes: self.plugin.changes.subscribe(),
+                web: WebClient::default(),
                 wasi: None,
                 slices: 0,
                 local_vhosts: Vec::new(),
@@ -114,7 +133,7 @@ impl Caller<'_> {
     async fn instance(
         &self,
         task: Option<&Arc<Task>>,
-    ) -> Result<(Store<ServiceState>, ServicePlugin), CallFault> {
+    ) -> Result<(Store<ServiceState>, Everything), CallFault> {
         let mut store = self.store(task);
         let instance = self.loaded.pre.instantiate_async(&mut store).await;
         let instance = instance.map_err(|error| CallFault::of(&error, "its start"))?;

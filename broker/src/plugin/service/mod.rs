@@ -7,6 +7,7 @@ mod bindings;
 mod check;
 mod engine;
 mod grants;
+mod http;
 mod imports;
 mod instance;
 mod services;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use crate::client::{Stream, Uri};
 use crate::clock::Entropy;
 use crate::vhost::Broker;
+use crate::web::Reach;
 
 pub use services::{CheckError, Services};
 pub use task::{Doing, Reason, TaskStatus};
@@ -42,6 +44,7 @@ pub trait Dial: Send + Sync {
 pub struct Surroundings {
     pub broker: Arc<Broker>,
     pub dial: Arc<dyn Dial>,
+    pub web: Arc<dyn Reach>,
     pub entropy: Arc<dyn Entropy>,
     pub node_name: Arc<str>,
 }

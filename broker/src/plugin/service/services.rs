@@ -21,6 +21,7 @@ use super::supervisor;
 use super::task::{Doing, Reason, Task, TaskStatus};
 use crate::clock::Clock;
 use crate::plugin::entry::Source;
+use crate::plugin::hosts::HTTP;
 use crate::plugin::limits::{Limits, PluginSettings};
 use crate::plugin::manifest::Manifest;
 use crate::plugin::plugin_log::PluginLog;
@@ -173,7 +174,7 @@ impl Services {
         let manifest = Manifest::of(put.bytes)?.unwrap_or_default();
         let configuration = manifest.complete(&put.settings.config)?;
         let grants = match put.source.is_builtin() {
-            true => Grants::parse(&[LOCAL.to_owned(), REMOTE.to_owned()]),
+            true => Grants::parse(&[LOCAL, REMOTE, HTTP].map(str::to_owned)),
             false => Grants::parse(&put.settings.grants),
         };
         let limits = put.settings.limits(put.defaults);

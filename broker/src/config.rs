@@ -403,6 +403,9 @@ fn read_plugin(plugin: &mut PluginSettings, section: &mut Section<'_>) {
     section.read("observe_timeout", &mut plugin.observe_timeout, |node| {
         values::duration(node).map(Some)
     });
+    section.read("observe_every", &mut plugin.observe_every, |node| {
+        values::duration(node).map(Some)
+    });
     section.read("file_bytes", &mut plugin.file_bytes, |node| {
         values::bytes(node).map(Some)
     });

@@ -32,6 +32,7 @@ use crate::queue::{Pressure, Schedule};
 use crate::session;
 use crate::store::{Store, StoreOptions};
 use crate::vhost::{Broker, Parts, WRITE_BEHIND};
+use crate::web::Reach;
 use events::Events;
 use tls::Identities;
 
@@ -107,7 +108,13 @@ async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Resul
     let write = move |queue| called.write_late(queue);
     tokio::spawn(queue_clock::run(unwritten, uptime, write));
     tokio::spawn(write_behind(Arc::clone(&broker)));
-    let plugins = Arc::new(Plugins::new(host, Arc::clone(&broker), &config.plugins_dir));
+    let web: Arc<dyn Reach> = Arc::new(dial::Web::default());
+    let plugins = Arc::new(Plugins::new(
+        host,
+        Arc::clone(&broker),
+        &config.plugins_dir,
+        Arc::clone(&web),
+    ));
     let follow = plugin_changes::follow(Arc::clone(&plugins), Arc::clone(&identities), reread);
     tokio::spawn(follow);
     let users = Arc::new(users);
@@ -122,7 +129,7 @@ async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Resul
     let (sockets, at) = management::listen(config, &identities)?;
     listeners.extend(at);
     let this = node::ThisNode::new(config, clock, Arc::clone(&gate), listeners.clone());
-    let services = start_services(&plugins, &broker, acceptor, &this);
+    let services = start_services(&plugins, &broker, (acceptor, web), &this);
     management::start(&broker, (&users, &plugins), this, &gate, sockets)?;
     ready(&listeners, &reports, started);
     let code = wait_for_the_end(&gate).await?;
@@ -136,7 +143,7 @@ async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Resul
 fn start_services(
     plugins: &Plugins,
     broker: &Arc<Broker>,
-    acceptor: Acceptor,
+    (acceptor, web): (Acceptor, Arc<dyn Reach>),
     this: &node::ThisNode,
 ) -> Arc<service::Services> {
     let services = Arc::clone(plugins.services());
@@ -146,7 +153,7 @@ fn start_services(
             acceptor,
             runtime: Handle::current(),
         }),
-        web: Arc::new(dial::Web::default()),
+        web,
         entropy: Arc::new(SystemEntropy),
         node_name: this.node_name(),
     });

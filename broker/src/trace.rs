@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -82,10 +83,40 @@ struct Waiting {
     bytes: usize,
     taken: u64,
     dropped: u64,
-    asleep: bool,
+    sleep: Sleep,
     /// Something that is no event has changed.
     nudged: bool,
     closed: bool,
+}
+
+/// What a watcher waits for.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Sleep {
+    #[default]
+    Awake,
+    /// So many events are there, or so many bytes of them.
+    Until { events: usize, bytes: usize },
+}
+
+impl Waiting {
+    fn has(&self, events: usize, bytes: usize) -> bool {
+        self.events.len() >= events || self.bytes >= bytes
+    }
+
+    fn is_over(&self) -> bool {
+        self.closed || self.nudged
+    }
+
+    /// The sleep ends with what was just added.
+    fn wakes(&mut self) -> bool {
+        match self.sleep {
+            Sleep::Until { events, bytes } if self.has(events, bytes) => {
+                self.sleep = Sleep::Awake;
+                true
+            }
+            Sleep::Until { .. } | Sleep::Awake => false,
+        }
+    }
 }
 
 /// How a watcher keeps up.
@@ -110,21 +141,39 @@ impl Line {
         }
         waiting.bytes += event.size();
         waiting.events.push_back(Arc::clone(event));
-        if std::mem::take(&mut waiting.asleep) {
+        if waiting.wakes() {
             drop(waiting);
             self.told.notify_one();
         }
     }
 
     /// Waits for events and takes at most `most` of them and about `bytes`; `None` when the line is
-    /// closed. Empty when somebody has called `nudge`.
-    pub fn take(&self, most: usize, bytes: usize) -> Option<Vec<Arc<Traced>>> {
+    /// closed. Empty when somebody has called `nudge`. From the first event on it waits for `gather`,
+    /// unless there are as many as it takes.
+    pub fn take(&self, most: usize, bytes: usize, gather: Duration) -> Option<Vec<Arc<Traced>>> {
         let mut waiting = self.waiting.lock();
-        if waiting.events.is_empty() && !waiting.closed && !waiting.nudged {
-            waiting.asleep = true;
+        if waiting.events.is_empty() && !waiting.is_over() {
+            waiting.sleep = Sleep::Until {
+                events: 1,
+                bytes: usize::MAX,
+            };
             self.told.wait(&mut waiting);
-            waiting.asleep = false;
         }
+        let until = Instant::now() + gather;
+        while !gather.is_zero()
+            && !waiting.events.is_empty()
+            && !waiting.is_over()
+            && !waiting.has(most, bytes)
+        {
+            waiting.sleep = Sleep::Until {
+                events: most,
+                bytes,
+            };
+            if self.told.wait_until(&mut waiting, until).timed_out() {
+                break;
+            }
+        }
+        waiting.sleep = Sleep::Awake;
         waiting.nudged = false;
         if waiting.closed {
             return None;
@@ -211,6 +260,8 @@ impl Tap {
 mod tests {
     use super::*;
 
+    const AT_ONCE: Duration = Duration::ZERO;
+
     fn news(facts: usize) -> Arc<Traced> {
         Arc::new(Traced {
             at: 1,
@@ -230,7 +281,7 @@ mod tests {
         }
         let counts = line.counts();
         assert_eq!((counts.waiting, counts.dropped), (MOST_EVENTS as u64, 7));
-        let taken = line.take(10, usize::MAX).map(|taken| taken.len());
+        let taken = line.take(10, usize::MAX, AT_ONCE).map(|taken| taken.len());
         assert_eq!(taken, Some(10));
         line.tell(&news(0));
         assert_eq!(line.counts().dropped, 7);
@@ -243,15 +294,34 @@ mod tests {
             line.tell(&news(1024 * 1024));
         }
         assert_eq!(line.counts().dropped, 4);
-        let taken = line.take(100, 2 * 1024 * 1024).map(|taken| taken.len());
+        let taken = line
+            .take(100, 2 * 1024 * 1024, AT_ONCE)
+            .map(|taken| taken.len());
         assert_eq!(taken, Some(2));
+    }
+
+    #[test]
+    fn events_are_gathered_until_there_are_enough() {
+        let line = Arc::new(Line::default());
+        let waiting = Arc::clone(&line);
+        // It ends with the third event, or never.
+        let waiter =
+            std::thread::spawn(move || waiting.take(3, usize::MAX, Duration::from_secs(3_600)));
+        for _ in 0..3 {
+            line.tell(&news(0));
+        }
+        let taken = waiter.join().expect("ends");
+        assert_eq!(taken.map(|taken| taken.len()), Some(3));
+        line.tell(&news(0));
+        let taken = line.take(3, usize::MAX, Duration::from_millis(1));
+        assert_eq!(taken.map(|taken| taken.len()), Some(1));
     }
 
     #[test]
     fn a_closed_line_ends_whoever_waits() {
         let line = Arc::new(Line::default());
         let waiting = Arc::clone(&line);
-        let waiter = std::thread::spawn(move || waiting.take(1, 1));
+        let waiter = std::thread::spawn(move || waiting.take(1, 1, AT_ONCE));
         line.close();
         assert!(waiter.join().expect("ends").is_none());
     }

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use warren::plugin::build;
 
 /// Components for tests, and the crates that they come from.
-const FIXTURES: [(&str, &str); 9] = [
+const FIXTURES: [(&str, &str); 10] = [
     ("fault", "tests/fault-plugin"),
     ("exact", "examples/exact-exchange"),
     ("rate-limit", "examples/rate-limit"),
     ("fault-interceptor", "tests/fault-interceptor"),
     ("fault-service", "tests/fault-service"),
+    ("fault-tracer", "tests/fault-tracer"),
     ("gate", "examples/gate"),
     ("schema-check", "examples/schema-check"),
     ("size-quota", "examples/size-quota"),

@@ -1,6 +1,7 @@
 //! The trait of a tracer: what its author writes, and what it may want of the broker. Not how it
 //! becomes a component (see `tracer_component.rs`).
 
+#[cfg(not(target_arch = "wasm32"))]
 use std::rc::Rc;
 
 use crate::{Host, Named};
@@ -69,17 +70,34 @@ pub trait DeskFunctions {
     fn declare(&self, vhost: &str, name: &str, exchange_type: &str);
     fn publish(&self, outgoing: Outgoing);
     fn append(&self, file: &str, octets: &[u8]);
+    fn post(&self, url: &str, headers: &[(&str, &str)], body: &[u8]);
 }
+
+/// In a component the broker is called directly, and not through a table of functions, in which each
+/// of them would count as called.
+#[cfg(target_arch = "wasm32")]
+type Behind = crate::tracer_component::Broker;
+#[cfg(not(target_arch = "wasm32"))]
+type Behind = Rc<dyn DeskFunctions>;
 
 /// What a tracer may want of the broker. A component imports, and must be granted, only what its
 /// code calls: `warren:tracer/exchanges` for `declare` and `publish`, `warren:tracer/files` for
-/// `append`. What it wants is done when the call has returned.
+/// `append`, `http` or `http=HOST:PORT` for `post`. What it wants is done when the call has returned.
 #[derive(Clone)]
-pub struct Desk(Rc<dyn DeskFunctions>);
+pub struct Desk(Behind);
 
 impl Desk {
+    /// Of a bench.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn new(functions: Rc<dyn DeskFunctions>) -> Self {
         Desk(functions)
+    }
+
+    pub(crate) fn of_component(broker: crate::tracer_component::Broker) -> Self {
+        #[cfg(target_arch = "wasm32")]
+        return Desk(broker);
+        #[cfg(not(target_arch = "wasm32"))]
+        Desk(Rc::new(broker))
     }
 
     /// At most `length` bytes from `offset` of the message of this event, counted from 0. Only in
@@ -101,5 +119,12 @@ impl Desk {
     /// Adds to the end of a file in the broker's folder of traces.
     pub fn append(&self, file: &str, octets: &[u8]) {
         self.0.append(file, octets);
+    }
+
+    /// Posts a body to an HTTP server, whose address begins with `http://` or `https://`. At most 256
+    /// of them, and 32 MiB, wait to be posted; what is over, or is not taken within a minute, is
+    /// dropped and counted.
+    pub fn post(&self, url: &str, headers: &[(&str, &str)], body: &[u8]) {
+        self.0.post(url, headers, body);
     }
 }

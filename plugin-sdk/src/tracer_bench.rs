@@ -34,6 +34,11 @@ pub enum Want {
         file: String,
         octets: Vec<u8>,
     },
+    Post {
+        url: String,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    },
 }
 
 impl HostFunctions for Kept {
@@ -71,6 +76,16 @@ impl DeskFunctions for Kept {
         self.wants.borrow_mut().push(Want::Append {
             file: file.to_owned(),
             octets: octets.to_vec(),
+        });
+    }
+
+    fn post(&self, url: &str, headers: &[(&str, &str)], body: &[u8]) {
+        let headers = headers.iter();
+        let headers = headers.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.wants.borrow_mut().push(Want::Post {
+            url: url.to_owned(),
+            headers: headers.collect(),
+            body: body.to_vec(),
         });
     }
 }

@@ -8,7 +8,7 @@ use crate::tracer::{Desk, DeskFunctions, Outgoing, Payload, Tracer, TracerOpenin
 use crate::{Host, HostFunctions, Level};
 use bindings::exports::warren::tracer::tracer as wit;
 use bindings::warren::exchange as broker;
-use bindings::warren::tracer::{body, exchanges, files};
+use bindings::warren::tracer::{body, exchanges, files, uploads};
 
 // Generated: its names and forms are wit-bindgen's.
 #[allow(clippy::all, clippy::unwrap_used, missing_docs)]
@@ -83,7 +83,7 @@ impl<T: Instance> wit::Guest for Exported<T> {
             configuration: &opening.configuration,
             node: &opening.node,
             host: &Host::new(Rc::new(Broker)),
-            desk: &Desk::new(Rc::new(Broker)),
+            desk: &Desk::of_component(Broker),
         })?;
         T::with(|watching| *watching = Some(opened));
         Ok(())
@@ -107,7 +107,8 @@ impl<T: Instance> wit::Guest for Exported<T> {
 }
 
 /// The broker on the other side of the component's imports.
-struct Broker;
+#[derive(Clone)]
+pub struct Broker;
 
 impl HostFunctions for Broker {
     fn log(&self, level: Level, line: &str) {
@@ -150,5 +151,13 @@ impl DeskFunctions for Broker {
 
     fn append(&self, file: &str, octets: &[u8]) {
         files::append(file, octets);
+    }
+
+    fn post(&self, url: &str, headers: &[(&str, &str)], body: &[u8]) {
+        let headers = headers.iter().map(|(name, value)| uploads::Header {
+            name: (*name).to_owned(),
+            value: (*value).to_owned(),
+        });
+        uploads::post(url, &headers.collect::<Vec<_>>(), body);
     }
 }

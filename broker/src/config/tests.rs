@@ -63,6 +63,7 @@ state_keys = 10
 state_bytes = "1MiB"
 log_lines = 11
 observe_timeout = "2s"
+observe_every = "500ms"
 intercepts = [{ vhost = "/" }, { vhost = "/", exchange = "x" }]
 on_failure = "pass"
 file_bytes = "1MiB"
@@ -265,6 +266,7 @@ fn a_plugins_table_is_read_and_its_config_handed_on_as_it_is() {
         state_bytes: Some(1 << 20),
         log_lines: Some(11),
         observe_timeout: Some(Duration::from_secs(2)),
+        observe_every: Some(Duration::from_millis(500)),
         intercepts: vec![
             Intercepts {
                 vhost: "/".to_owned(),

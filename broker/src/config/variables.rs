@@ -15,6 +15,7 @@ const TOP_LEVEL: &[&str] = &["data_dir", "plugins_dir", "loopback_users"];
 /// Every key of a `[plugins.<name>]`, longest first: names of plugins have underscores too.
 const PLUGIN_KEYS: &[&str] = &[
     "observe_timeout",
+    "observe_every",
     "route_timeout",
     "file_bytes",
     "file_count",

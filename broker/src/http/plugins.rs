@@ -18,7 +18,7 @@ fn row(plugin: &PluginStatus) -> Value {
     let asked = plugin.asked.iter();
     let asked = asked.map(|asked| json!({"import": asked.import, "granted": asked.granted}));
     let asked = Value::Array(asked.collect());
-    json!({
+    let mut row = json!({
         "name": plugin.name,
         "kind": plugin.kind.name(),
         "version": plugin.version,
@@ -58,7 +58,12 @@ fn row(plugin: &PluginStatus) -> Value {
         "events_waiting": plugin.events.waiting,
         "events_dropped": plugin.events.dropped,
         "limits": limits(&plugin.limits),
-    })
+    });
+    // The macro above takes no more.
+    row["uploads"] = json!(plugin.uploads.sent);
+    row["uploads_waiting"] = json!(plugin.uploads.waiting);
+    row["uploads_dropped"] = json!(plugin.uploads.dropped);
+    row
 }
 
 /// Times in seconds, sizes in bytes.
@@ -76,6 +81,7 @@ fn limits(limits: &Limits) -> Value {
         "state_bytes": limits.state_bytes,
         "log_lines": limits.log_lines,
         "observe_timeout_seconds": limits.observe_timeout.as_secs_f64(),
+        "observe_every_seconds": limits.observe_every.as_secs_f64(),
         "file_bytes": limits.file_bytes,
         "file_count": limits.file_count,
     })

@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wit_component::DecodedWasm;
 
+use super::hosts::{HTTP, Hosts};
+
 /// What a plugin is there for: each kind has a package of its own in `wit/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -47,13 +49,16 @@ const SERIES: &str = "0.1.";
 const NEWEST: &str = "0.1.0";
 
 /// What a plugin may be granted: these packages, or one interface of them.
-pub(super) const OWN_GRANTS: [&str; 2] = ["warren:plugin", "warren:tracer"];
-const GRANTED: [&str; 4] = [
+pub(super) const OWN_GRANTS: [&str; 3] = ["warren:plugin", "warren:tracer", HTTP];
+const GRANTED: [&str; 5] = [
     "warren:plugin/state",
     "warren:plugin/history",
     "warren:tracer/exchanges",
     "warren:tracer/files",
+    UPLOADS,
 ];
+/// Granted by what it may reach.
+const UPLOADS: &str = "warren:tracer/uploads";
 const CHECK: &str = "warren:plugin/configuration";
 const GRANTED_VERSION: &str = "0.1.0";
 
@@ -237,7 +242,7 @@ pub(super) fn asked(interface: &Interface) -> Vec<String> {
 pub(super) fn granted(asked: &[String], grants: &[String]) -> Vec<Asked> {
     let granted = |import: &str| {
         let (name, _) = split(import);
-        GRANTED.contains(&name) && grants.iter().any(|grant| covers(grant, name))
+        GRANTED.contains(&name) && is_granted(name, grants)
     };
     let asked = asked.iter().map(|import| Asked {
         import: import.clone(),
@@ -287,13 +292,25 @@ fn check_granted(import: &str, grants: &[String]) -> Result<(), String> {
             "it imports {import}; this Warren has {name}@{GRANTED_VERSION}"
         ));
     }
-    if grants.iter().any(|grant| covers(grant, name)) {
+    if is_granted(name, grants) {
         return Ok(());
     }
+    let grant = if name == UPLOADS {
+        "http=host:port"
+    } else {
+        name
+    };
     Err(format!(
-        "it imports {import}, which was not granted: `grants = [\"{name}\"]` in its table of the \
+        "it imports {import}, which was not granted: `grants = [\"{grant}\"]` in its table of the \
          configuration grants it"
     ))
+}
+
+fn is_granted(name: &str, grants: &[String]) -> bool {
+    match name {
+        UPLOADS => !Hosts::granted(grants).is_empty(),
+        _ => grants.iter().any(|grant| covers(grant, name)),
+    }
 }
 
 /// A grant is an interface or a whole package, without versions.
@@ -351,6 +368,17 @@ mod tests {
         );
         assert!(refusal(&["wasi:http/types@0.2.0"], &[OURS]).contains("not granted"));
         assert!(refusal(&["wasi:clocks/wall-clock@0.3.0"], &[OURS]).contains("WASI 0.2"));
+    }
+
+    #[test]
+    fn uploads_are_granted_by_the_servers_they_go_to() {
+        let exports = ["warren:tracer/tracer@0.1.0"];
+        let wants = interface(&["warren:tracer/uploads@0.1.0"], &exports);
+        let grants = |grant: &str| accept(&wants, &[grant.to_owned()]);
+        assert!(grants("http").is_ok());
+        assert!(grants("http=collector:4318").is_ok());
+        let refused = grants("warren:tracer").expect_err("refused");
+        assert!(refused.contains("http=host:port"), "{refused}");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use super::service::Services;
 use super::status::PluginStatus;
 use super::tracer::TraceFiles;
 use crate::vhost::{Broker, Trace};
+use crate::web::Reach;
 
 pub struct Plugins {
     host: Arc<PluginHost>,
@@ -88,8 +89,14 @@ const MAX_NAME: usize = 200;
 
 impl Plugins {
     /// `directory` is the one that `host` was loaded from.
-    pub fn new(host: Arc<PluginHost>, broker: Arc<Broker>, directory: &Path) -> Plugins {
-        host.begin(&broker);
+    /// `web` is the way to HTTP servers.
+    pub fn new(
+        host: Arc<PluginHost>,
+        broker: Arc<Broker>,
+        directory: &Path,
+        web: Arc<dyn Reach>,
+    ) -> Plugins {
+        host.begin(&broker, web);
         Plugins {
             host,
             broker,

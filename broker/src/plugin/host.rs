@@ -27,6 +27,7 @@ use crate::vhost::exchange_type::{
     ExchangeTypes, Interception, OpenRefusal, Opened, Opening, Unavailable,
 };
 use crate::vhost::{Broker, Loss, Renewed};
+use crate::web::Reach;
 use fronts::standings;
 
 pub struct PluginHost {
@@ -177,8 +178,8 @@ impl PluginHost {
     }
 
     /// The broker is there: tracers begin to watch.
-    pub(super) fn begin(&self, broker: &Arc<Broker>) {
-        if let Err(error) = self.watchmen.begin(broker) {
+    pub(super) fn begin(&self, broker: &Arc<Broker>, web: Arc<dyn Reach>) {
+        if let Err(error) = self.watchmen.begin(broker, web) {
             tracing::error!(%error, "a tracer's thread does not start");
         }
     }

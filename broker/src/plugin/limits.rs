@@ -99,6 +99,8 @@ pub struct Limits {
     pub log_lines: u32,
     /// Of tracers, as what follows.
     pub observe_timeout: Duration,
+    /// Events are gathered for so long, or until a call is full.
+    pub observe_every: Duration,
     pub file_bytes: u64,
     pub file_count: u32,
 }
@@ -118,6 +120,7 @@ impl Default for Limits {
             state_bytes: DEFAULT_STATE_BYTES,
             log_lines: DEFAULT_LOG_LINES,
             observe_timeout: DEFAULT_OBSERVE_TIMEOUT,
+            observe_every: Duration::ZERO,
             file_bytes: DEFAULT_FILE_BYTES,
             file_count: DEFAULT_FILE_COUNT,
         }
@@ -164,6 +167,7 @@ pub struct PluginSettings {
     pub state_bytes: Option<u64>,
     pub log_lines: Option<u32>,
     pub observe_timeout: Option<Duration>,
+    pub observe_every: Option<Duration>,
     pub file_bytes: Option<u64>,
     pub file_count: Option<u32>,
     pub grants: Vec<String>,
@@ -192,6 +196,7 @@ impl Default for PluginSettings {
             state_bytes: None,
             log_lines: None,
             observe_timeout: None,
+            observe_every: None,
             file_bytes: None,
             file_count: None,
             grants: Vec::new(),
@@ -218,6 +223,7 @@ impl PluginSettings {
             state_bytes: self.state_bytes.unwrap_or(defaults.state_bytes),
             log_lines: self.log_lines.unwrap_or(defaults.log_lines),
             observe_timeout: self.observe_timeout.unwrap_or(defaults.observe_timeout),
+            observe_every: self.observe_every.unwrap_or(defaults.observe_every),
             file_bytes: self.file_bytes.unwrap_or(defaults.file_bytes).max(1),
             file_count: self.file_count.unwrap_or(defaults.file_count).max(1),
         }

@@ -11,6 +11,7 @@ use super::fault::FaultKind;
 use super::health::{Condition, Health};
 use super::limits::Limits;
 use super::manifest::Manifest;
+use super::tracer::UploadCounts;
 use crate::clock::Millis;
 use crate::trace::LineCounts;
 
@@ -167,6 +168,7 @@ pub struct PluginStatus {
     pub state_refused: u64,
     /// Of a tracer.
     pub events: LineCounts,
+    pub uploads: UploadCounts,
 }
 
 /// Calls by duration. `counts[i]` are those that took up to `Histogram::bound(i)`, but longer than
@@ -443,6 +445,7 @@ impl PluginStatus {
             state_bytes: 0,
             state_refused: 0,
             events: LineCounts::default(),
+            uploads: UploadCounts::default(),
         }
     }
 }

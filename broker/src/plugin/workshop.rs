@@ -17,7 +17,7 @@ use super::keeping::Keeper;
 use super::limits::{Limits, PluginSettings};
 use super::one_plugin::{Plugin, Record};
 use super::state::Surroundings;
-use super::tracer::{TraceFiles, Tracer};
+use super::tracer::{TraceFiles, Tracer, Uploads};
 use crate::clock::Clock;
 
 pub(super) struct Workshop {
@@ -114,6 +114,7 @@ impl Workshop {
                 record.log.limit_to(loaded.limits.log_lines);
                 InForce::Tracer(Arc::new(Tracer {
                     name: name.to_owned(),
+                    uploads: Uploads::new(name, loaded.hosts.clone()),
                     loaded: *loaded,
                     record,
                     clock,

@@ -87,6 +87,12 @@ impl Request {
         })
     }
 
+    /// About what it takes in memory.
+    pub fn size(&self) -> usize {
+        const REST: usize = 1 << 10;
+        self.body.len() + REST
+    }
+
     /// All that comes before the body.
     pub(super) fn head(&self) -> Vec<u8> {
         let url = &self.url;

@@ -170,15 +170,15 @@ async fn a_connection_is_kept_until_the_server_closes_it() {
     assert_eq!(sent.expect("an answer").status, 200);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_server_that_says_nothing_is_not_waited_for() {
     let (pipes, servers) = pipes(1);
-    let failed = WebClient::default()
-        .send(&pipes, &request("GET", b""))
-        .await;
-    assert!(failed.expect_err("failed").contains("no answer within 5s"));
+    let mut request = request("GET", b"");
+    request.timeout = Duration::from_millis(50);
+    let failed = WebClient::default().send(&pipes, &request).await;
+    let failed = failed.expect_err("failed");
+    assert!(failed.contains("no answer within 50ms"), "{failed}");
     drop(servers);
-    assert!(tokio::time::Instant::now().elapsed() < Duration::from_secs(60));
 }
 
 #[tokio::test]

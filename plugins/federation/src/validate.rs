@@ -65,7 +65,7 @@ mod tests {
             name: name.into(),
             value: String::new(),
         };
-        parameter(&given, &value, &|_| Ok(()))
+        parameter(&given, &value, &|_, _| Ok(()))
     }
 
     /// What RabbitMQ 3.10 answered to the same.

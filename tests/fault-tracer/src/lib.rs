@@ -1,10 +1,12 @@
-//! A tracer that misbehaves as its configuration (`mode`) tells it to, each time it is told of a
-//! message. Committed as a component in `tests/fixtures`.
+//! A tracer that does what its configuration (`mode`) tells it to, mostly harm, each time it is told
+//! of a message. Committed as a component in `tests/fixtures`.
 
 use warren_plugin_sdk::tracer::{Desk, Event, Happening, Messages, Tracer, TracerOpening};
 
 struct Faulty {
     mode: String,
+    /// Where `post` posts to.
+    url: String,
     desk: Desk,
 }
 
@@ -17,6 +19,7 @@ impl Tracer for Faulty {
             serde_json::from_str(opening.configuration).map_err(|error| error.to_string())?;
         Ok(Faulty {
             mode: configuration["mode"].as_str().unwrap_or("good").to_owned(),
+            url: configuration["url"].as_str().unwrap_or("").to_owned(),
             desk: opening.desk.clone(),
         })
     }
@@ -30,6 +33,12 @@ impl Tracer for Faulty {
             "memory" => hoard(),
             // About a millisecond for each message.
             "slow" => compute(messages as u64 * 1_000_000),
+            // The number of messages, and of calls by counting them.
+            "post" => {
+                let body = messages.to_string();
+                self.desk
+                    .post(&self.url, &[("x-kind", "count")], body.as_bytes());
+            }
             _ => self
                 .desk
                 .append("seen.log", "m\n".repeat(messages).as_bytes()),

@@ -9,8 +9,8 @@ use warren_tests::kit::{Broker, Channel, DEADLINE, Http, Options, durable, event
 /// As many as may wait in front of a tracer.
 const LINE: u64 = 32_768;
 
-struct Traced {
-    broker: Broker,
+pub struct Traced {
+    pub broker: Broker,
     http: Http,
     folder: tempfile::TempDir,
 }
@@ -21,12 +21,17 @@ fn file(folder: &Path) -> std::path::PathBuf {
 
 /// A broker with the tracer in this mode.
 fn faulty(mode: &str, settings: &str) -> Traced {
+    told(mode, "", settings)
+}
+
+/// The same, with an address for what it posts.
+pub fn told(mode: &str, url: &str, settings: &str) -> Traced {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::copy(fixture("fault-tracer.wasm"), file(folder.path())).expect("a fixture");
     let config = format!(
         "[plugins.fault-tracer]\n\
-         grants = [\"warren:tracer/exchanges\", \"warren:tracer/files\"]\n{settings}\n\
-         [plugins.fault-tracer.config]\nmode = \"{mode}\"\n"
+         grants = [\"http=127.0.0.1\", \"warren:tracer/files\"]\n{settings}\n\
+         [plugins.fault-tracer.config]\nmode = \"{mode}\"\nurl = \"{url}\"\n"
     );
     let options = Options {
         plugins_dir: Some(folder.path().to_owned()),
@@ -42,11 +47,11 @@ fn faulty(mode: &str, settings: &str) -> Traced {
 }
 
 impl Traced {
-    fn plugin(&self) -> Value {
+    pub fn plugin(&self) -> Value {
         self.http.json("/warren/plugins/fault-tracer")
     }
 
-    fn number(&self, name: &str) -> u64 {
+    pub fn number(&self, name: &str) -> u64 {
         self.plugin()[name].as_u64().unwrap_or_default()
     }
 
@@ -56,7 +61,7 @@ impl Traced {
         faults.filter_map(|(_, count)| count.as_u64()).sum()
     }
 
-    async fn channel(&self) -> Channel {
+    pub async fn channel(&self) -> Channel {
         let channel = self.broker.connect().await.confirming().await;
         channel.queue("q", durable()).await;
         channel

@@ -4,6 +4,7 @@ mod events;
 mod faults;
 mod files;
 mod firehose;
+mod uploads;
 
 use lapin::message::BasicGetMessage;
 use lapin::options::BasicGetOptions;

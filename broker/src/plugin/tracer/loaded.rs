@@ -12,6 +12,7 @@ use super::live::Live;
 use crate::plugin::check::Accepted;
 use crate::plugin::component::{Loader, unfit};
 use crate::plugin::engine::Ticker;
+use crate::plugin::hosts::Hosts;
 use crate::plugin::inspect::Described;
 use crate::plugin::limits::Limits;
 use crate::plugin::manifest::Manifest;
@@ -29,6 +30,8 @@ pub(in crate::plugin) struct LoadedTracer {
     pub asked: Vec<String>,
     pub opening: wire::Opening,
     pub description: wire::Description,
+    /// Of HTTP servers, those that it may post to.
+    pub hosts: Hosts,
     pub surroundings: Surroundings,
 }
 
@@ -59,6 +62,7 @@ impl LoadedTracer {
                 node: loader.node.to_owned(),
             },
             description: nothing_yet(),
+            hosts: Hosts::granted(loader.grants),
             surroundings: loader.surroundings,
         };
         let mut live = Live::instantiate(&loaded).map_err(|fault| fault.to_string())?;

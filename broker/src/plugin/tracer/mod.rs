@@ -7,11 +7,14 @@ mod lift;
 mod live;
 mod loaded;
 mod observing;
+mod uploads;
 mod watching;
 mod watchmen;
 
 pub use files::{TraceFile, TraceFiles};
 pub(super) use loaded::{LoadedTracer, described};
 pub(super) use observing::Observing;
+pub use uploads::UploadCounts;
+pub(super) use uploads::Uploads;
 pub(super) use watching::Tracer;
 pub(super) use watchmen::Watchmen;

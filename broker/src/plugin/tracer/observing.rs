@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::bindings::warren::tracer::{body, exchanges, files};
+use super::bindings::warren::tracer::{body, exchanges, files, uploads};
 use crate::message::Message;
 use crate::plugin::state::HostState;
 use crate::trace::{Happening, Traced};
@@ -40,6 +40,11 @@ pub(super) enum Output {
     Append {
         name: String,
         octets: Vec<u8>,
+    },
+    Post {
+        url: String,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
     },
 }
 
@@ -151,5 +156,16 @@ impl files::Host for HostState {
     fn append(&mut self, name: String, octets: Vec<u8>) {
         self.observing
             .want(octets.len(), Output::Append { name, octets });
+    }
+}
+
+impl uploads::Host for HostState {
+    fn post(&mut self, url: String, headers: Vec<uploads::Header>, body: Vec<u8>) {
+        let headers = headers.into_iter();
+        let headers: Vec<_> = headers.map(|header| (header.name, header.value)).collect();
+        let lengths = headers.iter().map(|(name, value)| name.len() + value.len());
+        let bytes = url.len() + body.len() + lengths.sum::<usize>();
+        self.observing
+            .want(bytes, Output::Post { url, headers, body });
     }
 }

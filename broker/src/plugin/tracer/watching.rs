@@ -10,6 +10,7 @@ use super::files::{Kept, TraceFiles};
 use super::live::Live;
 use super::loaded::LoadedTracer;
 use super::observing::Output;
+use super::uploads::{TIMEOUT, Uploads};
 use crate::clock::Clock;
 use crate::message::MessageView;
 use crate::plugin::breaker::{Admission, Breaker};
@@ -18,6 +19,7 @@ use crate::plugin::one_plugin::Record;
 use crate::plugin::status::{Counts, PluginStatus};
 use crate::trace::{Line, Traced};
 use crate::vhost::{Broker, Memo, Wish};
+use crate::web::{Invalid, Reach, Request};
 
 /// A call is told of so many events at most: few enough that none waits long for its call.
 const MOST_EVENTS: usize = 512;
@@ -33,6 +35,7 @@ pub(in crate::plugin) struct Tracer {
     pub clock: Arc<dyn Clock>,
     pub line: Arc<Line>,
     pub files: Arc<TraceFiles>,
+    pub uploads: Arc<Uploads>,
 }
 
 impl Tracer {
@@ -42,11 +45,16 @@ impl Tracer {
     }
 
     /// Its thread, which ends when the line is closed.
-    pub fn start(self: &Arc<Self>, broker: &Arc<Broker>) -> std::io::Result<()> {
+    pub fn start(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        reach: &Arc<dyn Reach>,
+    ) -> std::io::Result<()> {
         broker.watch(&self.line, self.loaded.wish(), self.loaded.description.news);
         let mut watching = Watching {
             tracer: Arc::clone(self),
             broker: Arc::downgrade(broker),
+            reach: Arc::clone(reach),
             live: None,
             seen: None,
             breaker: Breaker::new(),
@@ -73,6 +81,7 @@ impl Tracer {
         status.exchanges = 0;
         status.live_instances = usize::from(status.memory > 0);
         status.events = self.line.counts();
+        status.uploads = self.uploads.counts();
         (status.log_lines, status.log_lines_dropped) = self.record.log.counts();
         status
     }
@@ -81,6 +90,7 @@ impl Tracer {
 struct Watching {
     tracer: Arc<Tracer>,
     broker: Weak<Broker>,
+    reach: Arc<dyn Reach>,
     live: Option<Live>,
     /// The traces that the instance knows, as how often they had changed.
     seen: Option<u64>,
@@ -96,11 +106,13 @@ impl Watching {
         if !self.tracer.is_only_for_traces() {
             self.tell(&[]);
         }
-        while let Some(events) = line.take(MOST_EVENTS, MOST_BYTES) {
+        let gather = self.tracer.loaded.limits.observe_every;
+        while let Some(events) = line.take(MOST_EVENTS, MOST_BYTES, gather) {
             if !events.is_empty() || self.live.is_some() || self.is_tracing() {
                 self.tell(&events);
             }
         }
+        self.tracer.uploads.close();
         let (tallies, now) = (&self.tracer.record.tallies, self.tracer.clock.now());
         tallies.retire(&self.counts, !self.breaker.is_closed(), now);
     }
@@ -175,43 +187,55 @@ impl Watching {
             tracing::warn!(plugin = name, refused, "a tracer wants too much at once");
         }
         for output in outputs {
-            match output {
-                Output::Declare {
-                    vhost,
-                    name: exchange,
-                    exchange_type,
-                } => {
-                    let declared = broker.declare_internal(&vhost, &exchange, &exchange_type);
-                    if let Err(reason) = declared {
-                        tracing::warn!(plugin = name, vhost, exchange, reason, "not declared");
-                    }
+            self.carry_out_one(broker, output);
+        }
+    }
+
+    fn carry_out_one(&mut self, broker: &Broker, output: Output) {
+        let name = &self.tracer.name;
+        match output {
+            Output::Declare {
+                vhost,
+                name: exchange,
+                exchange_type,
+            } => {
+                let declared = broker.declare_internal(&vhost, &exchange, &exchange_type);
+                if let Err(reason) = declared {
+                    tracing::warn!(plugin = name, vhost, exchange, reason, "not declared");
                 }
-                Output::Publish {
-                    vhost,
-                    exchange,
-                    routing_key,
-                    properties,
-                    body,
-                } => {
-                    let message = MessageView {
-                        exchange: &Arc::from(exchange),
-                        routing_key: &routing_key,
-                        properties: &properties,
-                        body: body.octets(),
-                        dead_lettered: false,
-                    };
-                    broker.publish_internal(&vhost, message, &mut self.memo);
+            }
+            Output::Publish {
+                vhost,
+                exchange,
+                routing_key,
+                properties,
+                body,
+            } => {
+                let message = MessageView {
+                    exchange: &Arc::from(exchange),
+                    routing_key: &routing_key,
+                    properties: &properties,
+                    body: body.octets(),
+                    dead_lettered: false,
+                };
+                broker.publish_internal(&vhost, message, &mut self.memo);
+            }
+            Output::Append { name: file, octets } => {
+                let limits = &self.tracer.loaded.limits;
+                let kept = Kept {
+                    bytes: limits.file_bytes,
+                    files: limits.file_count,
+                };
+                if let Err(error) = self.tracer.files.append(&file, &octets, kept) {
+                    self.tracer.line.over(1);
+                    tracing::warn!(plugin = name, file, %error, "a trace was not written");
                 }
-                Output::Append { name: file, octets } => {
-                    let limits = &self.tracer.loaded.limits;
-                    let kept = Kept {
-                        bytes: limits.file_bytes,
-                        files: limits.file_count,
-                    };
-                    if let Err(error) = self.tracer.files.append(&file, &octets, kept) {
-                        self.tracer.line.over(1);
-                        tracing::warn!(plugin = name, file, %error, "a trace was not written");
-                    }
+            }
+            Output::Post { url, headers, body } => {
+                let uploads = &self.tracer.uploads;
+                match Request::new("POST".to_owned(), &url, headers, body, TIMEOUT) {
+                    Ok(request) => uploads.post(request, &self.reach),
+                    Err(Invalid(why)) => uploads.dropped(&why),
                 }
             }
         }

@@ -14,6 +14,16 @@ use warren::vhost::exchange_type::Moment;
 use warren::vhost::{
     BindingRequest, Broker, ExchangeRequest, Memo, Parts, QueueRequest, Route, Seed, Step, Vhost,
 };
+use warren::web::{Place, Reach, Reached};
+
+/// No web server is there.
+struct Nowhere;
+
+impl Reach for Nowhere {
+    fn reach<'a>(&'a self, _: &'a Place) -> Reached<'a> {
+        Box::pin(async { Err("nobody is there".to_owned()) })
+    }
+}
 
 struct House {
     plugins: Plugins,
@@ -65,7 +75,7 @@ impl House {
         let broker = Broker::recover(parts, recovered, &Seed::vhost("/")).expect("a broker");
         let vhost = broker.vhost("/").expect("the virtual host");
         House {
-            plugins: Plugins::new(host, broker, &directory),
+            plugins: Plugins::new(host, broker, &directory, Arc::new(Nowhere)),
             vhost,
             folder,
         }

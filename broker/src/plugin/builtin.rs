@@ -3,8 +3,9 @@
 /// Loaded once something is traced.
 pub(super) const ON_DEMAND: &[&str] = &["tracing"];
 
-/// Enabled only where the configuration says so, as RabbitMQ's plugin of that purpose.
-pub(super) const OFF: &[&str] = &["event-exchange"];
+/// Enabled only where the configuration says so: the one as RabbitMQ's plugin of that purpose, the other
+/// because it posts what it is told of.
+pub(super) const OFF: &[&str] = &["event-exchange", "opentelemetry"];
 
 /// Name and component of each.
 pub const BUILTIN: &[(&str, &[u8])] = &[
@@ -34,6 +35,10 @@ pub const BUILTIN: &[(&str, &[u8])] = &[
     (
         "message-deduplication",
         include_bytes!("../../builtin/message-deduplication.wasm"),
+    ),
+    (
+        "opentelemetry",
+        include_bytes!("../../builtin/opentelemetry.wasm"),
     ),
     ("random", include_bytes!("../../builtin/random.wasm")),
     (

@@ -118,7 +118,7 @@ fn every_message_goes_to_the_firehose_with_rabbitmqs_headers() {
 fn files(wants: Vec<Want>) -> Vec<(String, String)> {
     let files = wants.into_iter().filter_map(|want| match want {
         Want::Append { file, octets } => Some((file, String::from_utf8(octets).expect("text"))),
-        Want::Declare { .. } | Want::Publish(_) => None,
+        Want::Declare { .. } | Want::Publish(_) | Want::Post { .. } => None,
     });
     files.collect()
 }

@@ -4,6 +4,7 @@ mod events;
 mod faults;
 mod files;
 mod firehose;
+mod spans;
 mod uploads;
 
 use lapin::message::BasicGetMessage;

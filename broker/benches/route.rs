@@ -1,6 +1,6 @@
-//! Nanoseconds that one routing decision costs, by the three ways to make it: an exchange type's
-//! own code linked natively, the same code as a component in the plugin host, and the kernel's memo
-//! in front of that. `cargo bench -p warren --bench route`; a word behind it picks rows by name
+//! Nanoseconds that one routing decision costs, by the four ways to make it: an exchange type's own
+//! code linked natively, the same code as a component in the plugin host, asked about each message by
+//! itself and about as many keys at once as the kernel asks about, and the kernel's memo in front. `cargo bench -p warren --bench route`; a word behind it picks rows by name
 //! (`-- topic`).
 //!
 //! All rows take turns in every round, and what is counted is the thread's time on the processor,
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use smallvec::SmallVec;
 use warren::clock::{SystemClock, SystemEntropy, Uptime};
 use warren::message::MessageView;
 use warren::names::{ConnectionId, Destination};
@@ -30,6 +31,8 @@ use warren_plugin_sdk as sdk;
 const ROUNDS: usize = 61;
 const CALLS: usize = 4096;
 const KEYS: usize = 1024;
+/// The kernel asks about up to 64 keys that come together.
+const TOGETHER: usize = 32;
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-'));
@@ -109,6 +112,20 @@ trait Way {
     fn decide(&mut self, key: &str) -> Option<usize>;
     /// The way back to this thread leads over fast calls on the other one.
     fn wait(&mut self, key: &str);
+    /// Matches, and how many had to wait.
+    fn decide_each(&mut self, keys: &[String]) -> (usize, usize) {
+        let (mut matches, mut later) = (0, 0);
+        for key in keys {
+            match self.decide(key) {
+                Some(found) => matches += found,
+                None => {
+                    later += 1;
+                    self.wait(key);
+                }
+            }
+        }
+        (matches, later)
+    }
 }
 
 fn rows_of<T: sdk::ExchangeType + 'static>(
@@ -120,15 +137,17 @@ fn rows_of<T: sdk::ExchangeType + 'static>(
     let patterns = patterns(type_name, bindings);
     let exchange = declare(vhost, type_name, &patterns);
     let component = Component::open(host, type_name, &exchange);
+    let together = Together(Component::open(host, type_name, &exchange));
     let memoised = Memoised {
         vhost: Arc::clone(vhost),
         exchange,
         route: Route::default(),
         memo: Memo::default(),
     };
-    let ways: [(_, Box<dyn Way>); 3] = [
+    let ways: [(_, Box<dyn Way>); 4] = [
         ("native", Box::new(Native::<T>::open(type_name, &patterns))),
         ("component", Box::new(component)),
+        ("together", Box::new(together)),
         ("memoised", Box::new(memoised)),
     ];
     let row = |(kind, way)| Row {
@@ -151,14 +170,10 @@ impl Row {
         thread_local!(static KEYS_OF_THIS_RUN: Vec<String> = keys());
         KEYS_OF_THIS_RUN.with(|keys| {
             let begun = processor_time();
-            for key in keys.iter().cycle().take(CALLS) {
-                match self.way.decide(key) {
-                    Some(matches) => self.matches += matches,
-                    None => {
-                        self.later += 1;
-                        self.way.wait(key);
-                    }
-                }
+            for some in keys.chunks(TOGETHER).cycle().take(CALLS / TOGETHER) {
+                let (matches, later) = self.way.decide_each(some);
+                self.matches += matches;
+                self.later += later;
             }
             let nanos = (processor_time() - begun).as_nanos() as f64;
             self.nanos.push(nanos / CALLS as f64);
@@ -323,6 +338,44 @@ impl Way for Component {
             }),
         );
         assert_eq!(receiver.recv(), Ok(true));
+    }
+}
+
+/// The plugin host's answers to many keys in one call, where the type has any by key.
+struct Together(Component);
+
+impl Way for Together {
+    fn decide(&mut self, key: &str) -> Option<usize> {
+        self.0.decide(key)
+    }
+
+    fn wait(&mut self, key: &str) {
+        self.0.wait(key);
+    }
+
+    fn decide_each(&mut self, keys: &[String]) -> (usize, usize) {
+        let mut rest: SmallVec<[&str; TOGETHER]> = keys.iter().map(String::as_str).collect();
+        let (mut matches, mut later) = (0, 0);
+        while let Some(first) = rest.first().copied() {
+            let Component { instance, exchange } = &self.0;
+            let answered = match instance.route_keys(&rest, &**exchange) {
+                Some(answers) => {
+                    let found = answers.iter().map(|slots| slots.expect("by key").len());
+                    let counts: SmallVec<[usize; TOGETHER]> = found.collect();
+                    matches += counts.iter().sum::<usize>();
+                    counts.len()
+                }
+                None => {
+                    let keys = [first.to_owned()];
+                    let (found, waited) = self.0.decide_each(&keys);
+                    matches += found;
+                    later += waited;
+                    1
+                }
+            };
+            rest.drain(..answered);
+        }
+        (matches, later)
     }
 }
 

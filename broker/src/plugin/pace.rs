@@ -75,6 +75,12 @@ impl Pace {
         }
     }
 
+    /// How many keys one call may be about, so that it takes no longer than one that is not slow.
+    pub fn calls_at_once(&self) -> usize {
+        let most = nanos(SLOW_CALL).checked_div(self.call_nanos);
+        usize::try_from(most.unwrap_or(1)).unwrap_or(usize::MAX)
+    }
+
     /// A call that had to be ended weighs in full.
     pub fn timed_out(&mut self, took: Duration) {
         self.call_nanos = self.call_nanos.max(nanos(took));

@@ -68,7 +68,7 @@ pub use queue_arguments::{MAX_EXPIRY, QueueArguments, parse_age};
 pub use queue_declare::QueueRequest;
 pub use renew::{Loss, NotRenewed, Renewed};
 pub use reply::{REPLY_TO, is_reply_name};
-pub use router::{Route, Step, Waiting, carbon_copies};
+pub use router::{Route, Step, Waiting, carbon_copies, foresee};
 pub use service_rows::ServiceRow;
 pub use taps::{Trace, TraceFormat, Wish};
 pub use written_behind::WRITE_BEHIND;

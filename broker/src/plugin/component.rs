@@ -6,9 +6,9 @@ use std::sync::Arc;
 use wasmtime::Engine;
 use wasmtime::component::{Component, HasSelf, Linker};
 
+use super::bindings::ExchangePlugin;
 use super::bindings::configured::exports::warren::plugin::configuration::GuestIndices as ConfigurationIndices;
 use super::bindings::exports::warren::exchange::exchange_type::Description;
-use super::bindings::ExchangePlugin;
 use super::cache::Cache;
 use super::check::{self, Accepted, Interface, Kind};
 use super::compile::{self, Elsewhere};

@@ -75,9 +75,9 @@ impl Pace {
         }
     }
 
-    /// How many keys one call may be about, so that it takes no longer than one that is not slow.
-    pub fn calls_at_once(&self) -> usize {
-        let most = nanos(SLOW_CALL).checked_div(self.call_nanos);
+    /// How many keys one call may be about, so that it stays far from what a single one may take.
+    pub fn calls_at_once(&self, timeout: Duration) -> usize {
+        let most = nanos(timeout / 4).checked_div(self.call_nanos);
         usize::try_from(most.unwrap_or(1)).unwrap_or(usize::MAX)
     }
 

@@ -52,7 +52,7 @@ pub use binding::BindingRequest;
 pub use broker::{Broker, Parts};
 pub use connections::{Connections, Entering, Full, Presence};
 pub use declared::Declared;
-pub use exchange::{Exchange, ExchangeCounts};
+pub use exchange::{Exchange, ExchangeCounts, Target};
 pub use exchange_declare::ExchangeRequest;
 pub use facts::{ChannelFacts, ChannelMode, Churn, ConnectionFacts, Introduction};
 pub use front::{Front, Interceptor, Interceptors, NoBindings};

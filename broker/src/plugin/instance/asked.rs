@@ -9,8 +9,8 @@ use super::{ATTEMPTS, Instance, Thread, Watched};
 use crate::message::Message;
 use crate::names::Slot;
 use crate::vhost::exchange_type::{
-    BindRefusal, BindingTable, BindingView, Call, Destinations, ExchangeInstance, Fault, Inputs, Moment,
-    Routing,
+    BindRefusal, BindingTable, BindingView, Call, Destinations, ExchangeInstance, Fault, Inputs,
+    Moment, Routing,
 };
 
 impl ExchangeInstance for Instance {

@@ -28,8 +28,10 @@ impl Instance {
         else {
             return None;
         };
-        let keys = keys.get(..pace.calls_at_once()).unwrap_or(keys);
-        let result_bytes = self.plugin.loaded.limits.result_bytes_for(table.len());
+        let limits = &self.plugin.loaded.limits;
+        let at_once = pace.calls_at_once(limits.route_timeout);
+        let keys = keys.get(..at_once).unwrap_or(keys);
+        let result_bytes = limits.result_bytes_for(table.len());
         let begun = Instant::now();
         let answered = live.decide_by_key(keys, result_bytes);
         let took = begun.elapsed();

@@ -16,11 +16,7 @@ use crate::vhost::memo::{Memo, Question, Remembered};
 const MOST: usize = 64;
 
 /// Asks about those of the keys that are not remembered yet.
-pub fn foresee<'a>(
-    exchange: &Arc<Exchange>,
-    keys: impl Iterator<Item = &'a str>,
-    memo: &mut Memo,
-) {
+pub fn foresee<'a>(exchange: &Arc<Exchange>, keys: impl Iterator<Item = &'a str>, memo: &mut Memo) {
     // In this order for the reason that the walk has (see `Route::ask`).
     let generation = exchange.generation();
     let inputs = exchange.inputs(Stage::Outer);

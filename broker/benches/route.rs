@@ -1,6 +1,7 @@
-//! Nanoseconds that one routing decision costs, by the three ways to make it: an exchange type's
-//! own code linked natively, the same code as a component in the plugin host, and the kernel's memo
-//! in front of that. `cargo bench -p warren --bench route`; a word behind it picks rows by name
+//! Nanoseconds that one routing decision costs, by the ways to make it: an exchange type's own code
+//! linked natively, the same code as a component in the plugin host, asked about each message by itself
+//! and about as many keys at once as the kernel asks about, and the whole way to the queues: by the
+//! native code's answer (`native walk`), and by the kernel's memo in front of the component. `cargo bench -p warren --bench route`; a word behind it picks rows by name
 //! (`-- topic`).
 //!
 //! All rows take turns in every round, and what is counted is the thread's time on the processor,
@@ -8,10 +9,12 @@
 //! a row's time by that of its native row in the same round.
 
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use smallvec::SmallVec;
 use warren::clock::{SystemClock, SystemEntropy, Uptime};
 use warren::message::MessageView;
 use warren::names::{ConnectionId, Destination};
@@ -23,13 +26,15 @@ use warren::vhost::exchange_type::{
 };
 use warren::vhost::{
     BindingRequest, Broker, Exchange, ExchangeRequest, Memo, Parts, QueueRequest, Route, Seed,
-    Step, Vhost,
+    Step, Target, Vhost,
 };
 use warren_plugin_sdk as sdk;
 
 const ROUNDS: usize = 61;
 const CALLS: usize = 4096;
 const KEYS: usize = 1024;
+/// The kernel asks about up to 64 keys that come together.
+const TOGETHER: usize = 32;
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-'));
@@ -37,7 +42,7 @@ fn main() {
     let folder = std::env::temp_dir().join(format!("warren-bench-{}", std::process::id()));
     let (host, vhost) = open(&folder);
     let mut rows = Vec::new();
-    rows.extend(rows_of::<fanout::Fanout>(&host, &vhost, "fanout", 0));
+    rows.extend(rows_of::<fanout::Fanout>(&host, &vhost, "fanout", 1));
     rows.extend(rows_of::<direct::Direct>(&host, &vhost, "direct", 100));
     rows.extend(rows_of::<direct::Direct>(&host, &vhost, "direct", 10_000));
     rows.extend(rows_of::<topic::Topic>(&host, &vhost, "topic", 100));
@@ -49,14 +54,16 @@ fn main() {
         }
     }
     println!(
-        "ns a decision                        median      25%      75%    ratio  matches   later"
+        "ns a decision                        median      25%      75%   native     walk  matches   later"
     );
-    let mut native = None;
+    let (mut native, mut walk) = (None, None);
     for row in &rows {
-        if row.kind == "native" {
-            native = Some(row);
+        match row.kind {
+            "native" => (native, walk) = (Some(row), None),
+            "native walk" => walk = Some(row),
+            _ => {}
         }
-        row.print(native);
+        row.print(native, walk);
     }
     let _ = std::fs::remove_dir_all(folder);
 }
@@ -98,6 +105,7 @@ fn open(folder: &Path) -> (Arc<PluginHost>, Arc<Vhost>) {
 struct Row {
     kind: &'static str,
     what: String,
+    keys: Rc<[String]>,
     way: Box<dyn Way>,
     nanos: Vec<f64>,
     matches: usize,
@@ -109,6 +117,20 @@ trait Way {
     fn decide(&mut self, key: &str) -> Option<usize>;
     /// The way back to this thread leads over fast calls on the other one.
     fn wait(&mut self, key: &str);
+    /// Matches, and how many had to wait.
+    fn decide_each(&mut self, keys: &[String]) -> (usize, usize) {
+        let (mut matches, mut later) = (0, 0);
+        for key in keys {
+            match self.decide(key) {
+                Some(found) => matches += found,
+                None => {
+                    later += 1;
+                    self.wait(key);
+                }
+            }
+        }
+        (matches, later)
+    }
 }
 
 fn rows_of<T: sdk::ExchangeType + 'static>(
@@ -118,22 +140,36 @@ fn rows_of<T: sdk::ExchangeType + 'static>(
     bindings: usize,
 ) -> Vec<Row> {
     let patterns = patterns(type_name, bindings);
+    let keys: Rc<[String]> = match type_name {
+        // Keys that are bound.
+        "direct" => patterns.iter().cycle().take(KEYS).cloned().collect(),
+        _ => (0..KEYS).map(|number| key(number * 7 + 3)).collect(),
+    };
     let exchange = declare(vhost, type_name, &patterns);
     let component = Component::open(host, type_name, &exchange);
+    let together = Together(Component::open(host, type_name, &exchange));
     let memoised = Memoised {
         vhost: Arc::clone(vhost),
         exchange,
         route: Route::default(),
         memo: Memo::default(),
     };
-    let ways: [(_, Box<dyn Way>); 3] = [
+    let walk = NativeWalk {
+        native: Native::<T>::open(type_name, &patterns),
+        exchange: Arc::clone(&memoised.exchange),
+        route: Route::default(),
+    };
+    let ways: [(_, Box<dyn Way>); 5] = [
         ("native", Box::new(Native::<T>::open(type_name, &patterns))),
+        ("native walk", Box::new(walk)),
         ("component", Box::new(component)),
+        ("together", Box::new(together)),
         ("memoised", Box::new(memoised)),
     ];
     let row = |(kind, way)| Row {
         kind,
         what: format!("{type_name}, {bindings} bindings"),
+        keys: Rc::clone(&keys),
         way,
         nanos: Vec::new(),
         matches: 0,
@@ -148,32 +184,30 @@ impl Row {
     }
 
     fn round(&mut self) {
-        thread_local!(static KEYS_OF_THIS_RUN: Vec<String> = keys());
-        KEYS_OF_THIS_RUN.with(|keys| {
-            let begun = processor_time();
-            for key in keys.iter().cycle().take(CALLS) {
-                match self.way.decide(key) {
-                    Some(matches) => self.matches += matches,
-                    None => {
-                        self.later += 1;
-                        self.way.wait(key);
-                    }
-                }
-            }
-            let nanos = (processor_time() - begun).as_nanos() as f64;
-            self.nanos.push(nanos / CALLS as f64);
-        });
+        let begun = processor_time();
+        let keys = self.keys.chunks(TOGETHER).cycle();
+        for some in keys.take(CALLS / TOGETHER) {
+            let (matches, later) = self.way.decide_each(some);
+            self.matches += matches;
+            self.later += later;
+        }
+        let nanos = (processor_time() - begun).as_nanos() as f64;
+        self.nanos.push(nanos / CALLS as f64);
     }
 
-    fn print(&self, native: Option<&Row>) {
-        let [low, median, high] = quartiles(self.nanos.clone());
-        let ratio = native.map_or_else(String::new, |native| {
-            let pairs = self.nanos.iter().zip(&native.nanos);
-            let [_, ratio, _] = quartiles(pairs.map(|(own, native)| own / native).collect());
+    fn ratio(&self, other: Option<&Row>) -> String {
+        other.map_or_else(String::new, |other| {
+            let pairs = self.nanos.iter().zip(&other.nanos);
+            let [_, ratio, _] = quartiles(pairs.map(|(own, other)| own / other).collect());
             format!("{ratio:.2}")
-        });
+        })
+    }
+
+    fn print(&self, native: Option<&Row>, walk: Option<&Row>) {
+        let [low, median, high] = quartiles(self.nanos.clone());
+        let (ratio, of_walk) = (self.ratio(native), self.ratio(walk));
         println!(
-            "{:<34} {median:>8.0} {low:>8.0} {high:>8.0} {ratio:>8} {:>8.2} {:>7}",
+            "{:<34} {median:>8.0} {low:>8.0} {high:>8.0} {ratio:>8} {of_walk:>8} {:>8.2} {:>7}",
             self.name(),
             self.matches as f64 / (ROUNDS * CALLS) as f64,
             self.later,
@@ -225,6 +259,34 @@ impl<T: sdk::ExchangeType> Way for Native<T> {
             sdk::Decision::To(slots) => Some(slots.len()),
             other => panic!("not slots: {other:?}"),
         }
+    }
+
+    fn wait(&mut self, _: &str) {}
+}
+
+/// As a broker would route whose exchange types are its own code.
+struct NativeWalk<T> {
+    native: Native<T>,
+    exchange: Arc<Exchange>,
+    route: Route,
+}
+
+impl<T: sdk::ExchangeType> Way for NativeWalk<T> {
+    fn decide(&mut self, key: &str) -> Option<usize> {
+        self.route
+            .start(&self.exchange, Moment::Publish, Vec::new());
+        let answer = self.native.0.route(&sdk::Message::new(&Key(key)));
+        let sdk::Decision::To(slots) = answer.decision else {
+            panic!("not slots");
+        };
+        let generation = self.exchange.generation();
+        let targets = self.exchange.targets(&slots, generation);
+        for target in &targets.expect("nobody binds") {
+            if let Target::Queue(queue) = target {
+                self.route.add_queue(queue);
+            }
+        }
+        Some(self.route.queues.len())
     }
 
     fn wait(&mut self, _: &str) {}
@@ -326,6 +388,44 @@ impl Way for Component {
     }
 }
 
+/// The plugin host's answers to many keys in one call, where the type has any by key.
+struct Together(Component);
+
+impl Way for Together {
+    fn decide(&mut self, key: &str) -> Option<usize> {
+        self.0.decide(key)
+    }
+
+    fn wait(&mut self, key: &str) {
+        self.0.wait(key);
+    }
+
+    fn decide_each(&mut self, keys: &[String]) -> (usize, usize) {
+        let mut rest: SmallVec<[&str; TOGETHER]> = keys.iter().map(String::as_str).collect();
+        let (mut matches, mut later) = (0, 0);
+        while let Some(first) = rest.first().copied() {
+            let Component { instance, exchange } = &self.0;
+            let answered = match instance.route_keys(&rest, &**exchange) {
+                Some(answers) => {
+                    let found = answers.iter().map(|slots| slots.expect("by key").len());
+                    let counts: SmallVec<[usize; TOGETHER]> = found.collect();
+                    matches += counts.iter().sum::<usize>();
+                    counts.len()
+                }
+                None => {
+                    let keys = [first.to_owned()];
+                    let (found, waited) = self.0.decide_each(&keys);
+                    matches += found;
+                    later += waited;
+                    1
+                }
+            };
+            rest.drain(..answered);
+        }
+        (matches, later)
+    }
+}
+
 fn slots(answer: &Answer) -> usize {
     match &answer.decision {
         Decision::To(slots) => slots.len(),
@@ -414,10 +514,6 @@ fn key(number: usize) -> String {
     let mixed = number.wrapping_mul(2_654_435_761) >> 4;
     let (region, service, event) = (mixed % 8, mixed / 8 % 32, mixed / 256 % 16);
     format!("region{region}.service{service}.event{event}")
-}
-
-fn keys() -> Vec<String> {
-    (0..KEYS).map(|number| key(number * 7 + 3)).collect()
 }
 
 /// For topics, wide patterns are rarer among ten thousand: one match a key among a hundred, about

@@ -8,7 +8,7 @@ use crate::{Answer, Binding, Decision, ExchangeType, Host, Inputs, Level, Messag
 use crate::{History, State};
 use crate::{HostFunctions, MessageSource, Opening, Table};
 use bindings::exports::warren::exchange::exchange_type as wit;
-use bindings::exports::warren::plugin::configuration;
+use bindings::exports::warren::plugin::{by_key, configuration};
 use bindings::warren::exchange as broker;
 
 // Generated: its names and forms are wit-bindgen's.
@@ -16,7 +16,7 @@ use bindings::warren::exchange as broker;
 pub mod bindings {
     wit_bindgen::generate!({
         path: ["../wit/exchange", "../wit/plugin"],
-        world: "warren:plugin/configured-exchange-plugin",
+        world: "warren:plugin/keyed-exchange-plugin",
         generate_all,
         pub_export_macro: true,
         export_macro_name: "export_component",
@@ -133,6 +133,20 @@ impl<T: Instance> configuration::Guest for Exported<T> {
             key: wrong.key,
             reason: wrong.reason,
         })
+    }
+}
+
+impl<T: Instance> by_key::Guest for Exported<T> {
+    fn route_keys(keys: by_key::Keys) -> by_key::Destinations {
+        let found = T::with(|serving| match serving {
+            Some(serving) => crate::by_key::route_keys(serving, &keys.text, &keys.ends),
+            None => crate::by_key::Destinations::default(),
+        });
+        by_key::Destinations {
+            slots: found.slots,
+            ends: found.ends,
+            alone: found.alone,
+        }
     }
 }
 

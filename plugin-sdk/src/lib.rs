@@ -41,6 +41,7 @@
 mod answer;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod bench;
+mod by_key;
 #[doc(hidden)]
 pub mod component;
 pub mod erlang;

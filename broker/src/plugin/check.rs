@@ -60,6 +60,7 @@ const GRANTED: [&str; 5] = [
 /// Granted by what it may reach.
 const UPLOADS: &str = "warren:tracer/uploads";
 const CHECK: &str = "warren:plugin/configuration";
+const BY_KEY: &str = "warren:plugin/by-key";
 const GRANTED_VERSION: &str = "0.1.0";
 
 const OWN_IMPORTS: [&str; 3] = [
@@ -98,6 +99,7 @@ pub(super) struct Accepted {
     pub version: String,
     pub wants_wasi: bool,
     pub checks_configuration: bool,
+    pub answers_by_key: bool,
     /// What it imports beyond what everybody may.
     pub asked: Vec<String>,
 }
@@ -146,7 +148,8 @@ fn check_kind(bytes: &[u8]) -> Result<(), String> {
 
 pub(super) fn accept(interface: &Interface, grants: &[String]) -> Result<Accepted, String> {
     let (kind, version) = exported(&interface.exports)?;
-    let checks_configuration = exports_check(&interface.exports)?;
+    let checks_configuration = exports_own(CHECK, &interface.exports)?;
+    let answers_by_key = exports_own(BY_KEY, &interface.exports)?;
     let mut wants_wasi = false;
     for import in &interface.imports {
         wants_wasi |= check_import(import, grants)?;
@@ -157,6 +160,7 @@ pub(super) fn accept(interface: &Interface, grants: &[String]) -> Result<Accepte
         version,
         wants_wasi,
         checks_configuration,
+        answers_by_key,
         asked: asked(interface),
     })
 }
@@ -217,13 +221,14 @@ pub fn is_interceptor(bytes: &[u8]) -> bool {
     exported.is_ok_and(|(kind, _)| kind == Kind::Interceptor)
 }
 
-fn exports_check(exports: &[String]) -> Result<bool, String> {
+/// One of the interfaces that anybody may export.
+fn exports_own(wanted: &str, exports: &[String]) -> Result<bool, String> {
     let mut exports = exports.iter().map(|export| split(export));
-    match exports.find(|(name, _)| *name == CHECK) {
+    match exports.find(|(name, _)| *name == wanted) {
         None => Ok(false),
         Some((_, version)) if version.starts_with(SERIES) => Ok(true),
         Some((_, version)) => Err(format!(
-            "it exports {CHECK}@{version}; this Warren speaks {CHECK}@{GRANTED_VERSION}"
+            "it exports {wanted}@{version}; this Warren speaks {wanted}@{GRANTED_VERSION}"
         )),
     }
 }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use wasmtime::Engine;
 use wasmtime::component::{Component, HasSelf, Linker};
 
+use super::bindings::ExchangePlugin;
 use super::bindings::configured::exports::warren::plugin::configuration::GuestIndices as ConfigurationIndices;
 use super::bindings::exports::warren::exchange::exchange_type::Description;
-use super::bindings::{ExchangePlugin, ExchangePluginPre};
 use super::cache::Cache;
 use super::check::{self, Accepted, Interface, Kind};
 use super::compile::{self, Elsewhere};
 use super::engine::Ticker;
-use super::guest::Pre;
+use super::guest::{ExchangePre, Pre};
 use super::interceptor::bindings::InterceptorPluginPre;
 use super::limits::{DESCRIBE_TIMEOUT, Limits};
 use super::live::Live;
@@ -109,7 +109,10 @@ impl Loader<'_> {
             false => None,
         };
         let pre = match accepted.kind {
-            Kind::Exchange => Pre::Exchange(ExchangePluginPre::new(pre).map_err(unfit)?),
+            Kind::Exchange => {
+                let by_key = accepted.answers_by_key;
+                Pre::Exchange(ExchangePre::new(pre, by_key).map_err(unfit)?)
+            }
             Kind::Interceptor => Pre::Interceptor(InterceptorPluginPre::new(pre).map_err(unfit)?),
             Kind::Tracer => return Err("it does not stand in the way of messages".to_owned()),
         };

@@ -4,8 +4,9 @@
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
+use super::bindings::ExchangePluginIndices;
 use super::bindings::exports::warren::exchange::exchange_type as exchange;
-use super::bindings::{ExchangePlugin, ExchangePluginPre};
+use super::bindings::keyed::exports::warren::plugin::by_key;
 use super::instance::OwnedOpening;
 use super::interceptor::bindings::exports::warren::interceptor::interceptor;
 use super::interceptor::bindings::{InterceptorPlugin, InterceptorPluginPre};
@@ -14,22 +15,50 @@ use crate::vhost::exchange_type::{BindingView, Moment};
 
 /// A component that can be instantiated.
 pub(super) enum Pre {
-    Exchange(ExchangePluginPre<HostState>),
+    Exchange(ExchangePre),
     Interceptor(InterceptorPluginPre<HostState>),
 }
 
+pub(super) struct ExchangePre {
+    pre: InstancePre<HostState>,
+    indices: ExchangePluginIndices,
+    /// There where the component answers by routing keys.
+    by_key: Option<by_key::GuestIndices>,
+}
+
+impl ExchangePre {
+    pub fn new(pre: InstancePre<HostState>, by_key: bool) -> wasmtime::Result<ExchangePre> {
+        Ok(ExchangePre {
+            indices: ExchangePluginIndices::new(&pre)?,
+            by_key: match by_key {
+                true => Some(by_key::GuestIndices::new(&pre)?),
+                false => None,
+            },
+            pre,
+        })
+    }
+
+    fn instantiate(&self, store: &mut Store<HostState>) -> wasmtime::Result<Guest> {
+        let instance = self.pre.instantiate(&mut *store)?;
+        let plugin = self.indices.load(&mut *store, &instance)?;
+        let by_key = match &self.by_key {
+            Some(indices) => Some(indices.load(&mut *store, &instance)?),
+            None => None,
+        };
+        let exchange = plugin.warren_exchange_exchange_type().clone();
+        Ok(Guest::Exchange(exchange, by_key))
+    }
+}
+
 pub(super) enum Guest {
-    Exchange(exchange::Guest),
+    Exchange(exchange::Guest, Option<by_key::Guest>),
     Interceptor(interceptor::Guest),
 }
 
 impl Pre {
     pub fn instantiate(&self, store: &mut Store<HostState>) -> wasmtime::Result<Guest> {
         Ok(match self {
-            Pre::Exchange(pre) => {
-                let plugin: ExchangePlugin = pre.instantiate(store)?;
-                Guest::Exchange(plugin.warren_exchange_exchange_type().clone())
-            }
+            Pre::Exchange(pre) => pre.instantiate(store)?,
             Pre::Interceptor(pre) => {
                 let plugin: InterceptorPlugin = pre.instantiate(store)?;
                 Guest::Interceptor(plugin.warren_interceptor_interceptor().clone())
@@ -39,7 +68,7 @@ impl Pre {
 
     pub fn instance_pre(&self) -> &InstancePre<HostState> {
         match self {
-            Pre::Exchange(pre) => pre.instance_pre(),
+            Pre::Exchange(pre) => &pre.pre,
             Pre::Interceptor(pre) => pre.instance_pre(),
         }
     }
@@ -51,7 +80,7 @@ impl Guest {
         store: &mut Store<HostState>,
     ) -> wasmtime::Result<exchange::Description> {
         match self {
-            Guest::Exchange(guest) => guest.call_describe(store),
+            Guest::Exchange(guest, _) => guest.call_describe(store),
             Guest::Interceptor(guest) => {
                 let interceptor::Description {
                     summary,
@@ -80,7 +109,7 @@ impl Guest {
         configuration: &str,
     ) -> wasmtime::Result<Result<Option<String>, String>> {
         match self {
-            Guest::Exchange(guest) => {
+            Guest::Exchange(guest, _) => {
                 let opening = exchange::Opening {
                     vhost: opening.vhost.clone(),
                     name: opening.exchange.to_string(),
@@ -114,14 +143,14 @@ impl Guest {
             arguments,
         } = binding;
         match self {
-            Guest::Exchange(guest) => guest.call_bind(store, slot, routing_key, arguments),
+            Guest::Exchange(guest, _) => guest.call_bind(store, slot, routing_key, arguments),
             Guest::Interceptor(_) => Ok(Ok(())),
         }
     }
 
     pub fn unbind(&self, store: &mut Store<HostState>, slot: u32) -> wasmtime::Result<()> {
         match self {
-            Guest::Exchange(guest) => guest.call_unbind(store, slot),
+            Guest::Exchange(guest, _) => guest.call_unbind(store, slot),
             Guest::Interceptor(_) => Ok(()),
         }
     }
@@ -129,8 +158,20 @@ impl Guest {
     /// An interceptor is asked about every message.
     pub fn inputs(&self, store: &mut Store<HostState>) -> wasmtime::Result<exchange::Dependence> {
         match self {
-            Guest::Exchange(guest) => guest.call_inputs(store),
+            Guest::Exchange(guest, _) => guest.call_inputs(store),
             Guest::Interceptor(_) => Ok(exchange::Dependence::Anything),
+        }
+    }
+
+    /// None where it answers one message at a time only.
+    pub fn route_keys(
+        &self,
+        store: &mut Store<HostState>,
+        keys: &by_key::Keys,
+    ) -> Option<wasmtime::Result<by_key::Destinations>> {
+        match self {
+            Guest::Exchange(_, Some(guest)) => Some(guest.call_route_keys(store, keys)),
+            Guest::Exchange(_, None) | Guest::Interceptor(_) => None,
         }
     }
 
@@ -141,8 +182,8 @@ impl Guest {
         moment: Moment,
     ) -> wasmtime::Result<exchange::Answer> {
         match (self, moment) {
-            (Guest::Exchange(guest), Moment::Publish) => guest.call_route(store),
-            (Guest::Exchange(guest), Moment::Due) => guest.call_due(store),
+            (Guest::Exchange(guest, _), Moment::Publish) => guest.call_route(store),
+            (Guest::Exchange(guest, _), Moment::Due) => guest.call_due(store),
             (Guest::Interceptor(guest), _) => Ok(answer(guest.call_before_route(store)?)),
         }
     }

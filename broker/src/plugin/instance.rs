@@ -2,6 +2,7 @@
 //! built again. The calls themselves are in `live`.
 
 mod asked;
+mod by_key;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -41,6 +42,8 @@ pub(super) struct Instance {
     counts: Arc<Counts>,
     /// Calls are slow: workers do not even try.
     slow: AtomicBool,
+    /// Asked about many keys at once it has failed before, or cannot be.
+    one_by_one: AtomicBool,
     live: AtomicBool,
     /// The ticker's count when it was last called.
     last_used: AtomicU64,
@@ -169,6 +172,7 @@ impl Instance {
             inputs: Declared::new(inputs),
             counts: plugin.tallies().enrol(plugin.clock.now()),
             slow: AtomicBool::new(false),
+            one_by_one: AtomicBool::new(false),
             live: AtomicBool::new(is_live),
             last_used: AtomicU64::new(plugin.loaded.ticker.ticks()),
         })

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use wasmtime::Store;
 
 use super::bindings::exports::warren::exchange::exchange_type as wire;
+use super::bindings::keyed::exports::warren::plugin::by_key::{Destinations, Keys};
 use super::component::Loaded;
 use super::deadline;
 use super::engine::Ticker;
@@ -172,6 +173,31 @@ impl Live {
     /// What the kernel remembers answers by: reads are held against this.
     pub fn declare(&mut self, inputs: Inputs) {
         self.store.data_mut().reads.declare(inputs);
+    }
+
+    pub fn allow_results(&mut self, bytes: usize) {
+        self.store.set_hostcall_fuel(bytes);
+    }
+
+    /// None where it answers one message at a time only.
+    pub fn route_keys(&mut self, keys: &[&str]) -> wasmtime::Result<Option<Destinations>> {
+        let state = self.store.data_mut();
+        state.reads.start_call();
+        state.keeping.start_call();
+        self.arm(self.route_timeout);
+        let mut ends = Vec::with_capacity(keys.len());
+        let mut text = String::new();
+        for key in keys {
+            text.push_str(key);
+            ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        }
+        let answered = self.guest.route_keys(&mut self.store, &Keys { text, ends });
+        answered.transpose()
+    }
+
+    /// Whether the last call's answer depends on nothing but what was declared.
+    pub fn was_pure(&self) -> bool {
+        self.store.data().reads.impure().is_none()
     }
 
     pub fn decide(&mut self, call: Call<'_>) -> Result<Answer, CallFault> {

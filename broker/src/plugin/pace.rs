@@ -75,6 +75,12 @@ impl Pace {
         }
     }
 
+    /// How many keys one call may be about, so that it stays far from what a single one may take.
+    pub fn calls_at_once(&self, timeout: Duration) -> usize {
+        let most = nanos(timeout / 4).checked_div(self.call_nanos);
+        usize::try_from(most.unwrap_or(1)).unwrap_or(usize::MAX)
+    }
+
     /// A call that had to be ended weighs in full.
     pub fn timed_out(&mut self, took: Duration) {
         self.call_nanos = self.call_nanos.max(nanos(took));

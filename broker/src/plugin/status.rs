@@ -257,8 +257,17 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Callers hold the exchange's seat: nobody else writes, so no addition needs to be atomic.
     pub fn called(&self, took: Duration, could_be_remembered: bool) {
+        self.add_call(took, u64::from(could_be_remembered));
+    }
+
+    /// One call that was about so many keys, none of which was remembered.
+    pub fn called_by_key(&self, took: Duration, keys: usize) {
+        self.add_call(took, keys as u64);
+    }
+
+    /// Callers hold the exchange's seat: nobody else writes, so no addition needs to be atomic.
+    fn add_call(&self, took: Duration, misses: u64) {
         let nanos = nanos(took);
         let add = |count: &AtomicU64, more: u64| {
             count.store(
@@ -268,9 +277,7 @@ impl Counts {
         };
         add(&self.calls, 1);
         add(&self.nanos, nanos);
-        if could_be_remembered {
-            add(&self.misses, 1);
-        }
+        add(&self.misses, misses);
         if let Some(count) = self.times.get(Histogram::bucket(nanos)) {
             count.store(
                 count.load(Ordering::Relaxed).wrapping_add(1),

@@ -17,6 +17,7 @@ mod queue;
 mod sasl;
 mod settle;
 mod tx;
+mod upcoming;
 mod wait;
 
 use std::net::SocketAddr;

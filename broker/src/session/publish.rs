@@ -99,6 +99,7 @@ impl Session {
             let exchange = publish.exchange;
             let key = publish.routing_key;
             let flow = self.publish_whole(number, exchange, key, start, properties, body, effects);
+            self.look_ahead(after.get(length..).unwrap_or_default());
             return flow.map(|flow| (length, flow));
         }
         if let Some(channel) = self.channels.get_mut(&number) {

@@ -128,6 +128,18 @@ pub trait ExchangeInstance: Send + Sync {
     /// Decides now, on the caller's thread, unless the instance is busy or known to be slow.
     fn route(&self, call: Call<'_>, table: &dyn BindingTable) -> Routing;
 
+    /// Whether `route_keys` may have answers.
+    fn may_be_asked_by_key(&self) -> bool {
+        false
+    }
+
+    /// Where messages go that differ in nothing but their routing keys: of some of these keys, the
+    /// first ones. Of an instance that has answered `route` just now. None: nothing is known.
+    fn route_keys(&self, keys: &[&str], table: &dyn BindingTable) -> Option<Destinations> {
+        let (_, _) = (keys, table);
+        None
+    }
+
     /// Decides on the plugin's own thread; `done` is called there, exactly once.
     fn route_later(
         &self,
@@ -186,6 +198,50 @@ pub enum Inputs {
     /// These headers, in this order, and nothing else.
     Headers(Arc<[String]>),
     Anything,
+}
+
+/// Answers to several routing keys, behind each other.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Destinations {
+    slots: Vec<Slot>,
+    /// Where those of each key end.
+    ends: Vec<u32>,
+    /// Keys that `route` must be asked about, rising.
+    alone: Vec<u32>,
+}
+
+impl Destinations {
+    /// An error says why these are no answers to so many keys.
+    pub fn of(
+        keys: usize,
+        (slots, ends, alone): (Vec<Slot>, Vec<u32>, Vec<u32>),
+    ) -> Result<Destinations, String> {
+        if ends.len() != keys {
+            return Err(format!("{} answers to {keys} keys", ends.len()));
+        }
+        if !ends.is_sorted() || ends.last().is_some_and(|end| *end as usize > slots.len()) {
+            return Err(format!("answers that end outside of {} slots", slots.len()));
+        }
+        if !alone.is_sorted() {
+            return Err("keys to be asked about alone in no order".to_owned());
+        }
+        Ok(Destinations { slots, ends, alone })
+    }
+
+    /// By key; None where that key must be asked about alone.
+    pub fn iter(&self) -> impl Iterator<Item = Option<&[Slot]>> {
+        let mut begin = 0;
+        let mut alone = self.alone.iter().peekable();
+        self.ends.iter().enumerate().map(move |(key, end)| {
+            let slots = self.slots.get(begin..*end as usize);
+            begin = *end as usize;
+            let mut is_alone = false;
+            while alone.next_if(|at| **at as usize <= key).is_some() {
+                is_alone = true;
+            }
+            slots.filter(|_| !is_alone)
+        })
+    }
 }
 
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 //! One per connection, so that nobody waits for a lock. Not the walk over exchanges (`router.rs`).
 
 mod answers;
+mod misses;
 mod questions;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::amqp::properties::Properties;
 use crate::message::MessageView;
 use answers::Answers;
 pub use answers::Room;
+use misses::Misses;
 
 /// What an answer depends on is kept whole, so it must be short.
 const MEMO_KEY_BYTES: usize = 255;
@@ -24,6 +26,7 @@ pub struct Memo {
     key: SmallVec<[u8; 64]>,
     /// Not yet told to anybody.
     hits: SmallVec<[Hits; HIT_PLACES]>,
+    misses: Misses,
 }
 
 /// Exchanges that one batch is counted for without telling: counters that all connections share
@@ -64,6 +67,7 @@ impl Memo {
             answers: Answers::within(room),
             key: SmallVec::new(),
             hits: SmallVec::new(),
+            misses: Misses::default(),
         }
     }
 
@@ -112,6 +116,9 @@ impl Memo {
 
     /// What was recalled was of use.
     pub(super) fn hit(&mut self, exchange: &Arc<Exchange>, stage: Stage) {
+        if !self.misses.recalled() {
+            return;
+        }
         self.answers.hit();
         let mut places = self.hits.iter_mut();
         let same = |hits: &&mut Hits| hits.exchange.id == exchange.id && hits.stage == stage;
@@ -127,6 +134,20 @@ impl Memo {
             stage,
             count: 1,
         });
+    }
+
+    /// Somebody had to be asked, and the answer is remembered now.
+    pub(super) fn missed(&mut self) {
+        self.misses.missed();
+    }
+
+    /// After a message: whether `foresee` is worth it for those behind it.
+    pub fn may_foresee(&mut self) -> bool {
+        self.misses.take()
+    }
+
+    pub(super) fn foresaw(&mut self, seen: usize, answered: usize) {
+        self.misses.foresaw(seen, answered);
     }
 
     /// To be called at the end of a batch.

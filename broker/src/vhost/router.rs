@@ -2,6 +2,7 @@
 //! exchanges, inner types. Asks the memo first and an exchange's instance otherwise. Decides
 //! nothing itself and delivers nothing (see `publish.rs`).
 
+mod foresight;
 mod late;
 mod passing;
 
@@ -23,6 +24,7 @@ use crate::clock::Millis;
 use crate::message::{Message, MessageView};
 use crate::names::QueueId;
 use crate::queue::Queue;
+pub use foresight::foresee;
 use late::Place;
 pub use late::Waiting;
 use passing::Ahead;
@@ -309,6 +311,7 @@ impl Route {
                 && still_depends_on(instance, &inputs)
             {
                 remember(memo, question, generation, &answer, &targets);
+                memo.missed();
             }
             return self.take(vhost, (exchange, stage, generation, key), answer, targets);
         }

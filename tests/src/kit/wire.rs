@@ -121,7 +121,17 @@ impl<S: io::Read + io::Write> Wire<S> {
 
     /// basic.publish to the default exchange on channel 1, in bodies of at most `cut` octets.
     pub fn publish(&mut self, queue: &str, body: &[u8], cut: usize) -> io::Result<()> {
-        let method = [vec![0, 0, 0], short(queue), vec![0]].concat();
+        self.publish_to(("", queue), body, cut)
+    }
+
+    /// The same to this exchange, with this routing key.
+    pub fn publish_to(
+        &mut self,
+        (exchange, key): (&str, &str),
+        body: &[u8],
+        cut: usize,
+    ) -> io::Result<()> {
+        let method = [vec![0, 0], short(exchange), short(key), vec![0]].concat();
         self.method(1, 60, 40, &method)?;
         let size = (body.len() as u64).to_be_bytes();
         let header = [&[0, 60, 0, 0][..], &size, &[0, 0]].concat();

@@ -1,9 +1,11 @@
 //! Exchange types, bindings between exchanges, and what becomes of messages that nobody wants.
 
+use std::io::{Cursor, Write};
+
 use lapin::options::{ExchangeBindOptions, ExchangeDeclareOptions, ExchangeUnbindOptions};
 use lapin::types::{AMQPValue, FieldArray, FieldTable};
 use lapin::{BasicProperties, Confirmation};
-use warren_tests::kit::{Broker, Channel, Options, headers, transient};
+use warren_tests::kit::{Broker, Channel, DEADLINE, Options, Wire, headers, soon, transient};
 
 /// Which of the queues get this message.
 async fn routed<'a>(
@@ -259,4 +261,64 @@ async fn cc_and_bcc_name_further_keys_and_bcc_is_not_told() {
         assert!(table.contains_key("CC") && !table.contains_key("BCC"));
         assert_eq!(message.routing_key.as_str(), "a");
     }
+}
+
+/// Publishes a message for each of `keys`, which is its body too, in one write.
+fn publish_each(wire: &mut Wire, exchange: &str, keys: &[String]) {
+    let mut all = Wire {
+        stream: Cursor::new(Vec::new()),
+    };
+    for key in keys {
+        let published = all.publish_to((exchange, key), key.as_bytes(), 4096);
+        published.expect("fits into memory");
+    }
+    let written = wire.stream.write_all(all.stream.get_ref());
+    written.expect("basic.publish");
+}
+
+/// The bodies in a queue, once they are so many.
+async fn bodies(channel: &Channel, queue: &str, count: usize) -> Vec<String> {
+    soon("they have arrived", DEADLINE, async || {
+        channel.count(queue).await as usize >= count
+    })
+    .await;
+    channel.drain(queue).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_new_keys_at_once_go_where_each_would_have_gone_and_cost_few_calls() {
+    let broker = Broker::start(Options::default().managed());
+    let http = broker.http();
+    let channel = broker.channel().await;
+    queues(&channel, &["even", "all", "last"]).await;
+    let options = ExchangeDeclareOptions::default();
+    channel.exchange("t", "topic", options).await;
+    channel.bind("even", "t", "*.even.#").await;
+    channel.bind("all", "t", "#").await;
+    let keys: Vec<String> = (0..1_000)
+        .map(|key| match key % 2 {
+            0 => format!("k{key}.even"),
+            _ => format!("k{key}.odd.é"),
+        })
+        .collect();
+    let even: Vec<String> = keys.iter().step_by(2).cloned().collect();
+    let mut wire = Wire::open(broker.address(), 0).expect("a connection");
+    publish_each(&mut wire, "t", &keys);
+    assert_eq!(bodies(&channel, "all", 1_000).await, keys);
+    assert_eq!(bodies(&channel, "even", 500).await, even);
+    let topic = http.json("/warren/plugins/topic");
+    let calls = topic["calls"].as_u64().expect("a number");
+    assert!(calls < 500, "{calls} calls for a thousand keys");
+    let asked = topic["memo_misses"].as_u64().expect("a number");
+    let remembered = topic["memo_hits"].as_u64().expect("a number");
+    assert_eq!((asked, remembered), (1_000, 0));
+
+    // What was foreseen before the bindings changed is not used after.
+    channel.bind("last", "t", "k999.#").await;
+    let unbound = channel.queue_unbind("all".into(), "t".into(), "#".into(), Default::default());
+    unbound.await.expect("queue.unbind");
+    publish_each(&mut wire, "t", &keys);
+    assert_eq!(bodies(&channel, "last", 1).await, [keys[999].as_str()]);
+    assert_eq!(bodies(&channel, "even", 500).await, even);
+    assert_eq!(channel.drain("all").await, [""; 0]);
 }

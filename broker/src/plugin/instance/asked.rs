@@ -9,7 +9,8 @@ use super::{ATTEMPTS, Instance, Thread, Watched};
 use crate::message::Message;
 use crate::names::Slot;
 use crate::vhost::exchange_type::{
-    BindRefusal, BindingTable, BindingView, Call, ExchangeInstance, Fault, Inputs, Moment, Routing,
+    BindRefusal, BindingTable, BindingView, Call, Destinations, ExchangeInstance, Fault, Inputs,
+    Moment, Routing,
 };
 
 impl ExchangeInstance for Instance {
@@ -97,6 +98,14 @@ impl ExchangeInstance for Instance {
             Some(mut seat) => self.decide(&mut seat, call, table, Thread::Worker),
             None => Routing::Later,
         }
+    }
+
+    fn may_be_asked_by_key(&self) -> bool {
+        Instance::may_be_asked_by_key(self)
+    }
+
+    fn route_keys(&self, keys: &[&str], table: &dyn BindingTable) -> Option<Destinations> {
+        self.answers(keys, table)
     }
 
     fn route_later(

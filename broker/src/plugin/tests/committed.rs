@@ -13,7 +13,7 @@ use crate::vhost::exchange_type::{
 };
 use crate::vhost::kept::Kept;
 
-fn committed(path: &str) -> Vec<u8> {
+pub fn committed(path: &str) -> Vec<u8> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     std::fs::read(root.join(path)).expect(path)
 }

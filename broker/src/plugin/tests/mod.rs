@@ -1,6 +1,7 @@
 //! The host against real components.
 
 mod breaker;
+mod by_key;
 mod calls;
 mod committed;
 mod faults;

@@ -2,6 +2,7 @@
 //! itself. Settings as RabbitMQ's runtime parameter `shovel` has them.
 
 mod moving;
+mod patience;
 mod posting;
 mod request;
 mod settings;
@@ -11,13 +12,10 @@ use serde_json::{Value, json};
 use warren_service_sdk::{Parameter, Service, Task, amqp, broker, host, http};
 
 use moving::End;
+use patience::Patience;
 use settings::{Settings, is_web};
 
 const COMPONENT: &str = "shovel";
-
-/// As many failures are answered by the delay as it was set; from then on it doubles.
-const PATIENCE: u32 = 10;
-const LONGEST_DELAY: u64 = 300_000;
 
 struct Shovel;
 
@@ -72,7 +70,7 @@ impl Service for Shovel {
             }
         }
         let settings = Settings::parse(&given["value"], &task, is_dynamic)?;
-        let mut failures: u32 = 0;
+        let mut patience = settings.reconnect_delay.map(Patience::new);
         loop {
             let began = host::now();
             match moving::run(&settings) {
@@ -80,19 +78,17 @@ impl Service for Shovel {
                 End::Stopping => return Ok(()),
                 End::Failed(why) => {
                     // What ran for a while has nothing to do with the failures before.
-                    if host::now().saturating_sub(began) > 60_000 {
-                        failures = 0;
-                    }
-                    failures += 1;
-                    let Some(delay) = settings.reconnect_delay else {
+                    let Some(patience) = &mut patience else {
                         return Err(why);
                     };
-                    let doubled =
-                        delay.saturating_mul(1 << failures.saturating_sub(PATIENCE).min(10));
-                    host::log(host::Level::Warn, &format!("{why}; again in {doubled} ms"));
+                    if host::now().saturating_sub(began) > 60_000 {
+                        patience.recovered();
+                    }
+                    let delay = patience.failed();
+                    host::log(host::Level::Warn, &format!("{why}; again in {delay} ms"));
                     host::waiting_for(&why);
                     host::count("reconnects", 1);
-                    host::sleep(doubled.clamp(delay, LONGEST_DELAY.max(delay)));
+                    host::sleep(delay);
                 }
             }
             if host::stopping().is_some() {

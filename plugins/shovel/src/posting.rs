@@ -1,10 +1,11 @@
 //! Messages from a queue to a web server: one request each, one after the other, so that their order
 //! stays. Not what such a request looks like (see `request`).
 
-use warren_service_sdk::amqp::{Batch, Connection, Error, wait};
-use warren_service_sdk::{host, http};
+use warren_service_sdk::amqp::{Batch, Connection, Delivery, Error, wait};
+use warren_service_sdk::{host, http, shown};
 
 use crate::moving::{BATCH, IDLE, consume, open, pick};
+use crate::patience::Patience;
 use crate::request;
 use crate::settings::{AckMode, Settings};
 
@@ -16,22 +17,36 @@ pub fn run(settings: &Settings) -> Result<(), Error> {
         remaining: consume(settings, &source)?,
         settings,
         source,
+        source_uri,
         url,
     };
-    host::show(&settings.facts(source_uri, url).to_string());
-    host::running();
+    posting.runs();
     posting.go()
 }
 
 struct Posting<'a> {
     settings: &'a Settings,
     source: Connection,
+    source_uri: &'a str,
     url: &'a str,
     /// How many are still to be taken from the source; none is no end.
     remaining: Option<u64>,
 }
 
+/// What came of one request.
+enum Posted {
+    Settled,
+    /// It is to be posted again: why, in words.
+    Again(String),
+}
+
 impl Posting<'_> {
+    fn runs(&self) {
+        let facts = self.settings.facts(self.source_uri, self.url);
+        host::show(&facts.to_string());
+        host::running();
+    }
+
     fn go(mut self) -> Result<(), Error> {
         let ended = self.post_all();
         // What was acknowledged is to arrive, and the rest to go back, before it is taken again.
@@ -57,8 +72,7 @@ impl Posting<'_> {
             let Some(delivery) = batch.delivery(index) else {
                 continue;
             };
-            let request = request::of(self.settings, self.url, &delivery, batch.body(index));
-            self.settled(&http::send(&request))?;
+            self.post(&delivery, &batch.body(index))?;
             match self.settings.ack_mode {
                 AckMode::NoAck => {}
                 AckMode::OnPublish | AckMode::OnConfirm => self.source.ack(delivery.tag, false)?,
@@ -71,23 +85,56 @@ impl Posting<'_> {
         Ok(())
     }
 
-    /// An error: the message is to be posted again.
-    fn settled(&self, sent: &Result<http::Response, http::Error>) -> Result<(), Error> {
-        let confirmed = self.settings.ack_mode == AckMode::OnConfirm;
-        let shown = warren_service_sdk::shown::uri(self.url);
-        match sent {
-            Ok(response) if (200..300).contains(&response.status) => Ok(()),
-            Ok(response) if confirmed => {
-                Err(Error::Lost(format!("{shown} answered {}", response.status)))
+    /// Until the server has it. What was taken stays here meanwhile: going back to the queue with each
+    /// failure, all of it would come to its delivery limit.
+    fn post(&mut self, delivery: &Delivery, body: &[u8]) -> Result<(), Error> {
+        let mut patience = self.settings.reconnect_delay.map(Patience::new);
+        loop {
+            let request = request::of(self.settings, self.url, delivery, body.to_vec());
+            let why = match self.posted(&http::send(&request))? {
+                Posted::Settled => break,
+                Posted::Again(why) => why,
+            };
+            let Some(patience) = &mut patience else {
+                return Err(Error::Lost(why));
+            };
+            let delay = patience.failed();
+            host::log(host::Level::Warn, &format!("{why}; again in {delay} ms"));
+            host::waiting_for(&why);
+            host::count("posted again", 1);
+            host::sleep(delay);
+            if host::stopping().is_some() {
+                return Err(Error::Stopping);
             }
-            Ok(_) => {
+            self.url = pick(&self.settings.destination.uris)?;
+        }
+        if patience.is_some_and(|patience| !patience.is_fresh()) {
+            self.runs();
+        }
+        Ok(())
+    }
+
+    fn posted(&self, sent: &Result<http::Response, http::Error>) -> Result<Posted, Error> {
+        match (sent, self.settings.ack_mode) {
+            (Ok(response), _) if (200..300).contains(&response.status) => Ok(Posted::Settled),
+            (Ok(response), AckMode::OnConfirm) => {
+                let (url, status) = (shown::uri(self.url), response.status);
+                Ok(Posted::Again(format!("{url} answered {status}")))
+            }
+            (Ok(_), AckMode::OnPublish | AckMode::NoAck) => {
                 host::count("turned down", 1);
-                Ok(())
+                Ok(Posted::Settled)
             }
-            Err(http::Error::Stopping) => Err(Error::Stopping),
-            Err(http::Error::Denied(text)) => Err(Error::Denied(text.clone())),
-            Err(http::Error::Invalid(text)) => Err(Error::Invalid(text.clone())),
-            Err(http::Error::Failed(text)) => Err(Error::Lost(text.clone())),
+            (Err(http::Error::Stopping), _) => Err(Error::Stopping),
+            // What cannot be posted at all, such as one that is too long, is the operator's to solve.
+            (
+                Err(
+                    http::Error::Failed(text)
+                    | http::Error::Denied(text)
+                    | http::Error::Invalid(text),
+                ),
+                _,
+            ) => Ok(Posted::Again(text.clone())),
         }
     }
 }

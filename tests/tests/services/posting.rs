@@ -202,3 +202,31 @@ fn keys_of_amqp_are_refused_with_a_web_server() {
     let source = json!({"src-uri": "http://h/", "src-queue": "q", "dest-uri": "http://h/"});
     assert!(reason(source).contains("unexpected_uri_scheme"));
 }
+
+/// Each return to a quorum queue counts, and at the limit the message is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_a_busy_web_server_does_not_come_to_its_delivery_limit() {
+    let refusals = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&refusals);
+    let server = WebServer::start(move |_| {
+        let busy = count.fetch_add(1, Ordering::SeqCst) < 4;
+        Answer::Status(if busy { 503 } else { 200 })
+    });
+    let broker = broker();
+    let channel = broker.connect().await.confirming().await;
+    let mut arguments = FieldTable::default();
+    arguments.insert(
+        "x-queue-type".into(),
+        AMQPValue::LongString("quorum".into()),
+    );
+    arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(1));
+    let declared = channel.try_queue("from", durable(), arguments).await;
+    declared.expect("a quorum queue");
+    channel.fill("from", bodies(0..20)).await;
+    set(&broker, &to(&server.url()));
+    soon("all acknowledged", DEADLINE, async || is_empty(&broker)).await;
+    let expected = [0; 4].into_iter().chain(0..20).collect::<Vec<_>>();
+    assert_eq!(numbers(&server), expected);
+    let rows = until(&broker, "/shovels", |rows| rows[0]["state"] == "running");
+    assert_eq!(rows[0]["reason"], Value::Null);
+}

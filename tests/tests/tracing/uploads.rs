@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
-use warren_tests::kit::{Answer, DEADLINE, WebServer, eventually};
+use serde_json::Value;
+use warren_tests::kit::{Answer, Broker, DEADLINE, Options, WebServer, eventually};
 
 use super::faults::told;
 
@@ -88,19 +89,29 @@ async fn what_may_not_be_posted_there_is_dropped_and_said() {
     traced.broker.logs("http=example.invalid:80");
 }
 
-/// Of the interfaces that a tracer in Rust may call.
+fn asked(plugin: &Value) -> Vec<(&str, bool)> {
+    let asked = plugin["asked"].as_array().into_iter().flatten();
+    let asked = asked.filter_map(|asked| {
+        let import = asked["import"].as_str()?;
+        Some((import, asked["granted"].as_bool()?))
+    });
+    asked.collect()
+}
+
 #[test]
 fn a_tracer_asks_for_what_its_code_calls_and_no_more() {
-    let traced = told("good", "", "");
-    let asked = traced.plugin()["asked"].clone();
-    let asked: Vec<&str> = asked
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|asked| asked["import"].as_str())
-        .collect();
-    assert_eq!(
-        asked,
-        ["warren:tracer/files@0.1.0", "warren:tracer/uploads@0.1.0"]
-    );
+    let plugin = told("good", "", "").plugin();
+    let (files, uploads) = ("warren:tracer/files@0.1.0", "warren:tracer/uploads@0.1.0");
+    assert_eq!(asked(&plugin), [(files, true), (uploads, true)]);
+    let enabled = ["event-exchange", "opentelemetry"];
+    let options = enabled
+        .iter()
+        .fold(Options::default().managed(), |options, name| {
+            options.set(format!("plugins.{name}.enabled=true"))
+        });
+    let broker = Broker::start(options);
+    let plugin = |name: &str| broker.http().json(&format!("/warren/plugins/{name}"));
+    let exchanges = "warren:tracer/exchanges@0.1.0";
+    assert_eq!(asked(&plugin("event-exchange")), [(exchanges, true)]);
+    assert_eq!(asked(&plugin("opentelemetry")), [(uploads, true)]);
 }

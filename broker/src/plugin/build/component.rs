@@ -27,10 +27,13 @@ pub const PLUGIN_WIT: &str = include_str!("../../../../wit/plugin/plugin.wit");
 const GO_RUNTIME: &[u8] = include_bytes!("go_runtime.wasm");
 const GO_SYSTEM: &str = "wasi_snapshot_preview1";
 const GO_WIT: &str = "package warren:go; world runtime { import warren:exchange/host@0.1.0; }";
-const WORLD: &str = "warren:plugin/exchange-plugin";
-const CONFIGURED_WORLD: &str = "warren:plugin/configured-exchange-plugin";
-const CHECK: &str = "warren:plugin/configuration@0.1.0#check";
-const INTERFACE: &str = "warren:exchange/exchange-type@0.1.0#";
+const WORLD: &str = "include warren:plugin/exchange-plugin@0.1.0;";
+const EXCHANGE_TYPE: &str = "warren:exchange/exchange-type@0.1.0";
+/// Interfaces that may be exported beside it, each with its only function.
+const BESIDE: [(&str, &str); 2] = [
+    ("warren:plugin/configuration@0.1.0", "check"),
+    ("warren:plugin/by-key@0.1.0", "route-keys"),
+];
 const FUNCTIONS: [&str; 7] = [
     "describe", "open", "bind", "unbind", "inputs", "route", "due",
 ];
@@ -52,14 +55,19 @@ pub fn of_core_module(module: &[u8]) -> Result<Vec<u8>> {
 fn adapted(module: &[u8], adapters: Vec<(&str, Vec<u8>)>) -> Result<Vec<u8>> {
     let mut module = module.to_vec();
     let mut resolve = Resolve::default();
-    let exchange = resolve.push_str("exchange.wit", WIT)?;
-    let plugin = resolve.push_str("plugin.wit", PLUGIN_WIT)?;
+    resolve.push_str("exchange.wit", WIT)?;
+    resolve.push_str("plugin.wit", PLUGIN_WIT)?;
     // An export has to be there; an import that the module does not use is left out.
-    let world = match exports(&module, CHECK) {
-        true => CONFIGURED_WORLD,
-        false => WORLD,
-    };
-    let world = resolve.select_world(&[exchange, plugin], Some(world))?;
+    let beside = BESIDE.iter().filter(|(interface, function)| {
+        let name = format!("{interface}#{function}");
+        exports(&module, &name)
+    });
+    let beside: String = beside
+        .map(|(interface, _)| format!(" export {interface};"))
+        .collect();
+    let world = format!("package warren:built; world built {{ {WORLD}{beside} }}");
+    let built = resolve.push_str("built.wit", &world)?;
+    let world = resolve.select_world(&[built], None)?;
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
     let mut encoder = ComponentEncoder::default().validate(true).module(&module)?;
     for (name, adapter) in adapters {
@@ -87,7 +95,8 @@ fn exports(module: &[u8], name: &str) -> bool {
     memchr::memmem::find(module, name.as_bytes()).is_some()
 }
 
-/// A core module whose exports are named after the functions alone, with their full names.
+/// A core module whose exports are named after the functions alone, with their full names. Languages
+/// that know no hyphen write `route_keys`.
 pub fn with_full_names(module: &[u8]) -> Result<Vec<u8>> {
     let cut_off = || anyhow::anyhow!("not a whole WebAssembly module");
     let (preamble, mut rest) = module.split_at_checked(PREAMBLE).ok_or_else(cut_off)?;
@@ -114,11 +123,7 @@ fn full_names(section: &[u8]) -> Option<Vec<u8>> {
     for _ in 0..count {
         let (length, after) = read_length(rest)?;
         let (name, after) = after.split_at_checked(length)?;
-        let mut full = Vec::new();
-        if FUNCTIONS.iter().any(|known| known.as_bytes() == name) {
-            full.extend_from_slice(INTERFACE.as_bytes());
-        }
-        full.extend_from_slice(name);
+        let full = full_name(name);
         write_length(&mut renamed, full.len());
         renamed.extend_from_slice(&full);
         let (kind, after) = after.split_first()?;
@@ -128,6 +133,17 @@ fn full_names(section: &[u8]) -> Option<Vec<u8>> {
         rest = after;
     }
     Some(renamed)
+}
+
+fn full_name(name: &[u8]) -> Vec<u8> {
+    if FUNCTIONS.iter().any(|known| known.as_bytes() == name) {
+        return [EXCHANGE_TYPE.as_bytes(), b"#", name].concat();
+    }
+    let mut beside = BESIDE.iter();
+    match beside.find(|(_, function)| function.replace('-', "_").as_bytes() == name) {
+        Some((interface, function)) => format!("{interface}#{function}").into_bytes(),
+        None => name.to_vec(),
+    }
 }
 
 /// The hash of the sources that the component was built from, when it carries one.
@@ -173,10 +189,14 @@ mod tests {
     #[test]
     fn the_contract_s_functions_get_their_full_names_and_others_keep_theirs() {
         let text = r#"(module (func (export "route")) (func (export "cabi_realloc"))
-            (memory (export "memory") 1))"#;
+            (func (export "route_keys")) (func (export "check")) (memory (export "memory") 1))"#;
         let module = wat::parse_str(text).expect("assembles");
         let named = with_full_names(&module).expect("is a module");
-        let full = text.replace("route", "warren:exchange/exchange-type@0.1.0#route");
+        let full = text
+            .replace("route_keys", "warren:plugin/by-key@0.1.0#ROUTE-keys")
+            .replace("route", "warren:exchange/exchange-type@0.1.0#route")
+            .replace("ROUTE", "route")
+            .replace("check", "warren:plugin/configuration@0.1.0#check");
         assert_eq!(named, wat::parse_str(full).expect("assembles"));
         for end in 1..module.len() {
             // Cut between two sections it is a module too.

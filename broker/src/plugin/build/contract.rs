@@ -35,12 +35,39 @@ impl Wanting {
         }
     }
 
-    fn checks_configuration(self) -> &'static str {
+    /// What a source looks like that exports it.
+    fn exports(self, export: Export) -> String {
         match self {
             Wanting::JavaScript => {
-                r"(?m)^\s*export\s+((const|let|var|class|function)\s+|\{[^}]*\b)configuration\b"
+                let name = match export {
+                    Export::Configuration => "configuration",
+                    Export::ByKey => "byKey",
+                };
+                format!(r"(?m)^\s*export\s+((const|let|var|class|function)\s+|\{{[^}}]*\b){name}\b")
             }
-            Wanting::Python => r"(?m)^class\s+Configuration\b",
+            Wanting::Python => {
+                let name = match export {
+                    Export::Configuration => "Configuration",
+                    Export::ByKey => "ByKey",
+                };
+                format!(r"(?m)^class\s+{name}\b")
+            }
+        }
+    }
+}
+
+/// An interface of `warren:plugin` that a component may export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Export {
+    Configuration,
+    ByKey,
+}
+
+impl Export {
+    fn interface(self) -> &'static str {
+        match self {
+            Export::Configuration => "configuration",
+            Export::ByKey => "by-key",
         }
     }
 }
@@ -76,29 +103,40 @@ fn service(sources: &str, language: Wanting) -> Result<String> {
 
 fn exchange(sources: &str, language: Wanting) -> Result<String> {
     let world = "include warren:exchange/exchange-plugin@0.1.0;\n";
-    with_named(world, &["state", "history"], sources, language)
+    let exports = [Export::Configuration, Export::ByKey];
+    with_named(world, &["state", "history"], &exports, sources, language)
 }
 
 /// Nothing is bound to it that a history could be for.
 fn interceptor(sources: &str, language: Wanting) -> Result<String> {
     let world = "include warren:interceptor/interceptor-plugin@0.1.0;\n";
-    with_named(world, &["state"], sources, language)
+    with_named(
+        world,
+        &["state"],
+        &[Export::Configuration],
+        sources,
+        language,
+    )
 }
 
 fn with_named(
     world: &str,
-    interfaces: &[&str],
+    imports: &[&str],
+    exports: &[Export],
     sources: &str,
     language: Wanting,
 ) -> Result<String> {
     let mut world = world.to_owned();
-    for interface in interfaces {
+    for interface in imports {
         if Regex::new(&language.imports("plugin", interface))?.is_match(sources) {
             world.push_str(&format!("import warren:plugin/{interface}@0.1.0;\n"));
         }
     }
-    if Regex::new(language.checks_configuration())?.is_match(sources) {
-        world.push_str("export warren:plugin/configuration@0.1.0;\n");
+    for export in exports {
+        if Regex::new(&language.exports(*export))?.is_match(sources) {
+            let interface = export.interface();
+            world.push_str(&format!("export warren:plugin/{interface}@0.1.0;\n"));
+        }
     }
     Ok(package(&world))
 }
@@ -134,6 +172,24 @@ mod tests {
             "from wit_world.imports import amqp\n",
             Wanting::Python
         ));
+    }
+
+    #[test]
+    fn a_source_that_answers_by_key_exports_it_and_an_interceptor_does_not() {
+        for (source, language) in [
+            ("export const byKey = {", Wanting::JavaScript),
+            ("class ByKey(exports.ByKey):\n", Wanting::Python),
+        ] {
+            let export = "export warren:plugin/by-key@0.1.0;";
+            assert!(exchange(source, language).expect("reads").contains(export));
+            assert!(
+                !interceptor(source, language)
+                    .expect("reads")
+                    .contains(export)
+            );
+        }
+        let other = exchange("const byKey = {", Wanting::JavaScript).expect("reads");
+        assert!(!other.contains("by-key"));
     }
 
     #[test]

@@ -78,3 +78,14 @@ def until(condition, what):
             raise AssertionError(f"in vain: {what}")
         time.sleep(0.2)
     return found
+
+
+def settled(read):
+    """What is read, once it has not changed for a second and a half."""
+    last, same = read(), 0
+    while same < 5:
+        time.sleep(0.3)
+        now = read()
+        same = same + 1 if now == last else 0
+        last = now
+    return last

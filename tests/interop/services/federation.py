@@ -9,13 +9,12 @@ Needs pika: run it with the Python that `tests/interop/run --prepare` names.
 
 import json
 import sys
-import time
 
 import pika
 
 sys.dont_write_bytecode = True
 
-from peers import Peer, plain, quoted, until  # noqa: E402
+from peers import Peer, plain, quoted, settled, until  # noqa: E402
 
 UP, DOWN = "federation-up", "federation-down"
 
@@ -48,14 +47,9 @@ def keys_upstream(up, exchange="x"):
 
 def left_upstream(up, tell):
     """What is there of federation once nothing changes any more."""
-    seen, same = None, 0
-    while same < 4:
-        now = made_upstream(up)
-        now = {kind: [row.get("name") or row["source"] for row in rows] for kind, rows in now.items()}
-        same = same + 1 if now == seen else 0
-        seen = now
-        time.sleep(0.4)
-    tell("left upstream", seen)
+    def names():
+        return {kind: [row.get("name") or row["source"] for row in rows] for kind, rows in made_upstream(up).items()}
+    tell("left upstream", settled(names))
 
 
 def taken(channel, queue):
@@ -145,7 +139,8 @@ def the_exchange_goes(up, down, tell):
 def nothing_is_to_be_cleaned_up(up, down, tell):
     with_link(up, down)
     down.parameter(DOWN, "federation-upstream", "up", {"uri": up.uri(UP), "resource-cleanup-mode": "never"})
-    time.sleep(2)  # Either broker restarts the link, and tells of it only in between.
+    # Either broker restarts the link, and tells of it only in between.
+    settled(lambda: down.links(DOWN))
     down.linked(DOWN)
     down.no_policy(DOWN)
     down.unlinked(DOWN)
@@ -288,8 +283,7 @@ def three(peers, hops):
         def bound(place):
             return len(peers[place].api("GET", f"/exchanges/{vhosts[place]}/x/bindings/source"))
         until(lambda: bound(0) >= 1 and bound(1) >= 2, "the bindings")
-        time.sleep(1)  # Further bindings would be made now, and are counted.
-        bindings = [bound(0), bound(1)]
+        bindings = settled(lambda: [bound(0), bound(1)])
         channels[0].basic_publish("x", "k", b"from a")
         at_b = taken(channels[1], "q")
         channels[1].basic_publish("x", "k", b"from b")
@@ -333,8 +327,7 @@ def circle(one, two):
         # What goes round would come now: a last message each way passes behind it.
         channels[0].basic_publish("x", "k", b"last")
         until(lambda: min(counts()) >= 51, "the last one")
-        time.sleep(1)
-        return str(counts())
+        return str(settled(counts))
     finally:
         for peer, _, vhost in sides:
             peer.drop_vhost(vhost)

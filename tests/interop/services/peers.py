@@ -8,9 +8,9 @@ import pika
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "management"))
 
-from api import Api, quoted, until  # noqa: E402
+from api import Api, quoted, settled, until  # noqa: E402
 
-__all__ = ["Peer", "quoted", "until", "plain"]
+__all__ = ["Peer", "quoted", "settled", "until", "plain"]
 
 
 class Peer:

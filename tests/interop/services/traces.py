@@ -11,13 +11,12 @@ import difflib
 import json
 import re
 import sys
-import time
 
 import pika
 
 sys.dont_write_bytecode = True
 
-from peers import Peer, plain, quoted, until  # noqa: E402
+from peers import Peer, plain, quoted, settled, until  # noqa: E402
 
 VHOST = "traces"
 
@@ -67,16 +66,6 @@ def traffic(peer):
     return channel
 
 
-def calm(count):
-    """Once a number has not changed for a while."""
-    last, same = -1, 0
-    while same < 5:
-        now = count()
-        same = same + 1 if now == last else 0
-        last = now
-        time.sleep(0.2)
-
-
 def hidden(text, peer):
     text = text.replace(peer.api.node, "NODE")
     text = re.sub(r"127\.0\.0\.1:\d+ -> 127\.0\.0\.1:\d+", "CONNECTION", text)
@@ -90,7 +79,7 @@ def firehose(peer):
     watcher.queue_bind("firehose", "amq.rabbitmq.trace", "#")
     peer.api("PUT", f"/vhosts/{VHOST}", {"tracing": True})
     traffic(peer)
-    calm(lambda: watcher.queue_declare("firehose", passive=True).method.message_count)
+    settled(lambda: watcher.queue_declare("firehose", passive=True).method.message_count)
     peer.api("PUT", f"/vhosts/{VHOST}", {"tracing": False})
     told = []
     while (got := watcher.basic_get("firehose", auto_ack=True))[0]:
@@ -127,7 +116,7 @@ def files(peer):
         peer.api("PUT", f"/traces/{VHOST}/{name}", value)
     traffic(peer)
     read = lambda name: peer.api.answer("GET", f"/trace-files/{name}.log")[1]  # noqa: E731
-    calm(lambda: sum(len(read(name)) for name in traces))
+    settled(lambda: sum(len(read(name)) for name in traces))
     told = {}
     for name in traces:
         text = hidden(read(name).decode("latin1"), peer)
@@ -235,7 +224,7 @@ def events(peer):
     queue = channel.queue_declare("", exclusive=True).method.queue
     channel.queue_bind(queue, "amq.rabbitmq.event", "#")
     changes(peer)
-    calm(lambda: channel.queue_declare(queue, passive=True).method.message_count)
+    settled(lambda: channel.queue_declare(queue, passive=True).method.message_count)
     told = []
     while (got := channel.basic_get(queue, auto_ack=True))[0]:
         method, properties, body = got

@@ -321,6 +321,8 @@ mod tests {
         let mut answers = Answers::within(room(0));
         round(&mut answers, 100_000);
         assert!(answers.held <= OWN + OWN / 8 && answers.taken == 0);
+        // Whatever was held may have been thrown away in the middle of the first of these, and no more.
+        round(&mut answers, 1_000);
         round(&mut answers, 1_000);
         assert_eq!(round(&mut answers, 1_000), 1_000);
     }

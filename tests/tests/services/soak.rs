@@ -37,11 +37,11 @@ impl End {
         End::Warren(Box::new(broker))
     }
 
-    fn rabbitmq() -> Option<End> {
-        Some(End::RabbitMq {
-            url: std::env::var("SHOVEL_RABBITMQ").ok()?,
+    fn rabbitmq() -> End {
+        End::RabbitMq {
+            url: std::env::var("SHOVEL_RABBITMQ").expect("SHOVEL_RABBITMQ, a RabbitMQ's URL"),
             kill: std::env::var("SHOVEL_RABBITMQ_KILL").ok(),
-        })
+        }
     }
 
     fn url(&self) -> String {
@@ -267,17 +267,15 @@ async fn soak_from_warren_to_warren() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes, and needs a RabbitMQ"]
 async fn soak_from_warren_to_rabbitmq() {
-    if let Some(rabbitmq) = End::rabbitmq() {
-        soak("Warren -> RabbitMQ", End::warren(), rabbitmq, None).await;
-    }
+    let rabbitmq = End::rabbitmq();
+    soak("Warren -> RabbitMQ", End::warren(), rabbitmq, None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes, and needs a RabbitMQ"]
 async fn soak_from_rabbitmq_to_warren() {
-    if let Some(rabbitmq) = End::rabbitmq() {
-        soak("RabbitMQ -> Warren", rabbitmq, End::warren(), None).await;
-    }
+    let rabbitmq = End::rabbitmq();
+    soak("RabbitMQ -> Warren", rabbitmq, End::warren(), None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

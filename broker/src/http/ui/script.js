@@ -5,6 +5,9 @@
   const $ = (id) => document.getElementById(id);
   const state = $('live');
   const pause = $('pause');
+  // While a form is on its way the page is not asked for: what it shows may be gone by then.
+  let sending = false;
+  let asked = null;
 
   // Forms: sent here, so that the answer can be said beside them.
   document.addEventListener('submit', async (event) => {
@@ -16,6 +19,8 @@
     if (form.dataset.ask && !window.confirm(form.dataset.ask)) return;
     $('alert').textContent = '';
     if (button) button.disabled = true;
+    sending = true;
+    if (asked) asked.abort();
     try {
       const answer = await fetch(form.action, {
         method: 'POST',
@@ -38,6 +43,7 @@
       $('alert').textContent = 'The broker did not answer: ' + error.message;
     }
     if (button) button.disabled = false;
+    sending = false;
   });
 
   // A file goes into the text field that it names.
@@ -54,11 +60,13 @@
   let asking = false;
   let due = false;
   const refresh = async () => {
-    if (asking || paused || document.hidden || !document.querySelector('[data-part]')) return;
+    if (asking || sending || paused || document.hidden || !document.querySelector('[data-part]')) return;
     asking = true;
     due = false;
+    asked = new AbortController();
     try {
-      const answer = await fetch(location.href, { headers: { accept: 'text/html', 'x-follow': '1' } });
+      const headers = { accept: 'text/html', 'x-follow': '1' };
+      const answer = await fetch(location.href, { headers, signal: asked.signal });
       if (answer.ok) {
         const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
         for (const part of document.querySelectorAll('[data-part]')) {
@@ -71,6 +79,8 @@
           }
         }
       }
+    } catch (error) {
+      if (error.name !== 'AbortError') throw error;
     } finally {
       asking = false;
     }

@@ -12,7 +12,7 @@ use crate::cli::say;
 use crate::plugin::build::{
     INTERCEPTOR_WIT, Kind, Language, PLUGIN_WIT, SERVICE_WIT, TRACER_WIT, WIT,
 };
-use templates::{SDK, SERVICE_SDK, bridge, exact, gate};
+use templates::{SDK, SERVICE_SDK, SHARED_SDK, bridge, exact, gate};
 
 /// The exchange type of the examples, which becomes the new plugin's own.
 const EXAMPLE: &str = "x-exact";
@@ -208,7 +208,7 @@ fn plugin_crate(name: &str, dependencies: &str) -> Files {
     files
 }
 
-/// The same for services, whose SDK shares two files with that of the others.
+/// The same for services, whose SDK shares some files with that of the others.
 fn service_crate(name: &str) -> Files {
     let own = format!("{JSON}warren-service-sdk = {{ path = \"plugin-sdk/service\" }}");
     let mut files = vec![
@@ -225,7 +225,7 @@ fn service_crate(name: &str) -> Files {
         files.push(file(&format!("plugin-sdk/service/src/{path}"), content));
     }
     for (path, content) in SDK {
-        if ["field.rs", "write.rs"].contains(&path) {
+        if SHARED_SDK.contains(&path) {
             files.push(file(&format!("plugin-sdk/src/{path}"), content));
         }
     }

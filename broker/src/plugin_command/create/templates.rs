@@ -2,7 +2,7 @@
 //! Rust, which is in no registry. Which of it goes where is decided in the module above.
 
 /// With the contracts that they are written against.
-pub const SDK: [(&str, &str); 17] = [
+pub const SDK: [(&str, &str); 18] = [
     (
         "answer.rs",
         include_str!("../../../../plugin-sdk/src/answer.rs"),
@@ -10,6 +10,10 @@ pub const SDK: [(&str, &str); 17] = [
     (
         "bench.rs",
         include_str!("../../../../plugin-sdk/src/bench.rs"),
+    ),
+    (
+        "by_key.rs",
+        include_str!("../../../../plugin-sdk/src/by_key.rs"),
     ),
     (
         "component.rs",
@@ -70,7 +74,10 @@ pub const SDK: [(&str, &str); 17] = [
     ),
 ];
 
-pub const SERVICE_SDK: [(&str, &str); 3] = [
+/// What the SDK of services takes from the other one.
+pub const SHARED_SDK: [&str; 3] = ["field.rs", "properties.rs", "write.rs"];
+
+pub const SERVICE_SDK: [(&str, &str); 4] = [
     (
         "lib.rs",
         include_str!("../../../../plugin-sdk/service/src/lib.rs"),
@@ -82,6 +89,10 @@ pub const SERVICE_SDK: [(&str, &str); 3] = [
     (
         "shown.rs",
         include_str!("../../../../plugin-sdk/service/src/shown.rs"),
+    ),
+    (
+        "web.rs",
+        include_str!("../../../../plugin-sdk/service/src/web.rs"),
     ),
 ];
 
@@ -130,4 +141,34 @@ pub mod bridge {
     pub const PYTHON: &str = include_str!("../../../../examples/bridge-python/plugin.py");
     pub const PYTHON_DESCRIPTION: &str =
         include_str!("../../../../examples/bridge-python/plugin.toml");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_new_plugin_gets_every_file_of_the_sdk_but_its_tests() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for (folder, given) in [
+            ("plugin-sdk/src", &SDK[..]),
+            ("plugin-sdk/service/src", &SERVICE_SDK[..]),
+        ] {
+            let entries = std::fs::read_dir(root.join(folder)).expect("sources");
+            let names = entries.map(|entry| entry.expect("an entry").file_name());
+            let names = names.map(|name| name.into_string().expect("a name"));
+            let mut there: Vec<String> = names.filter(|name| name != "tests.rs").collect();
+            there.sort();
+            let given: Vec<&str> = given.iter().map(|(name, _)| *name).collect();
+            assert_eq!(there, given, "{folder}");
+        }
+        let (_, service) = SERVICE_SDK[0];
+        let taken = service.lines().filter_map(|line| {
+            let path = line.strip_prefix("#[path = \"../../src/")?;
+            path.strip_suffix("\"]")
+        });
+        assert_eq!(taken.collect::<Vec<_>>(), SHARED_SDK);
+    }
 }

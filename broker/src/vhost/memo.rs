@@ -146,8 +146,9 @@ impl Memo {
         self.misses.take()
     }
 
-    pub(super) fn foresaw(&mut self, seen: usize, answered: usize) {
-        self.misses.foresaw(seen, answered);
+    /// See `Misses::foresaw`.
+    pub(super) fn foresaw(&mut self, seen: usize, asked: usize, answered: usize) {
+        self.misses.foresaw(seen, asked, answered);
     }
 
     /// To be called at the end of a batch.

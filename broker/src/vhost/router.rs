@@ -309,8 +309,8 @@ impl Route {
             };
             if let Some(question) = question
                 && still_depends_on(instance, &inputs)
+                && remember(memo, question, generation, &answer, &targets)
             {
-                remember(memo, question, generation, &answer, &targets);
                 memo.missed();
             }
             return self.take(vhost, (exchange, stage, generation, key), answer, targets);
@@ -500,15 +500,16 @@ fn remember(
     generation: u64,
     answer: &Answer,
     targets: &Targets,
-) {
+) -> bool {
     if !answer.pure || !answer.set_headers.is_empty() {
-        return;
+        return false;
     }
     let remembered = match &answer.decision {
         Decision::To(_) => Remembered::To(targets.clone()),
         Decision::Delegate => Remembered::Delegate,
         Decision::Reject(text) => Remembered::Reject(text.clone()),
-        Decision::Hold { .. } => return,
+        Decision::Hold { .. } => return false,
     };
     memo.remember(question, generation, remembered);
+    true
 }

@@ -24,7 +24,7 @@ pub fn foresee<'a>(exchange: &Arc<Exchange>, keys: impl Iterator<Item = &'a str>
     let instance = live.instance(Stage::Outer);
     let instance = instance.filter(|instance| instance.may_be_asked_by_key());
     let Some(instance) = instance.filter(|_| inputs == Inputs::RoutingKey) else {
-        return memo.foresaw(0, 0);
+        return memo.foresaw(0, 0, 0);
     };
     let mut seen = 0;
     let mut unknown: SmallVec<[&str; MOST]> = SmallVec::new();
@@ -36,16 +36,17 @@ pub fn foresee<'a>(exchange: &Arc<Exchange>, keys: impl Iterator<Item = &'a str>
         }
     }
     if unknown.is_empty() {
-        return memo.foresaw(seen, 0);
+        return memo.foresaw(seen, 0, 0);
     }
     let Some(answers) = instance.route_keys(&unknown, exchange.as_ref()) else {
-        return memo.foresaw(seen, 0);
+        return memo.foresaw(seen, 0, 0);
     };
     if !still_depends_on(instance, &inputs) {
         return;
     }
-    let mut foreseen = 0;
+    let (mut asked, mut foreseen) = (0, 0);
     for (key, slots) in unknown.iter().zip(answers.iter()) {
+        asked += 1;
         let Some(slots) = slots else { continue };
         let Some(targets) = exchange.targets(slots, generation) else {
             break;
@@ -55,7 +56,7 @@ pub fn foresee<'a>(exchange: &Arc<Exchange>, keys: impl Iterator<Item = &'a str>
             foreseen += 1;
         }
     }
-    memo.foresaw(seen, foreseen);
+    memo.foresaw(seen, asked, foreseen);
 }
 
 /// Its key stays in the memo until the next one.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use fjall::{OwnedWriteBatch, Readable};
+use fjall::Readable;
 use hashbrown::HashMap;
 
 use crate::message::Message;
 use crate::names::{QueueId, Seq};
 
+use super::batch::Batch;
 use super::disk::Disk;
 use super::error::StoreError;
 use super::layout::{BODY_ALONE, BODY_SHARED, MessageId, holder_key};
@@ -54,7 +55,7 @@ impl Bodies {
     pub(super) fn place(
         &mut self,
         disk: &Disk,
-        batch: &mut OwnedWriteBatch,
+        batch: &mut Batch,
         (queue, seq): (QueueId, Seq),
         message: &Arc<Message>,
         new_id: impl FnOnce() -> MessageId,
@@ -81,11 +82,7 @@ impl Bodies {
     }
 
     /// Removes the holders that let go, and the bodies nobody holds any more.
-    pub(super) fn finish(
-        &mut self,
-        disk: &Disk,
-        batch: &mut OwnedWriteBatch,
-    ) -> Result<(), StoreError> {
+    pub(super) fn finish(&mut self, disk: &Disk, batch: &mut Batch) -> Result<(), StoreError> {
         self.released.sort_unstable();
         for group in self.released.chunk_by(|a, b| a.0 == b.0) {
             let Some((body, _, _)) = group.first() else {

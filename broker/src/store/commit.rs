@@ -74,6 +74,7 @@ impl Committer {
                     }
                 }
                 Taken::Idle => {
+                    shared.disk.look();
                     if !self.writer.sweeps.is_idle() {
                         self.one_batch(&mut std::iter::empty())?;
                     } else if self.reclaim.is_due() && self.patience() == Some(QUIET) {

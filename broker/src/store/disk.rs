@@ -1,29 +1,24 @@
-//! The folder, its lock and the one fjall database in it; the seam where tests make the disk slow
-//! or broken. Not what is written (see `commit.rs`).
+//! The folder, its lock, and the one way in which anything is written: into the journal, then into the
+//! memtables of the database; the seam where tests make the disk slow or broken. Not what is written
+//! (see `commit.rs`).
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use fjall::config::{FilterPolicy, FilterPolicyEntry};
-use fjall::{
-    CompressionType, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode,
-};
+use parking_lot::Mutex;
 
+use super::batch::Batch;
 use super::error::StoreError;
 use super::handle::StoreOptions;
-use super::journal::Journal;
-use super::layout::{FORMAT, FORMAT_KEY, RUN_KEY, number};
-
-/// fjall keeps sealed journals until every keyspace is flushed past them; what it keeps is read
-/// again at the next start. 128 MiB read back in well under a second.
-const JOURNAL_BYTES: u64 = 128 * 1024 * 1024;
-
-/// Of two, fjall lets one do nothing but flush: while the other compacts, the first takes every further
-/// request to compact out of their queue and puts it back, without end, on a processor of its own.
-const WORKERS: usize = 1;
+use super::journal::{Journal, Newest};
+use super::layout::{FORMAT, FORMAT_KEY, FORMAT_OF_FJALLS_JOURNAL, RUN_KEY};
+use super::space::Space;
+use super::tables::Tables;
 
 /// Lets a test stand between the store and the disk.
 pub trait Faults: Send + Sync {
@@ -35,179 +30,161 @@ pub trait Faults: Send + Sync {
 }
 
 pub(super) struct Disk {
-    database: Database,
-    database_folder: PathBuf,
-    pub(super) definitions: Keyspace,
-    pub(super) packs: Keyspace,
-    pub(super) entries: Keyspace,
-    pub(super) bodies: Keyspace,
-    pub(super) holders: Keyspace,
-    pub(super) timers: Keyspace,
+    tables: Tables,
+    /// Held by whoever writes, or seals memtables.
+    journal: Mutex<Journal>,
+    newest: Arc<Newest>,
+    /// What is in memory and in no table, as of the last look.
+    buffered: AtomicU64,
     faults: Option<Arc<dyn Faults>>,
     // The last field: the folder is given free after the database is closed.
     _lock: File,
 }
 
+/// Whoever only reads.
+impl Deref for Disk {
+    type Target = Tables;
+
+    fn deref(&self) -> &Tables {
+        &self.tables
+    }
+}
+
 impl Disk {
     pub(super) fn open(options: &StoreOptions) -> Result<Disk, StoreError> {
         let lock = lock_folder(&options.directory)?;
-        let database_folder = options.directory.join("database");
-        let database = Database::builder(&database_folder)
-            .manual_journal_persist(true)
-            .journal_compression(CompressionType::None)
-            .max_journaling_size(JOURNAL_BYTES)
-            .cache_size(options.cache_bytes)
-            .worker_threads(WORKERS)
-            .open()?;
-        let memtable = options.memtable_bytes;
-        // Everything but `bodies` is read by range, where a bloom filter is dead weight.
-        let ranged = |bytes: u64| {
-            move || {
-                KeyspaceCreateOptions::default()
-                    .max_memtable_size(bytes)
-                    .manual_journal_persist(true)
-                    .filter_policy(FilterPolicy::all(FilterPolicyEntry::None))
-            }
-        };
+        let folder = options.directory.join("database");
+        let mut tables = Tables::open(&folder, options)?;
+        let found = check_format(&tables, &options.directory)?;
+        if found == Some(FORMAT_OF_FJALLS_JOURNAL) {
+            tables.leave_journal(&folder)?;
+            tables = Tables::open(&folder, options)?;
+        }
+        let journals = options.directory.join("journal");
+        if !journals.try_exists()? {
+            fs::create_dir(&journals)?;
+            File::open(&options.directory)?.sync_all()?;
+        }
+        tables.catch_up(&journals)?;
+        check_format(&tables, &options.directory)?;
+        let (last, _) = tables.last_run()?;
+        let journal = Journal::begin(journals, last + 1)?;
         let disk = Disk {
-            definitions: database.keyspace("definitions", ranged(memtable / 4))?,
-            packs: database.keyspace("packs", ranged(memtable))?,
-            entries: database.keyspace("entries", ranged(memtable / 2))?,
-            bodies: database
-                .keyspace("bodies", || ranged(memtable)().expect_point_read_hits(true))?,
-            holders: database.keyspace("holders", ranged(memtable / 4))?,
-            timers: database.keyspace("timers", ranged(memtable))?,
-            database,
-            database_folder,
+            tables,
+            newest: journal.newest(),
+            journal: Mutex::new(journal),
+            buffered: AtomicU64::new(0),
             faults: options.faults.clone(),
             _lock: lock,
         };
-        disk.check_format(&options.directory)?;
+        if found != Some(FORMAT) {
+            disk.write_format()?;
+        }
         Ok(disk)
     }
 
-    fn check_format(&self, directory: &Path) -> Result<(), StoreError> {
-        let Some(found) = self.definitions.get(FORMAT_KEY)? else {
-            let mut batch = self.batch(1);
-            batch.insert(&self.definitions, FORMAT_KEY, FORMAT.to_be_bytes());
-            return self.write_synced(batch);
-        };
-        let found = <[u8; 4]>::try_from(&*found)
-            .map(u32::from_be_bytes)
-            .map_err(|_| StoreError::Corrupt("format number"))?;
-        if found > FORMAT {
-            return Err(StoreError::NewerFormat {
-                directory: directory.to_path_buf(),
-                found,
-                known: FORMAT,
-            });
-        }
-        Ok(())
-    }
-
-    /// The number of the run before this one (0: none) and whether it ended well.
-    pub(super) fn last_run(&self) -> Result<(u64, bool), StoreError> {
-        let Some(row) = self.definitions.get(RUN_KEY)? else {
-            return Ok((0, true));
-        };
-        let (run, clean) = row
-            .split_at_checked(8)
-            .ok_or(StoreError::Corrupt("run number"))?;
-        let run = number(run).ok_or(StoreError::Corrupt("run number"))?;
-        Ok((run, clean == [1]))
+    /// In a table at once: a Warren that does not know this journal must see it.
+    fn write_format(&self) -> Result<(), StoreError> {
+        let mut batch = Batch::with_capacity(1);
+        batch.insert(&self.definitions, FORMAT_KEY, FORMAT.to_be_bytes());
+        self.write(batch)?;
+        self.seal([&self.definitions])?;
+        self.wait_for_tables()
     }
 
     pub(super) fn write_run(&self, run: u64, clean: bool) -> Result<(), StoreError> {
         let mut row = [0; 9];
         row[..8].copy_from_slice(&run.to_be_bytes());
         row[8] = u8::from(clean);
-        let mut batch = self.batch(1);
+        let mut batch = Batch::with_capacity(1);
         batch.insert(&self.definitions, RUN_KEY, row);
-        self.write_synced(batch)
-    }
-
-    pub(super) fn batch(&self, capacity: usize) -> OwnedWriteBatch {
-        OwnedWriteBatch::with_capacity(self.database.clone(), capacity)
+        self.write(batch)?;
+        self.sync()
     }
 
     /// Written to the operating system, so that a killed process loses nothing.
-    pub(super) fn write(&self, batch: OwnedWriteBatch) -> Result<(), StoreError> {
+    pub(super) fn write(&self, batch: Batch) -> Result<(), StoreError> {
         if let Some(faults) = &self.faults {
             faults.before_write()?;
         }
-        batch.durability(Some(PersistMode::Buffer)).commit()?;
+        let mut journal = self.journal.lock();
+        if journal.is_full() {
+            self.turn(&mut journal)?;
+        }
+        let seqno = self.next_seqno();
+        let record = journal.next();
+        journal.append(batch.changes(), seqno)?;
+        for change in batch.into_changes() {
+            self.apply(change, seqno, record)?;
+        }
+        self.written(seqno);
+        if self.is_any_full() {
+            self.newest.sync()?;
+            self.seal_full()?;
+        }
+        drop(journal);
+        self.look();
         Ok(())
     }
 
-    /// What is synced by [`Disk::sync`].
-    pub(super) fn journal(&self) -> Result<Journal, StoreError> {
-        Ok(Journal::open(self.database_folder.clone())?)
+    fn turn(&self, journal: &mut Journal) -> Result<(), StoreError> {
+        let needed = self.spaces().into_iter().filter_map(Space::oldest).min();
+        journal.turn(needed.unwrap_or(journal.next()))?;
+        if let Some(upto) = journal.stragglers() {
+            for space in self.spaces() {
+                if space.oldest().is_some_and(|oldest| oldest <= upto) {
+                    space.seal()?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Everything that was written before is on the disk afterwards. Does not keep others from writing.
-    pub(super) fn sync(&self, journal: &mut Journal) -> Result<(), StoreError> {
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
         if let Some(faults) = &self.faults {
             faults.before_sync()?;
         }
-        Ok(journal.sync()?)
+        Ok(self.newest.sync()?)
     }
 
-    fn write_synced(&self, batch: OwnedWriteBatch) -> Result<(), StoreError> {
-        if let Some(faults) = &self.faults {
-            faults.before_write()?;
-            faults.before_sync()?;
-        }
-        batch.durability(Some(PersistMode::SyncData)).commit()?;
-        Ok(())
-    }
-
-    pub(super) fn snapshot(&self) -> fjall::Snapshot {
-        self.database.snapshot()
-    }
-
-    /// What messages take, whether they are there or gone.
-    pub(super) fn space(&self) -> u64 {
-        self.of_messages().map(Keyspace::disk_space).iter().sum()
-    }
-
-    fn of_messages(&self) -> [&Keyspace; 5] {
-        [
-            &self.packs,
-            &self.entries,
-            &self.bodies,
-            &self.holders,
-            &self.timers,
-        ]
-    }
-
-    /// Up to `most`.
-    pub(super) fn count_packs(&self, most: u64) -> Result<u64, StoreError> {
-        let mut count = 0;
-        for guard in self.entries.iter() {
-            guard.key()?;
-            count += 1;
-            if count >= most {
-                break;
-            }
-        }
-        Ok(count)
+    fn seal<const N: usize>(&self, spaces: [&Space; N]) -> Result<(), StoreError> {
+        let _journal = self.journal.lock();
+        self.newest.sync()?;
+        spaces.into_iter().try_for_each(Space::seal)
     }
 
     /// Writes everything that lives anew, and nothing else. Takes as long as reading all of it does.
     pub(super) fn compact(&self) -> Result<(), StoreError> {
         // What says that messages are gone is itself in memory yet.
-        for keyspace in self.of_messages() {
-            keyspace.rotate_memtable_and_wait()?;
+        self.seal(self.of_messages())?;
+        self.wait_for_tables()?;
+        for space in self.of_messages() {
+            space.major_compact()?;
         }
-        for keyspace in self.of_messages() {
-            keyspace.major_compact()?;
-        }
+        self.look();
         Ok(())
     }
 
     /// fjall bounds each memtable but not their sum; the store stops publishers by this.
     pub(super) fn write_buffer(&self) -> u64 {
-        self.database.write_buffer_size()
+        self.buffered.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn look(&self) {
+        let buffered = self.spaces().into_iter().map(Space::buffered).sum();
+        self.buffered.store(buffered, Ordering::Relaxed);
+    }
+}
+
+fn check_format(tables: &Tables, directory: &Path) -> Result<Option<u32>, StoreError> {
+    match tables.format()? {
+        Some(found) if found > FORMAT => Err(StoreError::NewerFormat {
+            directory: directory.to_path_buf(),
+            found,
+            known: FORMAT,
+        }),
+        found => Ok(found),
     }
 }
 

@@ -3,7 +3,9 @@
 //!
 //! ```text
 //! <directory>/lock                      held while a broker runs here
-//! <directory>/database/                 one fjall database, format 1
+//! <directory>/journal/                  what is not yet in the tables of the database, format 2 (see
+//!                                       `journal.rs`; in format 1 this was fjall's own journal)
+//! <directory>/database/                 one fjall database
 //!
 //! keyspace     key                                        value
 //! -----------  -----------------------------------------  -------------------------------------
@@ -36,7 +38,8 @@ use crate::names::{QueueId, Seq};
 
 use super::TimerKey;
 
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT_OF_FJALLS_JOURNAL: u32 = 1;
 
 /// A pack ends at this many bytes: long enough that one key is cheap for its messages, short enough
 /// to read one message out of it.

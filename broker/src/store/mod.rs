@@ -5,6 +5,7 @@
 //! Everything here that is called from a tokio worker only pushes into a mailbox and returns;
 //! reading and writing happen on the store's own threads, which answer through [`StoreEvents`].
 
+mod batch;
 mod bodies;
 mod coding;
 mod commit;
@@ -21,9 +22,11 @@ mod reclaim;
 mod recovery;
 mod row;
 mod rows;
+mod space;
 mod stage;
 mod sweep;
 mod sync;
+mod tables;
 mod timers;
 mod vigil;
 mod writer;

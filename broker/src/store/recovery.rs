@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use crate::names::{QueueId, lane_of};
 
+use super::batch::Batch;
 use super::bodies::Bodies;
 use super::disk::Disk;
 use super::error::StoreError;
@@ -106,7 +107,7 @@ fn count(found: &mut Found, queue: QueueId, first: u64, row: &Row, purge: Option
 }
 
 fn drop_packs(disk: &Disk, packs: &mut Vec<(QueueId, u64, Row)>) -> Result<(), StoreError> {
-    let mut batch = disk.batch(packs.len() * 2);
+    let mut batch = Batch::with_capacity(packs.len() * 2);
     let mut bodies = Bodies::default();
     for (queue, first, mut row) in packs.drain(..) {
         let key = pack_key(queue, first);

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use fjall::{OwnedWriteBatch, Readable};
+use fjall::Readable;
 use hashbrown::HashMap;
 
 use crate::names::{QueueId, Seq};
 
+use super::batch::Batch;
 use super::bodies::Bodies;
 use super::disk::Disk;
 use super::error::StoreError;
@@ -50,7 +51,7 @@ impl Rows {
     pub(super) fn add(
         &mut self,
         disk: &Disk,
-        batch: &mut OwnedWriteBatch,
+        batch: &mut Batch,
         (queue, first): (QueueId, Seq),
         row: Row,
     ) {
@@ -220,7 +221,7 @@ impl Rows {
     }
 
     /// Puts every changed row into the batch, once.
-    pub(super) fn write(&mut self, disk: &Disk, batch: &mut OwnedWriteBatch) {
+    pub(super) fn write(&mut self, disk: &Disk, batch: &mut Batch) {
         for (queue, first) in self.changed.drain(..) {
             let Some(kin) = self.queues.get_mut(&queue) else {
                 continue;

@@ -5,11 +5,11 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fjall::OwnedWriteBatch;
 use hashbrown::HashMap;
 
 use crate::names::{QueueId, Seq};
 
+use super::batch::Batch;
 use super::bodies::Bodies;
 use super::coding::{Cursor, put_number};
 use super::disk::Disk;
@@ -190,7 +190,7 @@ impl Sweeps {
         disk: &Disk,
         rows: &mut Rows,
         bodies: &mut Bodies,
-        batch: &mut OwnedWriteBatch,
+        batch: &mut Batch,
     ) -> Result<(), StoreError> {
         let begun = Instant::now();
         let mut budget = STEP_PACKS;

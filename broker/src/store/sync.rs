@@ -219,12 +219,11 @@ pub(super) fn run(shared: &Shared, events: &dyn StoreEvents) {
 }
 
 fn serve(shared: &Shared, events: &dyn StoreEvents) -> Result<(), StoreError> {
-    let mut journal = shared.disk.journal()?;
     let mut batches: Vec<Tidings> = Vec::new();
     let mut vigil = Vigil::default();
     while shared.syncs.take(&mut batches) {
         if batches.iter().any(|tidings| tidings.synced) {
-            shared.disk.sync(&mut journal)?;
+            shared.disk.sync()?;
             shared.counts.syncs.fetch_add(1, Ordering::Relaxed);
         }
         if !shared.syncs.synced() {

@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 
-use fjall::OwnedWriteBatch;
-
 use crate::clock::Expiry;
 use crate::message::Message;
 use crate::names::{QueueId, Seq};
 
+use super::batch::Batch;
 use super::bodies::Bodies;
 use super::confirms::ConfirmBatch;
 use super::disk::Disk;
@@ -74,8 +73,8 @@ impl Writer {
         disk: &Disk,
         desk: &TimerDesk,
         stage: &mut Stage,
-    ) -> Result<OwnedWriteBatch, StoreError> {
-        let mut batch = disk.batch(64);
+    ) -> Result<Batch, StoreError> {
+        let mut batch = Batch::with_capacity(64);
         self.bodies.clear();
         self.written = 0;
         self.first_timer = None;
@@ -140,7 +139,7 @@ impl Writer {
     fn write_packs(
         &mut self,
         disk: &Disk,
-        batch: &mut OwnedWriteBatch,
+        batch: &mut Batch,
         stage: &mut QueueStage,
         late: &mut ConfirmBatch,
     ) {
@@ -209,7 +208,7 @@ impl Writer {
     fn push(
         &mut self,
         disk: &Disk,
-        batch: &mut OwnedWriteBatch,
+        batch: &mut Batch,
         queue: QueueId,
         open: &mut OpenPack,
         (seq, message): (Seq, &Arc<Message>),
@@ -232,7 +231,7 @@ impl Writer {
     fn close_pack(
         &mut self,
         disk: &Disk,
-        batch: &mut OwnedWriteBatch,
+        batch: &mut Batch,
         queue: QueueId,
         open: Option<OpenPack>,
     ) {
@@ -247,7 +246,7 @@ impl Writer {
         &mut self,
         disk: &Disk,
         desk: &TimerDesk,
-        batch: &mut OwnedWriteBatch,
+        batch: &mut Batch,
         stage: &mut Stage,
     ) -> Result<(), StoreError> {
         stage.released.sort_unstable();
@@ -268,13 +267,7 @@ impl Writer {
         Ok(())
     }
 
-    fn write_holds(
-        &mut self,
-        disk: &Disk,
-        desk: &TimerDesk,
-        batch: &mut OwnedWriteBatch,
-        stage: &mut Stage,
-    ) {
+    fn write_holds(&mut self, disk: &Disk, desk: &TimerDesk, batch: &mut Batch, stage: &mut Stage) {
         for hold in std::mem::take(&mut stage.holds) {
             let key = self.write_hold(disk, desk, batch, &hold);
             self.first_timer = Some(self.first_timer.map_or(key, |first| first.min(key)));
@@ -289,7 +282,7 @@ impl Writer {
         &mut self,
         disk: &Disk,
         desk: &TimerDesk,
-        batch: &mut OwnedWriteBatch,
+        batch: &mut Batch,
         hold: &Hold,
     ) -> TimerKey {
         let next = &mut self.next;

@@ -3,6 +3,8 @@
 use crate::clock::Expiry;
 
 use super::*;
+use crate::store::batch::Batch;
+use crate::store::tables::Tables;
 
 #[test]
 fn a_clean_stop_is_told_from_a_crash() {
@@ -40,8 +42,8 @@ fn a_newer_format_is_refused() {
     let folder = Folder::new();
     let run = Run::start(&folder);
     let disk = run.store.disk();
-    let mut batch = disk.batch(1);
-    batch.insert(&disk.definitions, layout::FORMAT_KEY, 2u32.to_be_bytes());
+    let mut batch = Batch::with_capacity(1);
+    batch.insert(&disk.definitions, layout::FORMAT_KEY, 3u32.to_be_bytes());
     disk.write(batch).unwrap();
     drop(run);
     let clock: Arc<dyn Clock> = Arc::new(TestClock::default());
@@ -49,11 +51,43 @@ fn a_newer_format_is_refused() {
     assert!(matches!(
         again.err(),
         Some(StoreError::NewerFormat {
-            found: 2,
-            known: 1,
+            found: 3,
+            known: 2,
             ..
         })
     ));
+}
+
+/// In format 1 fjall kept the journal.
+#[test]
+fn what_an_older_warren_left_in_fjalls_journal_is_kept_and_comes_only_once() {
+    let folder = Folder::new();
+    let run = Run::start(&folder);
+    run.store.close().unwrap();
+    drop(run);
+    let options = StoreOptions::new(folder.path());
+    let database = folder.path().join("database");
+    let old = Tables::open(&database, &options).unwrap();
+    let format = 1u32.to_be_bytes();
+    old.definitions.insert(layout::FORMAT_KEY, format).unwrap();
+    let key = layout::definition_key(b"old");
+    old.definitions.insert(&*key, b"kept").unwrap();
+    drop(old);
+
+    let clock: Arc<dyn Clock> = Arc::new(TestClock::default());
+    let (store, found) = Store::open(options.clone(), Arc::clone(&clock)).unwrap();
+    assert_eq!(found.definitions, [(b"old".to_vec(), b"kept".to_vec())]);
+    let disk = store.disk();
+    let mut batch = Batch::with_capacity(1);
+    batch.remove(&disk.definitions, &*key);
+    disk.write(batch).unwrap();
+    drop(store);
+    for _ in 0..2 {
+        let (store, found) = Store::open(options.clone(), Arc::clone(&clock)).unwrap();
+        assert!(found.definitions.is_empty());
+        assert_eq!(store.disk().format().unwrap(), Some(layout::FORMAT));
+        store.disk().definitions.major_compact().unwrap();
+    }
 }
 
 #[test]

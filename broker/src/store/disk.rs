@@ -119,7 +119,7 @@ impl Disk {
         }
         self.written(seqno);
         if self.is_any_full() {
-            self.newest.sync()?;
+            journal.sync()?;
             self.seal_full()?;
         }
         drop(journal);
@@ -149,8 +149,8 @@ impl Disk {
     }
 
     fn seal<const N: usize>(&self, spaces: [&Space; N]) -> Result<(), StoreError> {
-        let _journal = self.journal.lock();
-        self.newest.sync()?;
+        let journal = self.journal.lock();
+        journal.sync()?;
         spaces.into_iter().try_for_each(Space::seal)
     }
 

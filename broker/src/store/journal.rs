@@ -54,7 +54,7 @@ pub(super) struct Journal {
     newest: Arc<Newest>,
 }
 
-/// The file whose end may not be on the disk yet.
+/// The file whose end may not be on the disk yet, for whoever syncs.
 #[derive(Default)]
 pub(super) struct Newest(Mutex<Option<Arc<File>>>);
 
@@ -132,13 +132,26 @@ impl Journal {
         active.is_none_or(|active| active.length >= FILE_BYTES)
     }
 
+    /// As [`Newest::sync`], for whoever appends. By a file of its own: the system tells an error of the
+    /// disk once for each time that a file was opened, and both must hear of it.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        let active = self.segments.back();
+        active.map_or(Ok(()), |active| active.file.sync_data())
+    }
+
     /// Goes on in another file: the oldest, where all it holds is older than `needed`.
     pub(super) fn turn(&mut self, needed: u64) -> io::Result<()> {
-        self.newest.sync()?;
+        self.sync()?;
+        let mut removed = false;
         while self.segments.len() > MOST_FILES
             && let Some(oldest) = self.segments.pop_front_if(|oldest| oldest.last < needed)
         {
             fs::remove_file(&oldest.path)?;
+            removed = true;
+        }
+        if removed {
+            // Else they could come back after a power cut, with a gap behind them.
+            File::open(&self.folder)?.sync_all()?;
         }
         let again = self.segments.pop_front_if(|oldest| oldest.last < needed);
         let segment = match again {
@@ -151,8 +164,6 @@ impl Journal {
             }
             None => self.create()?,
         };
-        // Opened once more: an error of the disk is told once for each time a file was opened, and
-        // whoever syncs must hear of it.
         let synced = File::options().write(true).open(&segment.path)?;
         self.segments.push_back(segment);
         *self.newest.0.lock() = Some(Arc::new(synced));

@@ -80,16 +80,19 @@ impl Disk {
         if found != Some(FORMAT) {
             disk.write_format()?;
         }
+        if found == Some(FORMAT_OF_FJALLS_JOURNAL) {
+            // A Warren that does not know this journal finds the old number in a table otherwise.
+            disk.seal([&disk.definitions])?;
+            disk.wait_for_tables()?;
+        }
         Ok(disk)
     }
 
-    /// In a table at once: a Warren that does not know this journal must see it.
     fn write_format(&self) -> Result<(), StoreError> {
         let mut batch = Batch::with_capacity(1);
         batch.insert(&self.definitions, FORMAT_KEY, FORMAT.to_be_bytes());
-        self.write(batch)?;
-        self.seal([&self.definitions])?;
-        self.wait_for_tables()
+        // Synced with the number of the run.
+        self.write(batch)
     }
 
     pub(super) fn write_run(&self, run: u64, clean: bool) -> Result<(), StoreError> {

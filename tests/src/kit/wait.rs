@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Generous: the machine may be busy. Only a broken broker takes as long.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How often a condition is looked at.
 const INTERVAL: Duration = Duration::from_millis(10);

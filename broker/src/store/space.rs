@@ -50,8 +50,7 @@ impl Space {
         }
     }
 
-    /// What is in no record any more was there before `seqno`, so that order holds. Nobody may seal
-    /// meanwhile.
+    /// In the order of `seqno`. Nobody may seal meanwhile.
     pub(super) fn apply(&self, change: Change, seqno: u64, record: u64) {
         let tree = &self.keyspace.tree;
         match change.kind {
@@ -113,6 +112,11 @@ impl Space {
             unflushed.sealed.pop_front();
         }
         unflushed
+    }
+
+    /// The highest number in tables and memory.
+    pub(super) fn highest(&self) -> Option<u64> {
+        self.keyspace.tree.get_highest_seqno()
     }
 
     /// Everything with a lower or the same number is in a table, or was compacted away.

@@ -58,7 +58,7 @@ impl Tables {
             let keyspace = database.keyspace(name, || options.clone())?;
             Ok::<_, StoreError>(Space::new(number, keyspace, bytes))
         };
-        Ok(Tables {
+        let tables = Tables {
             definitions: space(0, "definitions", memtable / 4, false)?,
             packs: space(1, "packs", memtable, false)?,
             entries: space(2, "entries", memtable / 2, false)?,
@@ -66,7 +66,19 @@ impl Tables {
             holders: space(4, "holders", memtable / 4, false)?,
             timers: space(5, "timers", memtable, false)?,
             database,
-        })
+        };
+        tables.raise_seqno();
+        Ok(tables)
+    }
+
+    /// fjall looks for the highest number in its tables only where it finds a journal of its own. With
+    /// a lower one what is written would stand behind what is there.
+    fn raise_seqno(&self) {
+        let supervisor = &self.database.supervisor;
+        for highest in self.spaces().into_iter().filter_map(Space::highest) {
+            supervisor.seqno.fetch_max(highest + 1);
+            supervisor.snapshot_tracker.publish(highest);
+        }
     }
 
     /// Once fjall's journal was the journal: afterwards nothing stands in it that is not in tables. To

@@ -71,7 +71,9 @@ fn what_an_older_warren_left_in_fjalls_journal_is_kept_and_comes_only_once() {
     let format = 1u32.to_be_bytes();
     old.definitions.insert(layout::FORMAT_KEY, format).unwrap();
     let key = layout::definition_key(b"old");
-    old.definitions.insert(&*key, b"kept").unwrap();
+    for _ in 0..1000 {
+        old.definitions.insert(&*key, b"kept").unwrap();
+    }
     drop(old);
 
     let clock: Arc<dyn Clock> = Arc::new(TestClock::default());

@@ -24,6 +24,7 @@ const MEMO_KEY_BYTES: usize = 255;
 pub struct Memo {
     answers: Answers,
     key: SmallVec<[u8; 64]>,
+    declared: Declared,
     /// Not yet told to anybody.
     hits: SmallVec<[Hits; HIT_PLACES]>,
     misses: Misses,
@@ -46,6 +47,28 @@ struct Subject {
     stage: Stage,
 }
 
+/// What the exchange of the last question said that its answers depend on. It says so once a
+/// generation: to ask it for every message would be a lock that all connections share.
+struct Declared {
+    subject: Subject,
+    generation: u64,
+    inputs: Inputs,
+}
+
+/// Of no exchange: their numbers begin with 1.
+impl Default for Declared {
+    fn default() -> Declared {
+        Declared {
+            subject: Subject {
+                exchange: 0,
+                stage: Stage::Outer,
+            },
+            generation: 0,
+            inputs: Inputs::Anything,
+        }
+    }
+}
+
 /// An exchange's own answer, with its slots looked up.
 pub enum Remembered {
     To(Targets),
@@ -66,47 +89,43 @@ impl Memo {
         Memo {
             answers: Answers::within(room),
             key: SmallVec::new(),
+            declared: Declared::default(),
             hits: SmallVec::new(),
             misses: Misses::default(),
         }
     }
 
     /// Works out what this question is remembered by. The key stays in `self` until the next call.
+    /// `generation` was read before.
     pub fn question(
         &mut self,
-        exchange: u64,
+        exchange: &Exchange,
         stage: Stage,
-        inputs: &Inputs,
+        generation: u64,
         message: &MessageView<'_>,
     ) -> Option<Question> {
-        self.key.clear();
-        match inputs {
-            Inputs::Anything => return None,
-            Inputs::Nothing => {}
-            Inputs::RoutingKey => self.key.extend_from_slice(message.routing_key.as_bytes()),
-            Inputs::Headers(names) => {
-                let headers = Properties::new(message.properties).headers();
-                for name in names.iter() {
-                    match headers.and_then(|headers| headers.get_encoded(name)) {
-                        Some(encoded) => {
-                            self.key
-                                .extend_from_slice(&(encoded.len() as u32 + 1).to_be_bytes());
-                            self.key.extend_from_slice(encoded);
-                        }
-                        None => self.key.extend_from_slice(&[0; 4]),
-                    }
-                    if self.key.len() > MEMO_KEY_BYTES {
-                        return None;
-                    }
-                }
-            }
+        let subject = Subject {
+            exchange: exchange.id,
+            stage,
+        };
+        if self.declared.subject != subject || self.declared.generation != generation {
+            self.declared = Declared {
+                subject,
+                generation,
+                inputs: exchange.inputs(stage),
+            };
         }
-        if self.key.len() > MEMO_KEY_BYTES {
+        self.key.clear();
+        if !write_key(&self.declared.inputs, message, &mut self.key) {
             return None;
         }
-        let subject = Subject { exchange, stage };
         let hash = self.answers.hash(subject, &self.key);
         Some(Question { subject, hash })
+    }
+
+    /// What the answer to the last question depends on.
+    pub fn inputs(&self) -> &Inputs {
+        &self.declared.inputs
     }
 
     pub fn recall(&self, question: Question, generation: u64) -> Option<&Remembered> {
@@ -165,6 +184,31 @@ impl Memo {
         self.answers
             .remember((subject, &self.key), hash, generation, remembered);
     }
+}
+
+/// False where the answer may depend on more than is worth to be kept.
+fn write_key(inputs: &Inputs, message: &MessageView<'_>, key: &mut SmallVec<[u8; 64]>) -> bool {
+    match inputs {
+        Inputs::Anything => return false,
+        Inputs::Nothing => {}
+        Inputs::RoutingKey => key.extend_from_slice(message.routing_key.as_bytes()),
+        Inputs::Headers(names) => {
+            let headers = Properties::new(message.properties).headers();
+            for name in names.iter() {
+                match headers.and_then(|headers| headers.get_encoded(name)) {
+                    Some(encoded) => {
+                        key.extend_from_slice(&(encoded.len() as u32 + 1).to_be_bytes());
+                        key.extend_from_slice(encoded);
+                    }
+                    None => key.extend_from_slice(&[0; 4]),
+                }
+                if key.len() > MEMO_KEY_BYTES {
+                    return false;
+                }
+            }
+        }
+    }
+    key.len() <= MEMO_KEY_BYTES
 }
 
 /// Without room besides its own.

@@ -266,9 +266,8 @@ impl Route {
             // Before inputs and instance too: an answer must not be remembered by fewer inputs than
             // it depends on, nor that of an old instance, under a generation that is newer.
             let generation = exchange.generation();
-            let inputs = exchange.inputs(stage);
             let question = match moment {
-                Moment::Publish => memo.question(exchange.id, stage, &inputs, &message),
+                Moment::Publish => memo.question(exchange, stage, generation, &message),
                 // What is asked at its due time is asked once.
                 Moment::Due => None,
             };
@@ -308,7 +307,7 @@ impl Route {
                 return self.take(vhost, (exchange, stage, now, key), answer, targets);
             };
             if let Some(question) = question
-                && still_depends_on(instance, &inputs)
+                && still_depends_on(instance, memo.inputs())
                 && remember(memo, question, generation, &answer, &targets)
             {
                 memo.missed();

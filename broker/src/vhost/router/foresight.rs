@@ -19,18 +19,20 @@ const MOST: usize = 64;
 pub fn foresee<'a>(exchange: &Arc<Exchange>, keys: impl Iterator<Item = &'a str>, memo: &mut Memo) {
     // In this order for the reason that the walk has (see `Route::ask`).
     let generation = exchange.generation();
-    let inputs = exchange.inputs(Stage::Outer);
     let live = exchange.live();
     let instance = live.instance(Stage::Outer);
     let instance = instance.filter(|instance| instance.may_be_asked_by_key());
-    let Some(instance) = instance.filter(|_| inputs == Inputs::RoutingKey) else {
+    let Some(instance) = instance else {
         return memo.foresaw(0, 0, 0);
     };
     let mut seen = 0;
     let mut unknown: SmallVec<[&str; MOST]> = SmallVec::new();
     for key in keys.take(MOST) {
         seen += 1;
-        let question = question(exchange, key, memo);
+        let question = question(exchange, generation, key, memo);
+        if *memo.inputs() != Inputs::RoutingKey {
+            return memo.foresaw(0, 0, 0);
+        }
         if question.is_some_and(|question| memo.recall(question, generation).is_none()) {
             unknown.push(key);
         }
@@ -41,7 +43,7 @@ pub fn foresee<'a>(exchange: &Arc<Exchange>, keys: impl Iterator<Item = &'a str>
     let Some(answers) = instance.route_keys(&unknown, exchange.as_ref()) else {
         return memo.foresaw(seen, 0, 0);
     };
-    if !still_depends_on(instance, &inputs) {
+    if !still_depends_on(instance, memo.inputs()) {
         return;
     }
     let (mut asked, mut foreseen) = (0, 0);
@@ -51,7 +53,7 @@ pub fn foresee<'a>(exchange: &Arc<Exchange>, keys: impl Iterator<Item = &'a str>
         let Some(targets) = exchange.targets(slots, generation) else {
             break;
         };
-        if let Some(question) = question(exchange, key, memo) {
+        if let Some(question) = question(exchange, generation, key, memo) {
             memo.remember(question, generation, Remembered::To(targets));
             foreseen += 1;
         }
@@ -60,7 +62,7 @@ pub fn foresee<'a>(exchange: &Arc<Exchange>, keys: impl Iterator<Item = &'a str>
 }
 
 /// Its key stays in the memo until the next one.
-fn question(exchange: &Exchange, key: &str, memo: &mut Memo) -> Option<Question> {
+fn question(exchange: &Exchange, generation: u64, key: &str, memo: &mut Memo) -> Option<Question> {
     let message = MessageView {
         exchange: &exchange.name,
         routing_key: key,
@@ -68,5 +70,5 @@ fn question(exchange: &Exchange, key: &str, memo: &mut Memo) -> Option<Question>
         body: &[],
         dead_lettered: false,
     };
-    memo.question(exchange.id, Stage::Outer, &Inputs::RoutingKey, &message)
+    memo.question(exchange, Stage::Outer, generation, &message)
 }

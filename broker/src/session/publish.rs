@@ -98,8 +98,10 @@ impl Session {
             let start = (publish.mandatory, publish.immediate);
             let exchange = publish.exchange;
             let key = publish.routing_key;
+            let next = after.get(length..).unwrap_or_default();
+            self.make_ready_for(next);
             let flow = self.publish_whole(number, exchange, key, start, properties, body, effects);
-            self.look_ahead(after.get(length..).unwrap_or_default());
+            self.look_ahead(next);
             return flow.map(|flow| (length, flow));
         }
         if let Some(channel) = self.channels.get_mut(&number) {

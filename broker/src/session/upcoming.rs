@@ -46,6 +46,23 @@ impl<'a> Iterator for Upcoming<'a> {
 }
 
 impl Session {
+    /// While this message is worked off, memory brings what the next one's key is looked for in.
+    #[inline]
+    pub(super) fn make_ready_for(&self, octets: &[u8]) {
+        if self.memo.is_slow()
+            && let Some(exchange) = self.publisher.exchange()
+        {
+            let mut upcoming = Upcoming {
+                octets,
+                exchange: &exchange.name,
+                frame_max: self.frame_max,
+            };
+            if let Some(key) = upcoming.next() {
+                self.memo.prefetch(key);
+            }
+        }
+    }
+
     /// Where many keys are new, their exchange's type is asked about several at once.
     #[inline]
     pub(super) fn look_ahead(&mut self, octets: &[u8]) {

@@ -23,7 +23,7 @@ const MEMO_KEY_BYTES: usize = 255;
 
 pub struct Memo {
     answers: Answers,
-    key: SmallVec<[u8; 64]>,
+    key: Vec<u8>,
     declared: Declared,
     /// Not yet told to anybody.
     hits: SmallVec<[Hits; HIT_PLACES]>,
@@ -88,7 +88,7 @@ impl Memo {
     pub fn within(room: Arc<Room>) -> Memo {
         Memo {
             answers: Answers::within(room),
-            key: SmallVec::new(),
+            key: Vec::new(),
             declared: Declared::default(),
             hits: SmallVec::new(),
             misses: Misses::default(),
@@ -121,6 +121,20 @@ impl Memo {
         }
         let hash = self.answers.hash(subject, &self.key);
         Some(Question { subject, hash })
+    }
+
+    /// Whether it is worth to say early what is asked next.
+    #[inline]
+    pub fn is_slow(&self) -> bool {
+        self.answers.is_large() && self.declared.inputs == Inputs::RoutingKey
+    }
+
+    /// A message to the exchange of the last question, with this key, is next.
+    pub fn prefetch(&self, routing_key: &str) {
+        let hash = self
+            .answers
+            .hash(self.declared.subject, routing_key.as_bytes());
+        self.answers.prefetch(hash);
     }
 
     /// What the answer to the last question depends on.
@@ -187,7 +201,7 @@ impl Memo {
 }
 
 /// False where the answer may depend on more than is worth to be kept.
-fn write_key(inputs: &Inputs, message: &MessageView<'_>, key: &mut SmallVec<[u8; 64]>) -> bool {
+fn write_key(inputs: &Inputs, message: &MessageView<'_>, key: &mut Vec<u8>) -> bool {
     match inputs {
         Inputs::Anything => return false,
         Inputs::Nothing => {}

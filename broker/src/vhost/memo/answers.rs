@@ -18,6 +18,9 @@ const OWN: usize = 256 * 1024;
 /// What is taken from the room at a time.
 const BLOCK: usize = 256 * 1024;
 
+/// More than the processor has near to it.
+const LARGE: usize = 1 << 20;
+
 /// Each grows by itself: doubling a single table of a million answers would hold up its connection
 /// for fifty milliseconds.
 const SHARDS: usize = 32;
@@ -111,6 +114,18 @@ impl Answers {
     /// What was recalled was of use.
     pub fn hit(&mut self) {
         self.hits += 1;
+    }
+
+    /// So much that a question is likely to wait for memory.
+    pub fn is_large(&self) -> bool {
+        self.held > LARGE
+    }
+
+    /// Something of this hash is recalled soon.
+    pub fn prefetch(&self, hash: u64) {
+        if let Some(shard) = self.shards.get(shard(hash)) {
+            shard.prefetch(hash);
+        }
     }
 
     pub fn recall(

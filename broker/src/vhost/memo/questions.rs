@@ -51,6 +51,13 @@ impl Questions {
             .map(|(_, _, answer)| answer)
     }
 
+    /// Brings the place where this key's answer would be nearer to the processor.
+    pub fn prefetch(&self, hash: u64) {
+        if let Some(bucket) = self.buckets.get(self.first(half(hash))) {
+            nearer(bucket);
+        }
+    }
+
     /// Puts the answer in the place of the one for which `is_wanted`; true when there was none.
     /// Not kept: a key of more than 255 octets, and what is over 4 GiB of keys.
     pub fn put(
@@ -160,6 +167,20 @@ impl Questions {
             self.insert(question);
         }
     }
+}
+
+/// Elsewhere it is read when it is needed.
+#[inline]
+fn nearer(bucket: &Bucket) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint that neither reads nor writes and cannot fault; the address is that of a live
+        // bucket. SSE is there on every x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(bucket).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bucket;
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::Gate;
 use crate::amqp::write;
-use crate::queue::Effects;
+use crate::queue::{Effects, Rest};
 use crate::session::{Next, Parting, Resumed, Session, Wait, blocked, unblocked};
 use crate::store::Store;
 use crate::vhost::exchange_type::Fault;
@@ -35,8 +35,10 @@ const REFUSED_SILENCE: Duration = Duration::from_secs(3);
 /// How often to look after a connection without heartbeats.
 const IDLE_TICK: Duration = Duration::from_secs(60);
 
-/// How long a publisher that is faster than the consumers lets them go ahead.
+/// How long a publisher that is faster than the consumers lets them go ahead: this for each that rests
+/// at the same time, so that all of them together publish what one would.
 const REST: Duration = Duration::from_millis(1);
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
 type Waiting = Pin<Box<dyn Future<Output = Resumed> + Send>>;
 
@@ -58,7 +60,7 @@ pub(super) struct Driver<S> {
     full: bool,
     effects: Effects,
     /// Nothing is read before this is over.
-    rest: Option<Pin<Box<Sleep>>>,
+    rest: Option<(Rest, Pin<Box<Sleep>>)>,
     timer: Pin<Box<Sleep>>,
     handshake_until: Instant,
     last_read: Instant,
@@ -187,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         {
             return Poll::Ready(Event::Resumed(resumed));
         }
-        if let Some(rest) = &mut self.rest
+        if let Some((_, rest)) = &mut self.rest
             && (!self.session.outbox.is_resting() || rest.as_mut().poll(context).is_ready())
         {
             self.rest = None;
@@ -274,8 +276,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             }
         }
         self.effects.apply();
-        if self.effects.take_crowded() {
-            self.rest = Some(Box::pin(tokio::time::sleep(REST)));
+        if let Some(rest) = self.effects.take_rest() {
+            let time = (REST * rest.sharers()).min(LONGEST_REST);
+            self.rest = Some((rest, Box::pin(tokio::time::sleep(time))));
         }
     }
 

@@ -27,7 +27,7 @@ pub const STAMP: usize = 16;
 
 /// How long, once the load is over, we wait for the last confirms, and for a broker that takes
 /// nothing of what is half written.
-const LAST_TIMEOUT: Duration = Duration::from_secs(10);
+const LAST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often a publisher without confirms looks whether the broker closed its channel.
 const LOOK: Duration = Duration::from_millis(50);

@@ -202,7 +202,7 @@ impl Queue {
             returns: 0,
             expires,
         });
-        state.crowded_by(size, effects);
+        state.crowded_by(self.id, size, effects);
         self.shed(state, effects);
         // Also for what stands in front only since something was dropped.
         self.expire(state, effects);
@@ -563,7 +563,7 @@ impl QueueState {
                 if wake {
                     effects.wakes.push(Arc::clone(&consumer.outbox));
                 }
-                if behind && fresh && !effects.crowded {
+                if behind && fresh && effects.rest.is_none() {
                     effects.crowd_at(&consumer.outbox);
                 }
                 if let Some(now) = now.filter(|_| !no_ack) {
@@ -572,7 +572,7 @@ impl QueueState {
                 member.delivered();
                 self.counted.out.deliver(no_ack, terms.redelivered);
                 self.consumers.served();
-                self.delivered = self.delivered.saturating_add(1);
+                self.crowd.taken();
                 if !no_ack {
                     self.unacked += 1;
                     self.unacked_bytes += size;

@@ -4,6 +4,7 @@
 mod backlog;
 mod cancelled;
 mod consumers;
+mod crowd;
 mod dead_letter;
 mod deliver;
 mod lanes;
@@ -28,6 +29,8 @@ use smallvec::SmallVec;
 
 pub use cancelled::tell_consumers;
 pub use consumers::{ConsumeRefusal, Consumer};
+pub use crowd::Rest;
+use crowd::Seen;
 pub use dead_letter::{DeadLetter, DeadLetters, Office, Reason};
 pub use deliver::{Accepted, Got, Publishing};
 pub use limits::Called;
@@ -133,8 +136,9 @@ pub struct Effects {
     /// Consumers that the queue has ended.
     cancelled: Vec<Consumer>,
     letters: Vec<DeadLetter>,
-    /// Publishers are faster than the consumers of some queue.
-    crowded: bool,
+    /// The publisher is faster than the consumers of some queue.
+    rest: Option<Rest>,
+    seen: Seen,
     /// Whose messages these are.
     publisher: Option<Arc<Outbox>>,
     rested: Vec<Arc<Outbox>>,
@@ -162,8 +166,8 @@ impl Effects {
     }
 
     /// The publisher is to rest, if these are of one: it goes on sooner when it is told to.
-    fn crowd(&mut self) -> Option<Arc<Outbox>> {
-        self.crowded = true;
+    fn crowd(&mut self, rest: Rest) -> Option<Arc<Outbox>> {
+        self.rest = Some(rest);
         let publisher = self.publisher.clone()?;
         publisher.rest();
         Some(publisher)
@@ -176,7 +180,7 @@ impl Effects {
         if self.publisher.as_ref().is_some_and(itself) {
             return;
         }
-        if let Some(publisher) = self.crowd()
+        if let Some(publisher) = self.crowd(Rest::alone())
             && !consumer.tell_when_taken(&publisher)
         {
             self.rested.push(publisher);
@@ -184,8 +188,8 @@ impl Effects {
     }
 
     /// Whether the consumers of what was published should be given some time.
-    pub fn take_crowded(&mut self) -> bool {
-        std::mem::take(&mut self.crowded)
+    pub fn take_rest(&mut self) -> Option<Rest> {
+        self.rest.take()
     }
 
     /// Whoever takes dead letters further takes those that this has caused itself.

@@ -1,16 +1,14 @@
 //! What a queue's lock protects. Pure: no clock, no disk, no socket.
 
-use std::sync::Arc;
-
 use super::consumers::Consumers;
+use super::crowd::Crowd;
 use super::lanes::Lanes;
 use super::retry::Retries;
 use super::tap::QueueTap;
 use super::unwritten::Unwritten;
 use super::{Counts, Effects, Options};
 use crate::clock::Millis;
-use crate::names::{Seq, count_of, in_lane};
-use crate::outbox::Outbox;
+use crate::names::{QueueId, Seq, count_of, in_lane};
 use crate::store::Backlogs;
 use crate::tally::Messages;
 
@@ -19,16 +17,6 @@ use crate::tally::Messages;
 /// who rests is told when half of it is gone.
 const CROWDED: u64 = 2048;
 const CROWDED_BYTES: u64 = 256 * 1024;
-
-/// They do so after each such part, counted with this much for every message.
-const CROWD_STEP: usize = 64 * 1024;
-const CROWD_EACH: usize = 64;
-
-/// Consumers that take fewer messages than this meanwhile wait for something else.
-const SLOW_CONSUMERS: u32 = 64;
-
-/// More publishers than this are not remembered; they go on by themselves a moment later.
-const MOST_RESTING: usize = 64;
 
 /// Low bits of a sequence number that count within one run: sixty billion messages.
 const RUN_SHIFT: u32 = 36;
@@ -39,11 +27,7 @@ pub(super) struct QueueState {
     pub consumers: Consumers,
     pub unacked: u64,
     pub unwritten: Unwritten,
-    /// Since publishers last gave consumers time.
-    crowd: usize,
-    /// Publishers that rest until it is less crowded here.
-    resting: Vec<Arc<Outbox>>,
-    pub delivered: u32,
+    pub crowd: Crowd,
     /// Of their bodies.
     pub unacked_bytes: u64,
     /// Neither ready nor in somebody's hands.
@@ -107,9 +91,7 @@ impl QueueState {
             consumers: Consumers::new(single_active_consumer),
             unacked: 0,
             unwritten: Unwritten::default(),
-            crowd: 0,
-            resting: Vec::new(),
-            delivered: 0,
+            crowd: Crowd::default(),
             unacked_bytes: 0,
             retries: Retries::default(),
             loading: Loading::Idle,
@@ -130,35 +112,17 @@ impl QueueState {
         in_lane(priority, count)
     }
 
-    /// A message of this size has joined the line. Its publisher may have to give the consumers
-    /// time: otherwise all that it publishes goes to the disk and comes back.
-    pub fn crowded_by(&mut self, size: usize, effects: &mut Effects) {
-        if self.is_crowded(size)
-            && let Some(publisher) = effects.crowd()
-            && self.resting.len() < MOST_RESTING
-        {
-            self.resting.push(publisher);
+    /// A message of this size has joined the line.
+    pub fn crowded_by(&mut self, id: QueueId, size: usize, effects: &mut Effects) {
+        if self.backlog.len() >= CROWDED || self.backlog.bytes() >= CROWDED_BYTES {
+            self.crowd.joined(id, size, effects);
         }
-    }
-
-    fn is_crowded(&mut self, size: usize) -> bool {
-        if self.backlog.len() < CROWDED && self.backlog.bytes() < CROWDED_BYTES {
-            return false;
-        }
-        self.crowd += size + CROWD_EACH;
-        if self.crowd < CROWD_STEP {
-            return false;
-        }
-        self.crowd = 0;
-        std::mem::take(&mut self.delivered) >= SLOW_CONSUMERS
     }
 
     /// Lets publishers go on once half of the crowd is gone.
     pub fn ease(&mut self, effects: &mut Effects) {
-        let is_eased =
-            || self.backlog.len() < CROWDED / 2 && self.backlog.bytes() < CROWDED_BYTES / 2;
-        if !self.resting.is_empty() && is_eased() {
-            effects.rested.append(&mut self.resting);
+        if self.backlog.len() < CROWDED / 2 && self.backlog.bytes() < CROWDED_BYTES / 2 {
+            self.crowd.ease(effects);
         }
     }
 
@@ -204,9 +168,12 @@ impl QueueState {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::clock::Expiry;
     use crate::message::Message;
+    use crate::outbox::Outbox;
     use crate::queue::backlog::{Body, Entry};
 
     fn state() -> QueueState {
@@ -236,7 +203,7 @@ mod tests {
             returns: 0,
             expires: Expiry::NEVER,
         });
-        state.crowded_by(size, effects);
+        state.crowded_by(QueueId(1), size, effects);
     }
 
     #[test]
@@ -245,12 +212,12 @@ mod tests {
         let publisher = Arc::new(Outbox::new());
         let mut effects = Effects::of(&publisher);
         let mut state = state();
-        state.delivered = SLOW_CONSUMERS;
+        (0..64).for_each(|_| state.crowd.taken());
         while !publisher.is_resting() {
             publish(&mut state, LENGTH, &mut effects);
-            assert!(state.backlog.bytes() <= CROWDED_BYTES + 2 * CROWD_STEP as u64);
+            assert!(state.backlog.bytes() <= CROWDED_BYTES + 128 * 1024);
         }
-        assert!(effects.take_crowded());
+        assert!(effects.take_rest().is_some());
         while state.backlog.bytes() >= CROWDED_BYTES / 2 {
             state.ease(&mut effects);
             effects.apply();
@@ -270,6 +237,6 @@ mod tests {
         for _ in 0..2 * CROWDED {
             publish(&mut state, 1024, &mut effects);
         }
-        assert!(!publisher.is_resting() && !effects.take_crowded());
+        assert!(!publisher.is_resting() && effects.take_rest().is_none());
     }
 }

@@ -92,12 +92,16 @@ impl Crowd {
 
     /// A message has joined those that wait, who are a crowd. Its publisher may have to give the
     /// consumers time: otherwise all that it publishes goes to the disk and comes back.
+    #[inline]
     pub fn joined(&mut self, queue: QueueId, size: usize, effects: &mut Effects) {
         self.joined += size + EACH;
-        if self.joined < STEP {
-            return;
+        if self.joined >= STEP {
+            self.joined = 0;
+            self.step(queue, effects);
         }
-        self.joined = 0;
+    }
+
+    fn step(&mut self, queue: QueueId, effects: &mut Effects) {
         // Since this publisher was last here, and not any: consumers have their turn after all that
         // publish at once.
         if effects.seen.taken_since(queue, self.taken) < SLOW_CONSUMERS {
@@ -110,8 +114,12 @@ impl Crowd {
         }
     }
 
-    /// There is room again.
     #[inline]
+    pub fn has_resting(&self) -> bool {
+        !self.resting.is_empty()
+    }
+
+    /// There is room again.
     pub fn ease(&mut self, effects: &mut Effects) {
         let mut left = GO_ON;
         while left > 0

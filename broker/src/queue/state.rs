@@ -121,7 +121,9 @@ impl QueueState {
 
     /// Lets publishers go on once half of the crowd is gone.
     pub fn ease(&mut self, effects: &mut Effects) {
-        if self.backlog.len() < CROWDED / 2 && self.backlog.bytes() < CROWDED_BYTES / 2 {
+        let is_eased =
+            || self.backlog.len() < CROWDED / 2 && self.backlog.bytes() < CROWDED_BYTES / 2;
+        if self.crowd.has_resting() && is_eased() {
             self.crowd.ease(effects);
         }
     }

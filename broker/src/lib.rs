@@ -15,6 +15,7 @@ pub mod error;
 pub mod http;
 pub mod message;
 pub mod names;
+mod nearer;
 pub mod net;
 pub mod outbox;
 pub mod perf;

@@ -17,6 +17,7 @@ use crate::clock::Expiry;
 use crate::confirms::Confirms;
 use crate::message::{Message, MessageView};
 use crate::names::{QueueId, Seq};
+use crate::nearer;
 use crate::tally::Deliveries;
 use crate::trace::Party;
 use recent::Recent;
@@ -304,6 +305,7 @@ impl Outbox {
         let deliveries = &mut channel.deliveries;
         deliveries.deliver(delivery.no_ack, delivery.redelivered);
         let message = delivery.message;
+        let before = state.bytes.len();
         write::deliver(
             &mut state.bytes,
             state.frame_max,
@@ -316,6 +318,9 @@ impl Outbox {
             message.properties,
             message.body,
         );
+        // The next delivery is as long as a rule, and goes where the connection's thread has last read.
+        let length = state.bytes.len() - before;
+        nearer::to_append(&mut state.bytes, length);
         let position = state.taken + state.bytes.len() as u64;
         if !delivery.no_ack {
             let passing = delivery.place.as_ref().and_then(Place::passing);

@@ -2,6 +2,8 @@
 //! line of the processor's cache, so that one that is in no cache costs one look into memory, where
 //! a common hash table costs two or three. Nothing is taken out singly.
 
+use crate::nearer;
+
 /// Of four places in a bucket three are used when it grows.
 const FULL_OF_FOUR: usize = 3;
 
@@ -54,7 +56,7 @@ impl Questions {
     /// Brings the place where this key's answer would be nearer to the processor.
     pub fn prefetch(&self, hash: u64) {
         if let Some(bucket) = self.buckets.get(self.first(half(hash))) {
-            nearer(bucket);
+            nearer::to_read(bucket);
         }
     }
 
@@ -167,20 +169,6 @@ impl Questions {
             self.insert(question);
         }
     }
-}
-
-/// Elsewhere it is read when it is needed.
-#[inline]
-fn nearer(bucket: &Bucket) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a hint that neither reads nor writes and cannot fault; the address is that of a live
-        // bucket. SSE is there on every x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(bucket).cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = bucket;
 }
 
 #[cfg(test)]

@@ -447,7 +447,10 @@ impl Way for Memoised {
         self.route
             .start(&self.exchange, Moment::Publish, Vec::new());
         let front = self.exchange.front();
-        match self.route.set_off(front, &self.vhost, view, &mut self.memo) {
+        match self
+            .route
+            .set_off(front, &self.vhost, &view, &mut self.memo)
+        {
             Step::Done => Some(self.route.queues.len()),
             Step::Later(_) => None,
             Step::Rejected(text) => panic!("{text}"),

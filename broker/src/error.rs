@@ -2,6 +2,8 @@
 //! What went wrong inside is an `anyhow::Error` or a room's own error; it becomes a [`Refusal`]
 //! here and nowhere else.
 
+use std::ops::Deref;
+
 use crate::amqp::reply::ReplyCode;
 
 /// What the error closes.
@@ -11,29 +13,38 @@ pub enum Scope {
     Connection,
 }
 
+/// One word long: it is in the answer to every frame, and an answer that fits into registers is not
+/// copied from frame to frame of the stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Refusal(Box<Grounds>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grounds {
     pub scope: Scope,
     pub code: ReplyCode,
     /// Without the code's name in front.
     pub text: String,
 }
 
+impl Deref for Refusal {
+    type Target = Grounds;
+
+    fn deref(&self) -> &Grounds {
+        &self.0
+    }
+}
+
 impl Refusal {
+    fn new(scope: Scope, code: ReplyCode, text: String) -> Refusal {
+        Refusal(Box::new(Grounds { scope, code, text }))
+    }
+
     pub fn channel(code: ReplyCode, text: impl Into<String>) -> Refusal {
-        Refusal {
-            scope: Scope::Channel,
-            code,
-            text: text.into(),
-        }
+        Refusal::new(Scope::Channel, code, text.into())
     }
 
     pub fn connection(code: ReplyCode, text: impl Into<String>) -> Refusal {
-        Refusal {
-            scope: Scope::Connection,
-            code,
-            text: text.into(),
-        }
+        Refusal::new(Scope::Connection, code, text.into())
     }
 
     pub fn not_found(kind: &str, name: &str, vhost: &str) -> Refusal {
@@ -57,10 +68,12 @@ impl Refusal {
         Refusal::channel(ReplyCode::InternalError, what.to_owned())
     }
 
-    pub fn on_connection(self) -> Refusal {
-        Refusal {
-            scope: Scope::Connection,
-            ..self
-        }
+    pub fn on_connection(mut self) -> Refusal {
+        self.0.scope = Scope::Connection;
+        self
+    }
+
+    pub fn into_text(self) -> String {
+        self.0.text
     }
 }

@@ -261,7 +261,7 @@ impl Client {
         let mut rest = out.as_slice();
         while let Ok(Cut::Frame { frame, length }) = frame::cut(rest, 0) {
             if let Ok(Method::Other(class)) = method::parse(frame.payload) {
-                self.seen.push(class);
+                self.seen.push(*class);
             }
             rest = &rest[length..];
         }

@@ -100,7 +100,7 @@ impl House {
             arguments: Vec::new(),
         };
         let declared = self.vhost.declare_exchange(request);
-        drop(declared.map_err(|refusal| refusal.text)?);
+        drop(declared.map_err(|refusal| refusal.into_text())?);
         let request = QueueRequest {
             name: "q",
             server_named: false,
@@ -110,7 +110,7 @@ impl House {
             arguments: Vec::new(),
         };
         let declared = self.vhost.declare_queue(request, ConnectionId(0));
-        drop(declared.map_err(|refusal| refusal.text)?);
+        drop(declared.map_err(|refusal| refusal.into_text())?);
         let request = BindingRequest {
             source: name.to_owned(),
             destination: Destination::Queue("q".to_owned()),
@@ -118,7 +118,7 @@ impl House {
             arguments: Vec::new(),
         };
         let bound = self.vhost.bind(&request);
-        bound.map(drop).map_err(|refusal| refusal.text)
+        bound.map(drop).map_err(|refusal| refusal.into_text())
     }
 
     /// How many queues a message reaches; none where nobody can decide.
@@ -133,7 +133,7 @@ impl House {
             body: &[],
             dead_lettered: false,
         };
-        match route.walk(&self.vhost, message, memo) {
+        match route.walk(&self.vhost, &message, memo) {
             Step::Done => Some(route.queues.len()),
             Step::Fault(_) | Step::Unseen { .. } => None,
             Step::Later(_) => panic!("slow"),
@@ -247,7 +247,7 @@ fn an_inner_type_that_goes_takes_the_outer_one_with_it_and_brings_it_back() {
         house
             .vhost
             .declare_exchange(request)
-            .map_err(|refusal| refusal.text)
+            .map_err(|refusal| refusal.into_text())
             .expect("declares"),
     );
     let mut memo = Memo::default();

@@ -35,7 +35,7 @@ fn read_method(payload: &[u8]) {
     let _ = method::parse_deliver(payload);
     if let Ok(Method::Other(class)) = method::parse(payload) {
         let mut again = Vec::new();
-        write::method(&mut again, 1, class.clone());
+        write::method(&mut again, 1, (*class).clone());
         let reparsed = method::parse(&again[7..again.len() - 1]);
         assert!(reparsed.is_ok(), "{class:?}");
     }

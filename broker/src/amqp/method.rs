@@ -27,7 +27,7 @@ pub enum Method<'a> {
         delivery_tag: u64,
         requeue: bool,
     },
-    Other(AMQPClass),
+    Other(Box<AMQPClass>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -310,7 +310,7 @@ fn other(payload: &[u8], class: u16, method: u16) -> Result<Method<'_>, MethodEr
         }
     })?;
     match parse_class(payload) {
-        Ok(([], class)) => Ok(Method::Other(class)),
+        Ok(([], class)) => Ok(Method::Other(Box::new(class))),
         Ok((_, _)) | Err(_) => Err(malformed),
     }
 }

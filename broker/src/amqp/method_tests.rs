@@ -17,7 +17,7 @@ fn payload_of(class: &AMQPClass) -> Vec<u8> {
 fn as_class(method: Method<'_>) -> AMQPClass {
     use basic::AMQPMethod::{Ack, Nack, Publish, Reject};
     AMQPClass::Basic(match method {
-        Method::Other(class) => return class,
+        Method::Other(class) => return *class,
         Method::Publish(publish) => Publish(basic::Publish {
             exchange: publish.exchange.into(),
             routing_key: publish.routing_key.into(),

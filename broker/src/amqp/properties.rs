@@ -44,6 +44,7 @@ const HEADERS: usize = 2;
 const DELIVERY_MODE: usize = 3;
 const REPLY_TO: usize = 6;
 const EXPIRATION: usize = 7;
+const USER_ID: usize = 11;
 
 /// Announces a second word of flags. No property is defined there.
 const CONTINUATION: u16 = 1;
@@ -97,7 +98,7 @@ impl<'a> Properties<'a> {
     }
 
     pub fn reply_to(self) -> Option<&'a str> {
-        self.text(6)
+        self.text(REPLY_TO)
     }
 
     #[inline]
@@ -120,7 +121,7 @@ impl<'a> Properties<'a> {
 
     #[inline]
     pub fn user_id(self) -> Option<&'a str> {
-        self.text(11)
+        self.text(USER_ID)
     }
 
     pub fn app_id(self) -> Option<&'a str> {
@@ -129,6 +130,14 @@ impl<'a> Properties<'a> {
 
     pub fn cluster_id(self) -> Option<&'a str> {
         self.text(13)
+    }
+
+    /// Whether there is any that a broker may act upon when the message comes in. Most have none.
+    #[inline]
+    pub fn may_ask(self) -> bool {
+        const ASKING: u16 = flag(HEADERS) | flag(REPLY_TO) | flag(EXPIRATION) | flag(USER_ID);
+        let flags = Octets::new(self.0).short();
+        flags.is_some_and(|flags| flags & ASKING != 0)
     }
 
     #[inline]

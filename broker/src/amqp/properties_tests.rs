@@ -186,3 +186,18 @@ fn properties_that_are_set_replace_and_the_others_stay() {
     assert_eq!(with_properties(&[], &over), over);
     assert_eq!(with_properties(&base, &[0x80]), base, "no property list");
 }
+
+#[test]
+fn what_a_broker_acts_upon_is_seen_by_the_flags() {
+    let plain = crate::amqp::BasicProperties::default;
+    let asks = |owned: crate::amqp::BasicProperties| Properties::new(&encode(&owned)).may_ask();
+    assert!(!asks(plain()));
+    assert!(!asks(
+        plain().with_delivery_mode(2).with_app_id("me".into())
+    ));
+    assert!(asks(plain().with_headers(Default::default())));
+    assert!(asks(plain().with_reply_to("amq.rabbitmq.reply-to".into())));
+    assert!(asks(plain().with_expiration("100".into())));
+    assert!(asks(plain().with_user_id("guest".into())));
+    assert!(!Properties::new(&[0x80]).may_ask(), "no property list");
+}

@@ -228,7 +228,7 @@ fn take_method(state: &mut State, method: Method<'_>) -> Result<bool, ClientErro
             ..
         } => state.unconfirmed.settle(delivery_tag, multiple, false),
         Method::Publish(_) | Method::Reject { .. } => return Err(out_of_order()),
-        Method::Other(class) => return take_rare(state, class),
+        Method::Other(class) => return take_rare(state, *class),
     }
     Ok(false)
 }

@@ -152,7 +152,7 @@ fn first_method(input: &[u8]) -> Result<Option<(Option<AMQPClass>, usize)>, Clie
         Cut::Frame { frame, length } if frame.kind == FrameKind::Method => {
             let method = method::parse(frame.payload).map_err(|error| broken(error.text()))?;
             match method {
-                Method::Other(class) => Ok(Some((Some(class), length))),
+                Method::Other(class) => Ok(Some((Some(*class), length))),
                 _ => Err(unexpected("an answer")),
             }
         }

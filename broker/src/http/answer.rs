@@ -143,7 +143,7 @@ impl From<Refusal> for Failure {
             | ReplyCode::ResourceError
             | ReplyCode::NotAllowed
             | ReplyCode::NotImplemented
-            | ReplyCode::InternalError => Failure::bad(refusal.text),
+            | ReplyCode::InternalError => Failure::bad(refusal.into_text()),
         }
     }
 }

@@ -321,7 +321,7 @@ impl Import {
             arguments: fields::encode(&row.table("arguments")?)?,
         });
         // 404 would be about the request.
-        saved.push(bound.map_err(|refusal| Failure::bad(refusal.text))?);
+        saved.push(bound.map_err(|refusal| Failure::bad(refusal.into_text()))?);
         Ok(())
     }
 }

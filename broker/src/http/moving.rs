@@ -109,7 +109,7 @@ async fn put(vhost: &Vhost, route: &Route, message: MessageView<'_>) -> Result<(
     let handed = {
         let mut effects = Effects::default();
         let confirm = Some(ConfirmTo { sink, publish: 1 });
-        let handed = vhost.hand_over(route, message, confirm, &mut effects);
+        let handed = vhost.hand_over(route, &message, confirm, &mut effects);
         effects.apply();
         handed
     };

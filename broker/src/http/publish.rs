@@ -149,7 +149,7 @@ async fn route(
         }
     };
     // Plugins are slow now and then, and everybody else's request waits behind this one.
-    let mut step = route.set_off(front, &vhost, message.view(), &mut memo);
+    let mut step = route.set_off(front, &vhost, &message.view(), &mut memo);
     loop {
         let waiting = match step {
             Step::Done => break,
@@ -173,7 +173,7 @@ async fn route(
         let gone = || Err(Fault("the plugin's thread has ended".to_owned()));
         let answer = answer.await.unwrap_or_else(|_| gone());
         step = match route.resume(&vhost, &waiting, answer) {
-            Step::Done => route.walk(&vhost, message.view(), &mut memo),
+            Step::Done => route.walk(&vhost, &message.view(), &mut memo),
             other @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. }) => {
                 other
             }
@@ -187,7 +187,7 @@ async fn route(
         vhost.tell_published(&by, 1, message.view(), &copies, &route);
     }
     let mut effects = Effects::default();
-    let handed = vhost.hand_over(&route, message.view(), None, &mut effects);
+    let handed = vhost.hand_over(&route, &message.view(), None, &mut effects);
     effects.apply();
     let size = message.view().body.len() as u64;
     count(

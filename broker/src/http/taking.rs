@@ -108,9 +108,10 @@ pub(super) fn parsed(octets: &[u8]) -> Option<Taken<'_>> {
         rest = rest.get(length..)?;
         Some(frame)
     };
-    let Ok(Method::Other(AMQPClass::Basic(basic::AMQPMethod::GetOk(got)))) =
-        method::parse(next()?.payload)
-    else {
+    let Ok(Method::Other(class)) = method::parse(next()?.payload) else {
+        return None;
+    };
+    let AMQPClass::Basic(basic::AMQPMethod::GetOk(got)) = *class else {
         return None;
     };
     let header = content::parse_header(next()?.payload).ok()?;

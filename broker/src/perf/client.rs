@@ -216,7 +216,7 @@ impl Client {
                     continue;
                 }
                 return match method::parse(frame.payload)? {
-                    Method::Other(class) => not_closed(class),
+                    Method::Other(class) => not_closed(*class),
                     method => bail!("unexpected {method:?}"),
                 };
             }

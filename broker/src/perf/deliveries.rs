@@ -222,7 +222,7 @@ fn whole(octets: &[u8]) -> Option<Whole<'_>> {
 
 fn other(method: Method<'_>) -> Result<()> {
     match method {
-        Method::Other(class) => not_closed(class).map(|_| ()),
+        Method::Other(class) => not_closed(*class).map(|_| ()),
         Method::Publish(_) | Method::Ack { .. } | Method::Nack { .. } | Method::Reject { .. } => {
             Ok(())
         }

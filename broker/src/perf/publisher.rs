@@ -296,10 +296,10 @@ impl Pending<'_> {
                 Ok(settled)
             }
             Method::Other(class) => {
-                if let AMQPClass::Basic(basic::AMQPMethod::Return(_)) = class {
+                if let AMQPClass::Basic(basic::AMQPMethod::Return(_)) = *class {
                     self.load.returned.fetch_add(1, Ordering::Relaxed);
                 }
-                not_closed(class).map(|_| 0)
+                not_closed(*class).map(|_| 0)
             }
             Method::Publish(_) | Method::Reject { .. } => Ok(0),
         }

@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use anyhow::{Context as _, bail};
 
 use crate::clock::{SystemClock, SystemEntropy, Uptime};
+use crate::error::Refusal;
 use crate::message::Message;
 use crate::names::{ConnectionId, Destination};
 use crate::plugin::{
@@ -139,7 +140,7 @@ impl Stage {
         drop(
             self.vhost
                 .declare_exchange(request)
-                .map_err(|refusal| refusal.text)?,
+                .map_err(Refusal::into_text)?,
         );
         let exchange = self.vhost.exchange(name);
         exchange.ok_or_else(|| "it is not there".to_owned())
@@ -162,7 +163,7 @@ impl Stage {
             arguments: Vec::new(),
         };
         let declared = self.vhost.declare_queue(request, ConnectionId(0));
-        drop(declared.map_err(|refusal| refusal.text)?);
+        drop(declared.map_err(Refusal::into_text)?);
         let request = BindingRequest {
             source: exchange.name.to_string(),
             destination: Destination::Queue(queue.to_owned()),
@@ -170,7 +171,7 @@ impl Stage {
             arguments,
         };
         let bound = self.vhost.bind(&request);
-        bound.map(drop).map_err(|refusal| refusal.text)
+        bound.map(drop).map_err(Refusal::into_text)
     }
 
     pub fn walk(&self, exchange: &Arc<Exchange>, message: &Arc<Message>, memo: &mut Memo) -> End {
@@ -198,7 +199,7 @@ impl Stage {
         memo: &mut Memo,
     ) -> End {
         let front = exchange.front();
-        let mut step = route.set_off(front, &self.vhost, message.view(), memo);
+        let mut step = route.set_off(front, &self.vhost, &message.view(), memo);
         loop {
             step = match step {
                 Step::Done if !route.holds.is_empty() => return End::Held,
@@ -217,7 +218,7 @@ impl Stage {
                 Step::Later(waiting) => {
                     let answer = wait(&waiting, route.asked(&waiting, message));
                     match route.resume(&self.vhost, &waiting, answer) {
-                        Step::Done => route.walk(&self.vhost, message.view(), memo),
+                        Step::Done => route.walk(&self.vhost, &message.view(), memo),
                         other @ (Step::Later(_)
                         | Step::Rejected(_)
                         | Step::Fault(_)

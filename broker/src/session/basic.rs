@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::access::Kind;
 use super::channel::{ChannelConsumer, ReplyConsumer};
 use super::consumer_arguments::{ChannelLimits, Consumed, not_supported};
+use super::dispatch::not_for_servers;
 use super::{Flow, Phase, Session, Wait, resume_from};
 use crate::amqp::reply::ReplyCode;
 use crate::amqp::{AMQPClass, basic, short_string, table, write};
@@ -70,7 +71,7 @@ impl Session {
             | AMQPMethod::Deliver(_)
             | AMQPMethod::GetOk(_)
             | AMQPMethod::GetEmpty(_)
-            | AMQPMethod::RecoverOk(_) => Err(self.not_for_servers()),
+            | AMQPMethod::RecoverOk(_) => Err(not_for_servers()),
         }
     }
 
@@ -283,7 +284,7 @@ impl Session {
         };
         let got = queue.get(&self.outbox, *channel, *no_ack, when_loaded, effects);
         match (got, loaded) {
-            (Got::Loading, Some(done)) => Ok(Flow::Wait(Wait::Loaded { done, get })),
+            (Got::Loading, Some(done)) => Ok(Flow::Wait(Box::new(Wait::Loaded { done, get }))),
             // A small request with a large answer: one read may hold thousands of them.
             (Got::Sent, _) if self.outbox.over_reply_bound() => Ok(Flow::Full),
             (Got::Sent, _) => Ok(Flow::Done),

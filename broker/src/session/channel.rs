@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::content::Content;
+use super::dispatch::not_for_servers;
 use super::tx::TxState;
 use super::{Flow, Phase, Session};
 use crate::amqp::reply::ReplyCode;
@@ -301,7 +302,7 @@ impl Session {
     ) -> Result<Flow, Refusal> {
         let select = match method {
             confirm::AMQPMethod::Select(select) => select,
-            confirm::AMQPMethod::SelectOk(_) => return Err(self.not_for_servers()),
+            confirm::AMQPMethod::SelectOk(_) => return Err(not_for_servers()),
         };
         let Some(channel) = self.channels.get_mut(&number) else {
             return Ok(Flow::Done);

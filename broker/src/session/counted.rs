@@ -39,9 +39,13 @@ impl Counted {
 }
 
 impl Session {
-    pub(super) fn count_publish(&mut self, channel: u16, published: Published) {
+    pub(super) fn count_publish(
+        &mut self,
+        channel: u16,
+        exchange: Option<&Arc<Exchange>>,
+        published: Published,
+    ) {
         self.count_on(channel);
-        let exchange = self.publisher.exchange();
         let same = match (&self.counted.exchange, exchange) {
             (None, None) => true,
             (Some(counted), Some(exchange)) => Arc::ptr_eq(counted, exchange),

@@ -6,7 +6,7 @@ use crate::amqp::frame::{Frame, FrameError, FrameFault, FrameKind, erlang_binary
 use crate::amqp::method::{self, Method, MethodError};
 use crate::amqp::reply::ReplyCode;
 use crate::amqp::{AMQPClass, channel, connection, write};
-use crate::error::{Refusal, Scope};
+use crate::error::Refusal;
 use crate::queue::{Back, Effects};
 
 const CHANNEL_OPEN: (u16, u16) = (20, 10);
@@ -36,6 +36,12 @@ pub(super) fn second_open() -> Refusal {
     Refusal::connection(ReplyCode::ChannelError, text)
 }
 
+/// Methods that only the server sends, or that have no meaning where they came.
+#[cold]
+pub(super) fn not_for_servers() -> Refusal {
+    Refusal::connection(ReplyCode::CommandInvalid, "unimplemented method")
+}
+
 /// RabbitMQ shows the arguments that it could not decode.
 fn undecodable(error: MethodError, payload: &[u8]) -> Refusal {
     let text = match error {
@@ -49,19 +55,19 @@ fn undecodable(error: MethodError, payload: &[u8]) -> Refusal {
 }
 
 impl Session {
-    /// One frame, and how many octets of `after` were used along with it.
+    /// One frame, and what belongs to it of the octets behind it.
     pub(super) fn frame(
         &mut self,
         frame: Frame<'_>,
-        after: &[u8],
+        after: &mut &[u8],
         effects: &mut Effects,
-    ) -> Result<(usize, Flow), Refusal> {
+    ) -> Result<Flow, Refusal> {
         match frame.kind {
             FrameKind::Heartbeat if !frame.payload.is_empty() => {
                 let error = FrameError::new(8, frame.payload, FrameFault::Unknown);
                 Err(Refusal::connection(error.code(), error.text()))
             }
-            FrameKind::Heartbeat if frame.channel == 0 => Ok((0, Flow::Done)),
+            FrameKind::Heartbeat if frame.channel == 0 => Ok(Flow::Done),
             FrameKind::Heartbeat => Err(misplaced(8, frame.payload)),
             FrameKind::Method if frame.payload.len() < 4 => {
                 let error = FrameError::new(1, frame.payload, FrameFault::Unknown);
@@ -74,11 +80,10 @@ impl Session {
                 } else {
                     method::class_and_method(frame.payload)
                 };
-                let flow = self.connection_frame(frame.payload).or_else(|refusal| {
+                self.connection_frame(frame.payload).or_else(|refusal| {
                     self.fail(&refusal.on_connection(), ids, effects);
-                    Ok::<_, Refusal>(Flow::Done)
-                })?;
-                Ok((0, flow))
+                    Ok(Flow::Done)
+                })
             }
             FrameKind::Header | FrameKind::Body if frame.channel == 0 => {
                 let octet = frame.kind.octet();
@@ -92,11 +97,16 @@ impl Session {
 
     fn connection_frame(&mut self, payload: &[u8]) -> Result<Flow, Refusal> {
         use connection::AMQPMethod;
-        let method = match method::parse(payload) {
-            Ok(Method::Other(AMQPClass::Connection(method))) => method,
-            _ if matches!(self.phase, Phase::Closing) => return Ok(Flow::Done),
-            Ok(_) => return Err(self.unexpected_method()),
+        let class = match method::parse(payload) {
+            Ok(Method::Other(class)) => Some(*class),
+            Ok(_) => None,
+            Err(_) if matches!(self.phase, Phase::Closing) => return Ok(Flow::Done),
             Err(error) => return Err(undecodable(error, payload)),
+        };
+        let method = match class {
+            Some(AMQPClass::Connection(method)) => method,
+            _ if matches!(self.phase, Phase::Closing) => return Ok(Flow::Done),
+            _ => return Err(self.unexpected_method()),
         };
         match (&self.phase, method) {
             (Phase::Closing | Phase::Ended(_), AMQPMethod::CloseOk(_)) => {
@@ -147,12 +157,12 @@ impl Session {
     fn channel_frame(
         &mut self,
         frame: Frame<'_>,
-        after: &[u8],
+        after: &mut &[u8],
         effects: &mut Effects,
-    ) -> Result<(usize, Flow), Refusal> {
+    ) -> Result<Flow, Refusal> {
         match &self.phase {
             Phase::Running(_) => {}
-            Phase::Closing | Phase::Ended(_) => return Ok((0, Flow::Done)),
+            Phase::Closing | Phase::Ended(_) => return Ok(Flow::Done),
             Phase::Header | Phase::StartOk | Phase::Refused | Phase::TuneOk(_) | Phase::Open(_) => {
                 return Err(misplaced(frame.kind.octet(), frame.payload));
             }
@@ -166,12 +176,12 @@ impl Session {
             None if ids == CHANNEL_OPEN => {
                 // No method is blamed for a limit.
                 ids = (0, 0);
-                self.channel_open(number).map(|flow| (0, flow))
+                self.channel_open(number)
             }
             None => Err(not_open(frame.kind)),
-            Some(channel) if channel.is_closing() => self
-                .on_closing_channel(number, ids)
-                .map(|()| (0, Flow::Done)),
+            Some(channel) if channel.is_closing() => {
+                self.on_closing_channel(number, ids).map(|()| Flow::Done)
+            }
             Some(channel) => match (&channel.content, frame.kind) {
                 (Content::Idle, FrameKind::Method) => {
                     self.method_frame(number, frame.payload, after, effects)
@@ -183,7 +193,6 @@ impl Session {
                     // Whatever is wrong now is wrong with the publish.
                     ids = (60, 40);
                     self.content_frame(number, frame, effects)
-                        .map(|flow| (0, flow))
                 }
             },
         };
@@ -196,7 +205,7 @@ impl Session {
                     ids = error.class_and_method();
                 }
                 self.fail_on(number, &refusal, ids, effects);
-                Ok((0, Flow::Done))
+                Ok(Flow::Done)
             }
         }
     }
@@ -205,9 +214,9 @@ impl Session {
         &mut self,
         number: u16,
         payload: &[u8],
-        after: &[u8],
+        after: &mut &[u8],
         effects: &mut Effects,
-    ) -> Result<(usize, Flow), Refusal> {
+    ) -> Result<Flow, Refusal> {
         let method = match method::parse(payload) {
             Ok(method) => method,
             Err(error) => return Err(undecodable(error, payload)),
@@ -219,7 +228,7 @@ impl Session {
                 multiple,
             } => self
                 .ack(number, delivery_tag, multiple, effects)
-                .map(|()| (0, Flow::Done)),
+                .map(|()| Flow::Done),
             Method::Nack {
                 delivery_tag,
                 multiple,
@@ -233,16 +242,14 @@ impl Session {
                     Back::Returned,
                     effects,
                 )
-                .map(|()| (0, Flow::Done)),
+                .map(|()| Flow::Done),
             Method::Reject {
                 delivery_tag,
                 requeue,
             } => self
                 .nack(number, delivery_tag, false, requeue, Back::Failed, effects)
-                .map(|()| (0, Flow::Done)),
-            Method::Other(class) => self
-                .method(number, class, payload, effects)
-                .map(|flow| (0, flow)),
+                .map(|()| Flow::Done),
+            Method::Other(class) => self.method(number, *class, payload, effects),
         }
     }
 
@@ -266,16 +273,7 @@ impl Session {
                 self.outbox.write(|out, _| write::method(out, number, ok));
                 Ok(Flow::Done)
             }
-            AMQPClass::Connection(_) => Err(self.not_for_servers()),
-        }
-    }
-
-    /// Methods that only the server sends, or that have no meaning where they came.
-    pub(super) fn not_for_servers(&self) -> Refusal {
-        Refusal {
-            scope: Scope::Connection,
-            code: ReplyCode::CommandInvalid,
-            text: "unimplemented method".to_owned(),
+            AMQPClass::Connection(_) => Err(not_for_servers()),
         }
     }
 
@@ -308,7 +306,7 @@ impl Session {
                 "active=false",
             )),
             AMQPMethod::OpenOk(_) | AMQPMethod::CloseOk(_) | AMQPMethod::FlowOk(_) => {
-                Err(self.not_for_servers())
+                Err(not_for_servers())
             }
         }
     }

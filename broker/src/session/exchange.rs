@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::access::Kind;
-use super::{Flow, Phase, Session};
+use super::dispatch::not_for_servers;
+use super::{Flow, Session};
 use crate::amqp::table::{self, Table, Value};
 use crate::amqp::{AMQPClass, exchange};
 use crate::auth::Access;
@@ -12,18 +13,8 @@ use crate::names::Destination;
 use crate::vhost::{BindingRequest, ExchangeRequest, Vhost};
 
 impl Session {
-    #[inline]
     pub(super) fn vhost(&self) -> Result<Arc<Vhost>, Refusal> {
-        match &self.phase {
-            Phase::Running(running) => Ok(Arc::clone(&running.vhost)),
-            Phase::Header
-            | Phase::StartOk
-            | Phase::Refused
-            | Phase::TuneOk(_)
-            | Phase::Open(_)
-            | Phase::Closing
-            | Phase::Ended(_) => Err(self.not_for_servers()),
-        }
+        self.phase.vhost().cloned()
     }
 
     pub(super) fn exchange_method(
@@ -67,7 +58,7 @@ impl Session {
             AMQPMethod::DeclareOk(_)
             | AMQPMethod::DeleteOk(_)
             | AMQPMethod::BindOk(_)
-            | AMQPMethod::UnbindOk(_) => Err(self.not_for_servers()),
+            | AMQPMethod::UnbindOk(_) => Err(not_for_servers()),
         }
     }
 

@@ -42,6 +42,7 @@ use crate::vhost::{Broker, Memo, Presence, Vhost};
 use access::AccessCache;
 use channel::{Channel, ChannelConsumer};
 use counted::Counted;
+use dispatch::not_for_servers;
 use publish::Publisher;
 
 /// What a connection may ask for, from the configuration.
@@ -107,6 +108,23 @@ enum Phase {
     Ended(Parting),
 }
 
+impl Phase {
+    /// What keeps the session's other fields free: a message does not count its vhost up and down.
+    #[inline]
+    fn vhost(&self) -> Result<&Arc<Vhost>, Refusal> {
+        match self {
+            Phase::Running(running) => Ok(&running.vhost),
+            Phase::Header
+            | Phase::StartOk
+            | Phase::Refused
+            | Phase::TuneOk(_)
+            | Phase::Open(_)
+            | Phase::Closing
+            | Phase::Ended(_) => Err(not_for_servers()),
+        }
+    }
+}
+
 /// How the socket is left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parting {
@@ -140,7 +158,7 @@ pub enum Next {
 /// What one frame came to.
 enum Flow {
     Done,
-    Wait(Wait),
+    Wait(Box<Wait>),
     /// The peer must take what it asked for before it may ask for more.
     Full,
 }
@@ -205,26 +223,25 @@ impl Session {
     }
 
     fn feed_frames(&mut self, buffer: &[u8], effects: &mut Effects) -> (usize, Next) {
-        let mut used = 0;
-        loop {
-            let rest = buffer.get(used..).unwrap_or_default();
-            match self.step(rest, effects) {
-                Ok(Step::Used(length, Flow::Done)) => used += length,
-                Ok(Step::Used(length, Flow::Wait(wait))) => {
-                    return (used + length, Next::Wait(wait));
-                }
-                Ok(Step::Used(length, Flow::Full)) => return (used + length, Next::Full),
-                Ok(Step::Incomplete) => return (used, Next::Read),
-                Ok(Step::End(parting)) => return (used, Next::End(parting)),
+        let mut rest = buffer;
+        let next = loop {
+            match self.step(&mut rest, effects) {
+                Ok(Step::Used(Flow::Done)) => {}
+                Ok(Step::Used(Flow::Wait(wait))) => break Next::Wait(*wait),
+                Ok(Step::Used(Flow::Full)) => break Next::Full,
+                Ok(Step::Incomplete) => break Next::Read,
+                Ok(Step::End(parting)) => break Next::End(parting),
                 Err(refusal) => {
                     self.fail(&refusal, (0, 0), effects);
                     return (buffer.len(), Next::Read);
                 }
             }
-        }
+        };
+        (buffer.len() - rest.len(), next)
     }
 
-    fn step(&mut self, rest: &[u8], effects: &mut Effects) -> Result<Step, Refusal> {
+    /// Takes what it uses from the front of `rest`.
+    fn step<'a>(&mut self, rest: &mut &'a [u8], effects: &mut Effects) -> Result<Step, Refusal> {
         match &self.phase {
             Phase::Header => return Ok(self.header(rest)),
             Phase::Ended(parting) => return Ok(Step::End(*parting)),
@@ -235,7 +252,8 @@ impl Session {
             | Phase::Running(_)
             | Phase::Closing => {}
         }
-        let cut = frame::cut(rest, self.frame_max);
+        let buffer: &'a [u8] = rest;
+        let cut = frame::cut(buffer, self.frame_max);
         let cut = match cut {
             Ok(cut) => cut,
             // The peer may send anything after our close.
@@ -247,21 +265,21 @@ impl Session {
         match cut {
             Cut::Incomplete => Ok(Step::Incomplete),
             Cut::Frame { frame, length } => {
-                let after = rest.get(length..).unwrap_or_default();
-                let (more, flow) = self.frame(frame, after, effects)?;
-                Ok(Step::Used(length + more, flow))
+                *rest = buffer.get(length..).unwrap_or_default();
+                self.frame(frame, rest, effects).map(Step::Used)
             }
         }
     }
 
-    fn header(&mut self, rest: &[u8]) -> Step {
+    fn header(&mut self, rest: &mut &[u8]) -> Step {
         match frame::protocol_header(rest) {
             Ok(None) => Step::Incomplete,
             Ok(Some(length)) => {
                 let start = handshake::start(&self.mechanisms(), &self.broker.cluster_name());
                 self.outbox.write(|out, _| write::method(out, 0, start));
                 self.phase = Phase::StartOk;
-                Step::Used(length, Flow::Done)
+                *rest = rest.get(length..).unwrap_or_default();
+                Step::Used(Flow::Done)
             }
             Err(error) => {
                 tracing::info!(peer = %self.peer, %error, "refused");
@@ -398,7 +416,7 @@ fn resume_from<'a>(
 }
 
 enum Step {
-    Used(usize, Flow),
+    Used(Flow),
     Incomplete,
     End(Parting),
 }

@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn an_expiration_is_a_whole_number_of_milliseconds() {
-        let text = |expiration| check_expiration(expiration).map_err(|refusal| refusal.text);
+        let text = |expiration| check_expiration(expiration).map_err(Refusal::into_text);
         for fine in ["0", "007", "+5", "315360000000"] {
             assert_eq!(text(fine), Ok(()));
         }

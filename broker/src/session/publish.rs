@@ -8,11 +8,11 @@ use super::access::Kind;
 use super::channel::{Channel, Mode};
 use super::content::{Content, PublishBody, PublishStart, check_class};
 use super::counted::Published;
-use super::properties::Asked;
 use super::{Flow, Session, Wait};
 use crate::amqp::content;
 use crate::amqp::frame::{self, Cut, FrameKind};
 use crate::amqp::method::Publish;
+use crate::amqp::properties::Properties;
 use crate::amqp::reply::ReplyCode;
 use crate::amqp::write;
 use crate::auth::Access;
@@ -29,24 +29,48 @@ pub(super) struct Publisher {
     pub has_published: bool,
     /// Kept for the next message; moved as a pointer.
     route: Option<Box<Route>>,
-    last: LastTarget,
-    default_name: Arc<str>,
+    /// Nobody's while a message is on its way, which borrows from it.
+    last: Option<Target>,
 }
 
-#[derive(Default)]
-enum LastTarget {
-    #[default]
-    None,
+enum Target {
     Exchange(Arc<Exchange>),
-    Queue(Arc<Queue>),
+    /// The default exchange, and the queue of that name if there is one.
+    Default {
+        name: Arc<str>,
+        queue: Option<Arc<Queue>>,
+    },
 }
 
 impl Publisher {
     /// That the last message was published to; None is the default exchange.
     pub fn exchange(&self) -> Option<&Arc<Exchange>> {
-        match &self.last {
-            LastTarget::Exchange(exchange) => Some(exchange),
-            LastTarget::Queue(_) | LastTarget::None => None,
+        self.last.as_ref().and_then(Target::exchange)
+    }
+}
+
+impl Target {
+    fn exchange(&self) -> Option<&Arc<Exchange>> {
+        match self {
+            Target::Exchange(exchange) => Some(exchange),
+            Target::Default { .. } => None,
+        }
+    }
+
+    fn name(&self) -> &Arc<str> {
+        match self {
+            Target::Exchange(exchange) => &exchange.name,
+            Target::Default { name, .. } => name,
+        }
+    }
+
+    fn is(&self, exchange: &str, routing_key: &str) -> bool {
+        match self {
+            Target::Exchange(last) => *last.name == *exchange && !last.is_deleted(),
+            Target::Default { queue, .. } => {
+                let here = |queue: &Arc<Queue>| *queue.name == *routing_key && !queue.is_deleted();
+                exchange.is_empty() && queue.as_ref().is_some_and(here)
+            }
         }
     }
 }
@@ -71,8 +95,10 @@ struct WholeContent<'a> {
 
 /// What belongs to a publish besides the message.
 #[derive(Clone, Copy)]
-struct Terms {
+struct Terms<'a> {
     channel: u16,
+    /// None: the default one.
+    exchange: Option<&'a Arc<Exchange>>,
     mandatory: bool,
     /// Its number on a channel in confirm mode.
     confirm: Option<u64>,
@@ -84,9 +110,9 @@ impl Session {
         &mut self,
         number: u16,
         publish: Publish<'_>,
-        after: &[u8],
+        after: &mut &[u8],
         effects: &mut Effects,
-    ) -> Result<(usize, Flow), Refusal> {
+    ) -> Result<Flow, Refusal> {
         // From its begin: messages that never end take memory too.
         self.publisher.has_published = true;
         if let Some(content) = self.whole_content(number, after)? {
@@ -102,7 +128,10 @@ impl Session {
             self.make_ready_for(next);
             let flow = self.publish_whole(number, exchange, key, start, properties, body, effects);
             self.look_ahead(next);
-            return flow.map(|flow| (length, flow));
+            if flow.is_ok() {
+                *after = next;
+            }
+            return flow;
         }
         if let Some(channel) = self.channels.get_mut(&number) {
             channel.content = Content::Header(PublishStart {
@@ -112,7 +141,7 @@ impl Session {
                 immediate: publish.immediate,
             });
         }
-        Ok((0, Flow::Done))
+        Ok(Flow::Done)
     }
 
     /// Properties, body and their length on the wire, if the next frames are a header and at most
@@ -186,7 +215,7 @@ impl Session {
         exchange: &str,
         routing_key: &str,
         (mandatory, immediate): (bool, bool),
-        properties: &[u8],
+        raw: &[u8],
         body: &[u8],
         effects: &mut Effects,
     ) -> Result<Flow, Refusal> {
@@ -197,58 +226,67 @@ impl Session {
                 "immediate=true",
             ));
         }
-        self.find_target(exchange, routing_key)?;
+        let target = self.find_target(exchange, routing_key)?;
         self.check_topic(Access::Write, exchange, routing_key)?;
-        let Asked {
-            properties,
-            further_keys,
-        } = self.asked(number, properties)?;
+        let asked;
+        let (properties, further_keys) = match Properties::new(raw).may_ask() {
+            true => {
+                asked = self.asked(number, raw)?;
+                (&*asked.properties, asked.further_keys)
+            }
+            false => (raw, Vec::new()),
+        };
         let confirm = match self.channels.get(&number).map(|channel| &channel.mode) {
             Some(Mode::Confirm(_)) => Some(self.outbox.next_publish(number)),
             Some(Mode::Plain | Mode::Tx(_)) | None => None,
         };
         let terms = Terms {
             channel: number,
+            exchange: target.exchange(),
             mandatory,
             confirm,
         };
         let mut route = self.publisher.route.take().unwrap_or_default();
-        let name = self.set_out(&mut route, further_keys)?;
+        self.set_out(&target, &mut route, further_keys)?;
         let message = MessageView {
-            exchange: &name,
+            exchange: target.name(),
             routing_key,
-            properties: &properties,
+            properties,
             body,
             dead_lettered: false,
         };
-        let vhost = self.vhost()?;
-        let front = match self.publisher.exchange() {
+        let vhost = self.phase.vhost()?;
+        let front = match terms.exchange {
             Some(exchange) => exchange.front(),
             None => vhost.front(),
         };
-        let step = route.set_off(front, &vhost, message, &mut self.memo);
-        match step {
+        let finished = match route.set_off(front, vhost, &message, &mut self.memo) {
+            Step::Done => self.finish(terms, &message, None, &route, effects),
             Step::Later(waiting) => {
                 let message = Arc::new(message.to_message());
-                Ok(self.pause(terms, message, *route, waiting))
+                let flow = self.pause(terms, message, *route, waiting);
+                self.publisher.last = Some(target);
+                return Ok(flow);
             }
-            Step::Done | Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. } => {
-                let finished = self.finish(terms, message, None, &route, step, effects);
-                self.publisher.route = Some(route);
-                finished.map(|()| Flow::Done)
+            stop @ (Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. }) => {
+                self.stopped(terms, &message, stop)
             }
-        }
+        };
+        self.publisher.last = Some(target);
+        self.publisher.route = Some(route);
+        finished.map(|()| Flow::Done)
     }
 
     fn pause(
         &mut self,
-        terms: Terms,
+        terms: Terms<'_>,
         message: Arc<Message>,
         route: Route,
         waiting: Waiting,
     ) -> Flow {
         let Terms {
             channel,
+            exchange: _,
             mandatory,
             confirm,
         } = terms;
@@ -267,7 +305,7 @@ impl Session {
         });
         let done = Box::new(move |result| drop(done.send(result)));
         instance.route_later(moment, message_there, table, done);
-        Flow::Wait(Wait::Answer { answer, publish })
+        Flow::Wait(Box::new(Wait::Answer { answer, publish }))
     }
 
     pub(super) fn publish_answered(
@@ -285,62 +323,56 @@ impl Session {
             waiting,
         } = *publish;
         let vhost = self.vhost().map_err(|refusal| (channel, refusal))?;
+        let target = self.publisher.last.take();
         let terms = Terms {
             channel,
+            exchange: target.as_ref().and_then(Target::exchange),
             mandatory,
             confirm,
         };
         let step = match route.resume(&vhost, &waiting, answer) {
-            Step::Done => route.walk(&vhost, message.view(), &mut self.memo),
+            Step::Done => route.walk(&vhost, &message.view(), &mut self.memo),
             other @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. }) => {
                 other
             }
         };
-        match step {
-            Step::Later(waiting) => Ok(self.pause(terms, message, route, waiting)),
-            Step::Done | Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. } => {
-                let owned = Some(&message);
-                let view = message.view();
-                let finished = self.finish(terms, view, owned, &route, step, effects);
-                finished
-                    .map(|()| Flow::Done)
-                    .map_err(|refusal| (channel, refusal))
+        let flow = match step {
+            Step::Done => {
+                let (view, owned) = (message.view(), Some(&message));
+                let finished = self.finish(terms, &view, owned, &route, effects);
+                finished.map(|()| Flow::Done)
             }
-        }
+            Step::Later(waiting) => Ok(self.pause(terms, message, route, waiting)),
+            stop @ (Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. }) => {
+                let stopped = self.stopped(terms, &message.view(), stop);
+                stopped.map(|()| Flow::Done)
+            }
+        };
+        self.publisher.last = target;
+        flow.map_err(|refusal| (channel, refusal))
     }
 
     /// The walk is over: deliver, return, confirm.
     fn finish(
         &mut self,
-        terms: Terms,
-        message: MessageView<'_>,
+        terms: Terms<'_>,
+        message: &MessageView<'_>,
         owned: Option<&Arc<Message>>,
         route: &Route,
-        step: Step,
         effects: &mut Effects,
     ) -> Result<(), Refusal> {
         let Terms {
             channel: number,
+            exchange,
             mandatory,
             confirm,
         } = terms;
-        let refusal = match step {
-            Step::Done => route
-                .check_headers(message.properties, self.frame_max)
-                .err(),
-            Step::Rejected(text) => {
-                return self.not_taken(terms, message, Refusal::precondition(text));
-            }
-            Step::Fault(Fault(reason)) => Some(unrouted(message.exchange, &reason)),
-            Step::Unseen { interceptor, fault } => Some(unseen(&interceptor, &fault)),
-            Step::Later(_) => return Ok(()),
-        };
-        if let Some(text) = refusal {
+        if let Err(text) = route.check_headers(message.properties, self.frame_max) {
             let refusal = Refusal::channel(ReplyCode::InternalError, text);
             return self.not_taken(terms, message, refusal);
         }
-        let vhost = self.vhost()?;
-        self.tell_watchers(&vhost, number, message, route);
+        let vhost = self.phase.vhost()?;
+        self.tell_watchers(vhost, number, message, route);
         if let Some(Channel {
             mode: Mode::Tx(tx),
             facts,
@@ -360,7 +392,7 @@ impl Session {
         });
         if message.exchange.is_empty() && is_reply_name(message.routing_key) {
             let rewritten = route.rewritten(message);
-            let message = rewritten.as_ref().map_or(message, Message::view);
+            let message = rewritten.as_ref().map_or(*message, Message::view);
             self.broker.reply(message, effects);
         }
         let handed = vhost.hand_over(route, message, confirm_to, effects);
@@ -370,7 +402,7 @@ impl Session {
             dropped: !handed.routed && !mandatory,
             size: message.body.len(),
         };
-        self.count_publish(number, published);
+        self.count_publish(number, exchange, published);
         if published.returned {
             self.return_unroutable(number, message);
         }
@@ -381,12 +413,30 @@ impl Session {
         Ok(())
     }
 
+    /// The walk has ended before the queues.
+    #[cold]
+    fn stopped(
+        &mut self,
+        terms: Terms<'_>,
+        message: &MessageView<'_>,
+        step: Step,
+    ) -> Result<(), Refusal> {
+        let failed = |text| Refusal::channel(ReplyCode::InternalError, text);
+        let refusal = match step {
+            Step::Rejected(text) => Refusal::precondition(text),
+            Step::Fault(Fault(reason)) => failed(unrouted(message.exchange, &reason)),
+            Step::Unseen { interceptor, fault } => failed(unseen(&interceptor, &fault)),
+            Step::Done | Step::Later(_) => return Ok(()),
+        };
+        self.not_taken(terms, message, refusal)
+    }
+
     #[inline]
-    fn tell_watchers(&self, vhost: &Vhost, channel: u16, message: MessageView<'_>, route: &Route) {
+    fn tell_watchers(&self, vhost: &Vhost, channel: u16, message: &MessageView<'_>, route: &Route) {
         if vhost.is_tapped()
             && let Some(party) = self.outbox.party()
         {
-            vhost.tell_published(party, channel, message, route.further_keys(), route);
+            vhost.tell_published(party, channel, *message, route.further_keys(), route);
         }
     }
 
@@ -401,12 +451,13 @@ impl Session {
     /// nack says no reason, but what is mandatory comes back before it, with one.
     fn not_taken(
         &mut self,
-        terms: Terms,
-        message: MessageView<'_>,
+        terms: Terms<'_>,
+        message: &MessageView<'_>,
         refusal: Refusal,
     ) -> Result<(), Refusal> {
         let Terms {
             channel,
+            exchange: _,
             mandatory,
             confirm,
         } = terms;
@@ -421,12 +472,12 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn return_unroutable(&self, number: u16, message: MessageView<'_>) {
+    pub(super) fn return_unroutable(&self, number: u16, message: &MessageView<'_>) {
         let code = ReplyCode::NoRoute;
         self.send_back(number, code, code.name(), message);
     }
 
-    fn send_back(&self, number: u16, code: ReplyCode, text: &str, message: MessageView<'_>) {
+    fn send_back(&self, number: u16, code: ReplyCode, text: &str, message: &MessageView<'_>) {
         self.outbox.write(|out, frame_max| {
             write::basic_return(
                 out,
@@ -443,30 +494,22 @@ impl Session {
     }
 
     /// Finds the exchange (or, for the default exchange, the queue) and checks that this user may
-    /// publish to it. Leaves it in `publisher.last`.
-    fn find_target(&mut self, exchange: &str, routing_key: &str) -> Result<(), Refusal> {
-        if !self.permissions_are_current() {
-            self.publisher.last = LastTarget::None;
-        }
-        match &self.publisher.last {
-            LastTarget::Exchange(last) if *last.name == *exchange && !last.is_deleted() => {
-                return Ok(());
-            }
-            LastTarget::Queue(last)
-                if exchange.is_empty() && *last.name == *routing_key && !last.is_deleted() =>
-            {
-                return Ok(());
-            }
-            LastTarget::None | LastTarget::Exchange(_) | LastTarget::Queue(_) => {}
-        }
-        self.publisher.last = LastTarget::None;
+    /// publish to it. The caller gives it back to `publisher.last`.
+    fn find_target(&mut self, exchange: &str, routing_key: &str) -> Result<Target, Refusal> {
+        let current = self.permissions_are_current();
+        let last = match self.publisher.last.take() {
+            Some(last) if current && last.is(exchange, routing_key) => return Ok(last),
+            last => last,
+        };
         self.check_access(Access::Write, Kind::Exchange, exchange)?;
-        let vhost = self.vhost()?;
+        let vhost = self.phase.vhost()?;
         if exchange.is_empty() {
-            if let Some(queue) = vhost.queue(routing_key) {
-                self.publisher.last = LastTarget::Queue(queue);
-            }
-            return Ok(());
+            let name = match last {
+                Some(Target::Default { name, .. }) => name,
+                Some(Target::Exchange(_)) | None => Arc::default(),
+            };
+            let queue = vhost.queue(routing_key);
+            return Ok(Target::Default { name, queue });
         }
         let missing = || Refusal::not_found("exchange", exchange, &vhost.name);
         let found = vhost.exchange(exchange).ok_or_else(missing)?;
@@ -476,34 +519,34 @@ impl Session {
                 vhost.name
             )));
         }
-        self.publisher.last = LastTarget::Exchange(found);
-        Ok(())
+        Ok(Target::Exchange(found))
     }
 
-    /// Where the walk begins; the name of the exchange.
-    fn set_out(&self, route: &mut Route, further_keys: Vec<String>) -> Result<Arc<str>, Refusal> {
-        match &self.publisher.last {
-            LastTarget::Exchange(exchange) => {
+    /// Where the walk begins.
+    fn set_out(
+        &self,
+        target: &Target,
+        route: &mut Route,
+        further_keys: Vec<String>,
+    ) -> Result<(), Refusal> {
+        match target {
+            Target::Exchange(exchange) => {
                 route.start(exchange, Moment::Publish, further_keys);
-                Ok(Arc::clone(&exchange.name))
+                Ok(())
             }
-            LastTarget::Queue(queue) => {
+            Target::Default { queue, .. } => {
                 route.clear();
-                route.add_queue(queue);
-                self.add_by_name(route, further_keys)?;
-                Ok(Arc::clone(&self.publisher.default_name))
-            }
-            LastTarget::None => {
-                route.clear();
-                self.add_by_name(route, further_keys)?;
-                Ok(Arc::clone(&self.publisher.default_name))
+                if let Some(queue) = queue {
+                    route.add_queue(queue);
+                }
+                self.add_by_name(route, further_keys)
             }
         }
     }
 
     fn add_by_name(&self, route: &mut Route, further_keys: Vec<String>) -> Result<(), Refusal> {
         if !further_keys.is_empty() {
-            route.add_by_name(&*self.vhost()?, further_keys);
+            route.add_by_name(self.phase.vhost()?, further_keys);
         }
         Ok(())
     }

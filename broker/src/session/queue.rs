@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::access::Kind;
 use super::consumer_arguments::not_supported;
+use super::dispatch::not_for_servers;
 use super::exchange::{not_default, without_line_ends};
 use super::{Flow, Session, Then, Wait};
 use crate::amqp::reply::ReplyCode;
@@ -75,7 +76,7 @@ impl Session {
             | AMQPMethod::BindOk(_)
             | AMQPMethod::UnbindOk(_)
             | AMQPMethod::PurgeOk(_)
-            | AMQPMethod::DeleteOk(_) => Err(self.not_for_servers()),
+            | AMQPMethod::DeleteOk(_) => Err(not_for_servers()),
         }
     }
 
@@ -247,16 +248,16 @@ impl Session {
         self.forget_consumers_of(&queue);
         effects.apply();
         // Here delete-ok comes first, as in RabbitMQ.
-        match self.reply_saved(number, saved, delete.nowait, ok(deleted.messages)) {
-            Flow::Wait(Wait::Saved { done, then }) => {
-                let then = Then::Cancelled(Box::new(then), own);
-                Ok(Flow::Wait(Wait::Saved { done, then }))
-            }
-            flow @ (Flow::Done | Flow::Full | Flow::Wait(_)) => {
-                tell_consumers(own);
-                Ok(flow)
-            }
+        let mut flow = self.reply_saved(number, saved, delete.nowait, ok(deleted.messages));
+        if let Flow::Wait(wait) = &mut flow
+            && let Wait::Saved { then, .. } = &mut **wait
+        {
+            let first = std::mem::replace(then, Then::Nothing);
+            *then = Then::Cancelled(Box::new(first), own);
+        } else {
+            tell_consumers(own);
         }
+        Ok(flow)
     }
 
     fn forget_consumers_of(&mut self, queue: &Queue) {

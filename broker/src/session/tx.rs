@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::channel::Mode;
+use super::dispatch::not_for_servers;
 use super::{Flow, Session, Then, Wait};
 use crate::amqp::reply::ReplyCode;
 use crate::amqp::{AMQPClass, tx, write};
@@ -110,7 +111,7 @@ impl Session {
                 Ok(Flow::Done)
             }
             AMQPMethod::SelectOk(_) | AMQPMethod::CommitOk(_) | AMQPMethod::RollbackOk(_) => {
-                Err(self.not_for_servers())
+                Err(not_for_servers())
             }
         }
     }
@@ -144,13 +145,13 @@ impl Session {
                 publish.route = publish.route.renewed(&vhost, message.routing_key());
             }
             if message.exchange().is_empty() && is_reply_name(message.routing_key()) {
-                let rewritten = publish.route.rewritten(message.view());
+                let rewritten = publish.route.rewritten(&message.view());
                 let message = rewritten.as_ref().map_or(message.view(), Message::view);
                 self.broker.reply(message, effects);
             }
             let routed = transaction.add(&vhost, &publish.route, message, effects);
             if !routed && publish.mandatory {
-                self.return_unroutable(number, publish.message.view());
+                self.return_unroutable(number, &publish.message.view());
             }
         }
         for (settlement, unacked) in state.settled {
@@ -182,12 +183,12 @@ impl Session {
             let _ = committed.send(());
         });
         let method = AMQPClass::Tx(tx::AMQPMethod::CommitOk(tx::CommitOk {}));
-        Ok(Flow::Wait(Wait::Saved {
+        Ok(Flow::Wait(Box::new(Wait::Saved {
             done,
             then: Then::Reply {
                 channel: number,
                 method,
             },
-        }))
+        })))
     }
 }

@@ -72,7 +72,7 @@ impl Session {
         };
         match flow {
             Ok(Flow::Done) => Next::Read,
-            Ok(Flow::Wait(wait)) => Next::Wait(wait),
+            Ok(Flow::Wait(wait)) => Next::Wait(*wait),
             Ok(Flow::Full) => Next::Full,
             Err((channel, refusal)) => {
                 self.fail_on(channel, &refusal, ids, effects);
@@ -110,14 +110,14 @@ impl Session {
                     .write(|out, _| write::method(out, channel, method));
                 Flow::Done
             }
-            (Saved::Later(done), true) => Flow::Wait(Wait::Saved {
+            (Saved::Later(done), true) => Flow::Wait(Box::new(Wait::Saved {
                 done,
                 then: Then::Nothing,
-            }),
-            (Saved::Later(done), false) => Flow::Wait(Wait::Saved {
+            })),
+            (Saved::Later(done), false) => Flow::Wait(Box::new(Wait::Saved {
                 done,
                 then: Then::Reply { channel, method },
-            }),
+            })),
         }
     }
 }

@@ -79,7 +79,7 @@ impl Vhost {
                     };
                     let further_keys = carbon_copies(message.properties());
                     route.start(&exchange, Moment::Publish, further_keys);
-                    match route.walk(self, message.view(), &mut memo) {
+                    match route.walk(self, &message.view(), &mut memo) {
                         Step::Done => {}
                         // Whoever binds does not wait for a slow type: the timer thread does.
                         Step::Later(_) => route.hold_all(&exchange, self.now()),
@@ -95,7 +95,7 @@ impl Vhost {
                     }
                 }
             }
-            self.hand_over(&route, message.view(), None, &mut effects);
+            self.hand_over(&route, &message.view(), None, &mut effects);
         }
         effects.apply();
     }

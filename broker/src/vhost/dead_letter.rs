@@ -90,7 +90,7 @@ impl Round {
             let mut memo = self.broker.dead_routes.lock();
             let step = underway
                 .route
-                .walk(&underway.vhost, underway.message.view(), &mut memo);
+                .walk(&underway.vhost, &underway.message.view(), &mut memo);
             memo.tell_hits();
             drop(memo);
             match step {
@@ -164,7 +164,7 @@ impl Round {
             ..
         } = &mut underway;
         let step = match route.resume(vhost, waiting, answer) {
-            Step::Done => route.walk(vhost, message.view(), &mut self.broker.dead_routes.lock()),
+            Step::Done => route.walk(vhost, &message.view(), &mut self.broker.dead_routes.lock()),
             other @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. }) => {
                 other
             }
@@ -210,7 +210,7 @@ impl Round {
             self.transaction
                 .add(&vhost, &route, &message, &mut self.effects);
         } else {
-            vhost.hand_over(&route, message.view(), None, &mut self.effects);
+            vhost.hand_over(&route, &message.view(), None, &mut self.effects);
         }
     }
 }

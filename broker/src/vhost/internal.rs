@@ -7,6 +7,7 @@ use super::definition::{Arguments, ExchangeDefinition};
 use super::exchange_type::{Fault, Moment};
 use super::timers::wait_for;
 use super::{Broker, Memo, Route, Step, Vhost};
+use crate::error::Refusal;
 use crate::message::MessageView;
 use crate::queue::Effects;
 
@@ -14,7 +15,7 @@ impl Broker {
     /// Durable and internal, if there is none of that name.
     pub fn declare_internal(&self, vhost: &str, name: &str, type_name: &str) -> Result<(), String> {
         let vhost = self.vhost(vhost).ok_or("there is no such virtual host")?;
-        let _changing = vhost.change().map_err(|refusal| refusal.text)?;
+        let _changing = vhost.change().map_err(Refusal::into_text)?;
         if vhost.exchange(name).is_some() {
             return Ok(());
         }
@@ -28,7 +29,7 @@ impl Broker {
         };
         let made = vhost.make_exchange(definition);
         // Whoever binds to it waits until that is synced, and so is this.
-        made.map(drop).map_err(|refusal| refusal.text)
+        made.map(drop).map_err(Refusal::into_text)
     }
 
     /// Where the exchange is not there, nothing happens. True where somebody took the message.
@@ -45,7 +46,7 @@ impl Broker {
             return false;
         }
         let mut effects = Effects::default();
-        let handed = vhost.hand_over(&route, message, None, &mut effects);
+        let handed = vhost.hand_over(&route, &message, None, &mut effects);
         effects.apply();
         if let Some(exchange) = vhost.exchange(message.exchange) {
             exchange.count(1, route.queues.len() as u64);
@@ -61,7 +62,7 @@ impl Vhost {
         message: MessageView<'_>,
         memo: &mut Memo,
     ) -> bool {
-        let mut step = route.walk(self, message, memo);
+        let mut step = route.walk(self, &message, memo);
         loop {
             let waiting = match step {
                 Step::Done => return true,
@@ -79,7 +80,7 @@ impl Vhost {
             let owned = Arc::new(message.to_message());
             let answer = wait_for(&waiting, route.asked(&waiting, &owned));
             step = match route.resume(self, &waiting, answer) {
-                Step::Done => route.walk(self, message, memo),
+                Step::Done => route.walk(self, &message, memo),
                 other @ (Step::Later(_)
                 | Step::Rejected(_)
                 | Step::Fault(_)

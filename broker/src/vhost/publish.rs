@@ -91,12 +91,12 @@ impl Vhost {
     pub fn hand_over(
         &self,
         route: &Route,
-        message: MessageView<'_>,
+        message: &MessageView<'_>,
         confirm: Option<ConfirmTo>,
         effects: &mut Effects,
     ) -> Handed {
         if let Some(rewritten) = route.rewritten(message) {
-            return self.hand_over_as(route, rewritten.view(), confirm, effects);
+            return self.hand_over_as(route, &rewritten.view(), confirm, effects);
         }
         self.hand_over_as(route, message, confirm, effects)
     }
@@ -104,16 +104,16 @@ impl Vhost {
     fn hand_over_as(
         &self,
         route: &Route,
-        message: MessageView<'_>,
+        message: &MessageView<'_>,
         confirm: Option<ConfirmTo>,
         effects: &mut Effects,
     ) -> Handed {
         let persistent = Properties::new(message.properties).is_persistent();
-        let mut publishing = Publishing::new(message, persistent);
+        let mut publishing = Publishing::new(*message, persistent);
         let mut owed = Owed::new(confirm, route.queues.len() + route.holds.len());
         let mut routed = false;
         let mut rejected = false;
-        for queue in &route.queues {
+        for queue in route.queues.iter() {
             match queue.publish(&mut publishing, || owed.give(), effects) {
                 Accepted::Gone => {}
                 Accepted::InMemory | Accepted::InStore => routed = true,
@@ -126,7 +126,7 @@ impl Vhost {
         for held in &route.holds {
             let message = MessageView {
                 exchange: &held_as(held),
-                ..message
+                ..*message
             };
             self.shared.home.store.hold(Hold {
                 due: held.until,
@@ -176,13 +176,13 @@ impl Transaction {
         message: &Arc<Message>,
         effects: &mut Effects,
     ) -> bool {
-        let message = match route.rewritten(message.view()) {
+        let message = match route.rewritten(&message.view()) {
             Some(rewritten) => Arc::new(rewritten),
             None => Arc::clone(message),
         };
         let mut publishing = Publishing::owned(&message);
         let mut routed = false;
-        for queue in &route.queues {
+        for queue in route.queues.iter() {
             // The route may be old: a queue of that name counts, as in RabbitMQ.
             let queue = match queue.is_deleted() {
                 true => vhost.queue(&queue.name),

@@ -5,10 +5,10 @@
 mod foresight;
 mod late;
 mod passing;
+mod reached;
 
 use std::sync::Arc;
 
-use hashbrown::HashSet;
 use smallvec::SmallVec;
 
 use super::Vhost;
@@ -22,12 +22,12 @@ use crate::amqp::properties::{Properties, with_headers};
 use crate::amqp::table::{Value, elements};
 use crate::clock::Millis;
 use crate::message::{Message, MessageView};
-use crate::names::QueueId;
 use crate::queue::Queue;
 pub use foresight::foresee;
 use late::Place;
 pub use late::Waiting;
 use passing::Ahead;
+pub use reached::Reached;
 
 /// Bindings can change while an exchange is asked; after this many tries the answer stands as it is,
 /// and that of a call which must not be made twice stands at once.
@@ -39,7 +39,7 @@ pub(super) const AWAY_RETRY_MS: Millis = 2_000;
 /// One message's walk. It can stop at an exchange whose plugin is slow and go on later.
 #[derive(Default)]
 pub struct Route {
-    pub queues: Vec<Arc<Queue>>,
+    pub queues: Reached,
     /// Exchanges that keep the message, and until when.
     pub holds: SmallVec<[Holding; 1]>,
     /// Headers that exchanges have set on the way.
@@ -52,7 +52,6 @@ pub struct Route {
     /// Exchanges that have found something for one of several keys.
     fruitful: SmallVec<[u64; 1]>,
     visited: SmallVec<[u64; 4]>,
-    many: HashSet<QueueId>,
 }
 
 /// A message that an exchange keeps.
@@ -96,9 +95,6 @@ pub enum Step {
     },
 }
 
-/// Looking through more queues than this one by one costs more than hashing.
-const FEW: usize = 16;
-
 impl Route {
     pub fn start(&mut self, exchange: &Arc<Exchange>, moment: Moment, further_keys: Vec<String>) {
         self.clear();
@@ -114,7 +110,6 @@ impl Route {
         self.work.clear();
         self.fruitful.clear();
         self.visited.clear();
-        self.many.clear();
     }
 
     /// What a finished walk has found, to be kept.
@@ -186,22 +181,12 @@ impl Route {
     }
 
     pub fn add_queue(&mut self, queue: &Arc<Queue>) {
-        let new = if self.queues.len() < FEW {
-            !self.queues.iter().any(|other| other.id == queue.id)
-        } else {
-            if self.many.is_empty() {
-                self.many.extend(self.queues.iter().map(|queue| queue.id));
-            }
-            self.many.insert(queue.id)
-        };
-        if new {
-            self.queues.push(Arc::clone(queue));
-        }
+        self.queues.add(queue);
     }
 
     /// Walks until the end, or until a plugin needs its own time.
-    pub fn walk(&mut self, vhost: &Vhost, message: MessageView<'_>, memo: &mut Memo) -> Step {
-        match self.pass(message) {
+    pub fn walk(&mut self, vhost: &Vhost, message: &MessageView<'_>, memo: &mut Memo) -> Step {
+        match self.pass(*message) {
             Step::Done => self.follow(vhost, message, memo),
             step @ (Step::Later(_) | Step::Rejected(_) | Step::Fault(_) | Step::Unseen { .. }) => {
                 step
@@ -210,22 +195,11 @@ impl Route {
     }
 
     /// From exchange to exchange, with nothing ahead.
-    fn follow(&mut self, vhost: &Vhost, message: MessageView<'_>, memo: &mut Memo) -> Step {
+    fn follow(&mut self, vhost: &Vhost, message: &MessageView<'_>, memo: &mut Memo) -> Step {
         while let Some(work) = self.work.pop() {
-            let further_key = self.further_key(work.key).map(str::to_owned);
-            let message = MessageView {
-                routing_key: further_key.as_deref().unwrap_or(message.routing_key),
-                ..message
-            };
-            let step = if self.set_headers.is_empty() {
-                self.ask(vhost, &work, message, memo)
-            } else {
-                let properties = with_headers(message.properties, &self.set_headers);
-                let message = MessageView {
-                    properties: &properties,
-                    ..message
-                };
-                self.ask(vhost, &work, message, memo)
+            let step = match work.key == 0 && self.set_headers.is_empty() {
+                true => self.ask(vhost, &work, message, memo),
+                false => self.ask_of_changed(vhost, &work, message, memo),
             };
             match step {
                 Step::Done => {}
@@ -235,6 +209,27 @@ impl Route {
             }
         }
         Step::Done
+    }
+
+    /// About another key than the message's own, or with headers that were set on the way.
+    fn ask_of_changed(
+        &mut self,
+        vhost: &Vhost,
+        work: &Work,
+        message: &MessageView<'_>,
+        memo: &mut Memo,
+    ) -> Step {
+        let key = self.further_key(work.key).map(str::to_owned);
+        let properties = match self.set_headers.is_empty() {
+            true => None,
+            false => Some(with_headers(message.properties, &self.set_headers)),
+        };
+        let message = MessageView {
+            routing_key: key.as_deref().unwrap_or(message.routing_key),
+            properties: properties.as_deref().unwrap_or(message.properties),
+            ..*message
+        };
+        self.ask(vhost, work, &message, memo)
     }
 
     /// Of CC and BCC.
@@ -251,7 +246,7 @@ impl Route {
         &mut self,
         vhost: &Vhost,
         work: &Work,
-        message: MessageView<'_>,
+        message: &MessageView<'_>,
         memo: &mut Memo,
     ) -> Step {
         let Work {
@@ -267,7 +262,7 @@ impl Route {
             // it depends on, nor that of an old instance, under a generation that is newer.
             let generation = exchange.generation();
             let question = match moment {
-                Moment::Publish => memo.question(exchange, stage, generation, &message),
+                Moment::Publish => memo.question(exchange, stage, generation, message),
                 // What is asked at its due time is asked once.
                 Moment::Due => None,
             };
@@ -282,7 +277,11 @@ impl Route {
             let Some(instance) = live.instance(stage) else {
                 return self.unanswered(vhost, work, &live);
             };
-            let answer = match instance.route(Call { moment, message }, exchange.as_ref()) {
+            let call = Call {
+                moment,
+                message: *message,
+            };
+            let answer = match instance.route(call, exchange.as_ref()) {
                 Routing::Now(answer) => answer,
                 Routing::Later => {
                     let (exchange, instance) = (Arc::clone(exchange), Arc::clone(instance));
@@ -455,7 +454,7 @@ impl Route {
     }
 
     /// The message as it goes on, with the headers that were set on the way.
-    pub fn rewritten(&self, message: MessageView<'_>) -> Option<Message> {
+    pub fn rewritten(&self, message: &MessageView<'_>) -> Option<Message> {
         if self.set_headers.is_empty() {
             return None;
         }
@@ -463,7 +462,7 @@ impl Route {
         Some(
             MessageView {
                 properties: &properties,
-                ..message
+                ..*message
             }
             .to_message(),
         )

@@ -95,14 +95,14 @@ impl Vhost {
         };
         let mut route = Route::default();
         route.start(&exchange, moment, carbon_copies(message.properties()));
-        let mut step = route.walk(self, message.view(), memo);
+        let mut step = route.walk(self, &message.view(), memo);
         loop {
             match step {
                 Step::Done => break,
                 Step::Later(waiting) => {
                     let answer = wait_for(&waiting, route.asked(&waiting, message));
                     step = match route.resume(self, &waiting, answer) {
-                        Step::Done => route.walk(self, message.view(), memo),
+                        Step::Done => route.walk(self, &message.view(), memo),
                         other @ (Step::Later(_)
                         | Step::Rejected(_)
                         | Step::Fault(_)

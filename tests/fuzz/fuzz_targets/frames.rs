@@ -15,7 +15,7 @@ fuzz_target!(|buffer: &[u8]| {
             && let Ok(Method::Other(class)) = method::parse(frame.payload)
         {
             let mut again = Vec::new();
-            write::method(&mut again, frame.channel, class);
+            write::method(&mut again, frame.channel, *class);
             let Ok(Cut::Frame { frame, .. }) = cut(&again, 0) else {
                 panic!("what was written cannot be cut");
             };

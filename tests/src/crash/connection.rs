@@ -160,7 +160,7 @@ impl Connection {
                     continue;
                 }
                 return match method::parse(frame.payload) {
-                    Ok(Method::Other(class)) => not_closed(class),
+                    Ok(Method::Other(class)) => not_closed(*class),
                     other => Err(Ended::Lost(format!("expected an answer, got {other:?}"))),
                 };
             }

@@ -182,7 +182,7 @@ impl Job {
 
 fn other(payload: &[u8]) -> Result<(), Ended> {
     match method::parse(payload) {
-        Ok(Method::Other(class)) => not_closed(class).map(drop),
+        Ok(Method::Other(class)) => not_closed(*class).map(drop),
         unexpected => Err(Ended::Lost(format!("unexpected {unexpected:?}"))),
     }
 }

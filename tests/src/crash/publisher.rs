@@ -280,7 +280,7 @@ impl Confirms {
                         multiple,
                         ..
                     }) => count += self.settle(book, delivery_tag, multiple, None),
-                    Ok(Method::Other(class)) => drop(not_blocked(class)?),
+                    Ok(Method::Other(class)) => drop(not_blocked(*class)?),
                     other => return Err(Ended::Lost(format!("unexpected {other:?}"))),
                 }
             }

@@ -48,6 +48,46 @@ async fn bind_exchange(channel: &Channel, destination: &str, source: &str, key: 
     bound.await.expect("exchange.bind");
 }
 
+/// A publisher that changes between routes, wide and narrow: what the message before reached must not
+/// be in the way.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_by_turns_to_many_queues_and_to_few_reach_each_once() {
+    let broker = Broker::start(Options::default());
+    let channel = broker.connect().await.confirming().await;
+    let names: Vec<String> = (0..40).map(|number| format!("q{number:02}")).collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    queues(&channel, &all).await;
+    for (number, queue) in all.iter().enumerate() {
+        channel.bind(queue, "amq.fanout", "").await;
+        if number % 13 == 4 {
+            channel.bind(queue, "amq.topic", "few.#").await;
+            channel.bind(queue, "amq.topic", "#.of.them").await;
+        }
+    }
+    // What the topic exchange reaches is reached by the fanout again.
+    bind_exchange(&channel, "amq.fanout", "amq.topic", "all.of.them").await;
+
+    let to = |exchange, key| routed(&channel, exchange, key, transient(), &all);
+    let few = ["q04", "q17", "q30"];
+    for _ in 0..3 {
+        assert_eq!(to("amq.fanout", "").await, all);
+        assert_eq!(to("amq.topic", "few.of.them").await, few);
+        assert_eq!(to("", "q39").await, ["q39"]);
+        assert_eq!(to("amq.topic", "all.of.them").await, all);
+        assert_eq!(to("amq.topic", "nobody").await, [""; 0]);
+        assert_eq!(to("amq.topic", "few").await, few);
+    }
+    channel
+        .queue_delete("q17".into(), Default::default())
+        .await
+        .expect("queue.delete");
+    let left = ["q04", "q30"];
+    assert_eq!(
+        routed(&channel, "amq.topic", "few", transient(), &left).await,
+        left
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn direct_fanout_topic_and_the_default_exchange_route_by_key() {
     let broker = Broker::start(Options::default());

@@ -36,7 +36,7 @@ impl Route {
         &mut self,
         front: &Front,
         vhost: &Vhost,
-        message: MessageView<'_>,
+        message: &MessageView<'_>,
         memo: &mut Memo,
     ) -> Step {
         if front.is_there() {

@@ -283,16 +283,7 @@ impl Route {
             };
             let answer = match instance.route(call, exchange.as_ref()) {
                 Routing::Now(answer) => answer,
-                Routing::Later => {
-                    let (exchange, instance) = (Arc::clone(exchange), Arc::clone(instance));
-                    let place = Place::Exchange {
-                        exchange,
-                        stage,
-                        key,
-                        generation,
-                    };
-                    return Step::Later(Waiting::new(instance, moment, place));
-                }
+                Routing::Later => return slow(work, instance, generation),
                 Routing::Fault(fault) => return Step::Fault(fault),
             };
             let Some(targets) = exchange.targets(slots(&answer.decision), generation) else {
@@ -467,6 +458,17 @@ impl Route {
             .to_message(),
         )
     }
+}
+
+#[cold]
+fn slow(work: &Work, instance: &Arc<dyn ExchangeInstance>, generation: u64) -> Step {
+    let place = Place::Exchange {
+        exchange: Arc::clone(&work.exchange),
+        stage: work.stage,
+        key: work.key,
+        generation,
+    };
+    Step::Later(Waiting::new(Arc::clone(instance), work.moment, place))
 }
 
 /// The keys in a message's CC header.

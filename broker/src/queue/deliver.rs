@@ -7,10 +7,10 @@ use super::consumers::ConsumeRefusal;
 use super::limits::Expired;
 use super::state::{Loading, QueueState};
 use super::tap::tell;
-use super::{Consumer, Effects, Inside, Overflow, Queue, Reason, Streaming};
-use crate::amqp::properties::{Properties, with_headers};
+use super::{Consumer, Effects, Inside, Overflow, Publishing, Queue, Reason, Streaming};
+use crate::amqp::properties::with_headers;
 use crate::amqp::table::Value;
-use crate::clock::{Expiry, Millis};
+use crate::clock::Expiry;
 use crate::message::{Message, MessageView};
 use crate::names::{QueueId, Seq};
 use crate::outbox::{ConsumerKey, Delivered, Delivery, Outbox, Place};
@@ -19,63 +19,6 @@ use crate::store::{Append, Confirm, Stored};
 /// The paged part is read in requests of at most this much.
 const PAGE_MESSAGES: usize = 4096;
 const PAGE_BYTES: usize = 1024 * 1024;
-
-/// A message on its way into its queues. It is copied out of the read buffer at most once, and not
-/// at all when it goes straight to a consumer who does not acknowledge.
-pub struct Publishing<'a> {
-    view: MessageView<'a>,
-    pub persistent: bool,
-    owned: Option<Arc<Message>>,
-}
-
-impl<'a> Publishing<'a> {
-    pub fn new(view: MessageView<'a>, persistent: bool) -> Publishing<'a> {
-        Publishing {
-            view,
-            persistent,
-            owned: None,
-        }
-    }
-
-    pub fn owned(message: &'a Arc<Message>) -> Publishing<'a> {
-        let persistent = Properties::new(message.properties()).is_persistent();
-        Publishing {
-            view: message.view(),
-            persistent,
-            owned: Some(Arc::clone(message)),
-        }
-    }
-
-    /// In milliseconds. What cannot be read was refused when it was published.
-    pub(super) fn time_to_live(&self) -> Option<Millis> {
-        let expiration = Properties::new(self.view.properties).expiration()?;
-        let time: i64 = expiration.parse().ok()?;
-        u64::try_from(time).ok()
-    }
-
-    /// Of the body: what a queue's length in bytes counts.
-    pub(super) fn length(&self) -> u64 {
-        self.view.body.len() as u64
-    }
-
-    pub(super) fn priority(&self, max: u8) -> u8 {
-        match max {
-            0 => 0,
-            max => {
-                let priority = Properties::new(self.view.properties).priority();
-                priority.unwrap_or(0).min(max)
-            }
-        }
-    }
-
-    pub fn message(&mut self) -> Arc<Message> {
-        let view = self.view;
-        Arc::clone(
-            self.owned
-                .get_or_insert_with(|| Arc::new(view.to_message())),
-        )
-    }
-}
 
 /// What became of a publish at one queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,7 +134,7 @@ impl Queue {
                 }
             }
         }
-        let message = publishing.message();
+        let message = publishing.give();
         let size = message.size();
         state.backlog.push(Entry {
             seq,
@@ -479,7 +422,7 @@ impl QueueState {
             return Offered::Refused;
         };
         let needs_place = stored || !member.consumer.no_ack;
-        let place = needs_place.then(|| place_of(&publishing.message(), stored));
+        let place = needs_place.then(|| place_of(publishing.kept(), stored));
         self.hand_over(queue, publishing.view, place, terms, true, effects)
     }
 

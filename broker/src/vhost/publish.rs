@@ -113,7 +113,9 @@ impl Vhost {
         let mut owed = Owed::new(confirm, route.queues.len() + route.holds.len());
         let mut routed = false;
         let mut rejected = false;
-        for queue in route.queues.iter() {
+        let last = route.queues.len().saturating_sub(1);
+        for (number, queue) in route.queues.iter().enumerate() {
+            publishing.last = number == last;
             match queue.publish(&mut publishing, || owed.give(), effects) {
                 Accepted::Gone => {}
                 Accepted::InMemory | Accepted::InStore => routed = true,

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fixture::*;
-use crate::message::MessageView;
 use crate::plugin::{Limits, Outcome, PluginKind, PluginState};
-use crate::vhost::NoBindings;
 use crate::vhost::exchange_type::{
-    Answer, Call, Decision, ExchangeTypes as _, Inputs, Moment, Opening, Routing,
+    Answer, Decision, ExchangeTypes as _, Inputs, Moment, Opening, Routing,
 };
 use crate::vhost::kept::Kept;
 
@@ -142,20 +140,20 @@ fn interceptors_of_every_released_contract_are_asked() {
         arguments: &[],
         kept: &Kept::nowhere(),
     };
-    let interceptor = bench.host.intercept("old", &opening).instance;
-    let interceptor = interceptor.expect("in force");
+    let interceptor = Exchange {
+        instance: bench
+            .host
+            .intercept("old", &opening)
+            .instance
+            .expect("in force"),
+        inner_type: None,
+        table: Arc::default(),
+    };
     let ask = |body: &[u8]| {
-        let message = MessageView {
-            exchange: &Arc::from("x"),
-            routing_key: "k",
-            properties: &[0, 0],
-            body,
-            dead_lettered: false,
-        };
-        let moment = Moment::Publish;
-        match interceptor.route(Call { moment, message }, &NoBindings) {
+        let message = message("k", &[0, 0], body);
+        match interceptor.route_message_anyhow(&message, Moment::Publish) {
             Routing::Now(answer) => answer,
-            Routing::Later | Routing::Fault(_) => panic!("not asked"),
+            other => panic!("not asked: {other:?}"),
         }
     };
     let stamped = vec![("x-length".to_owned(), b"l\0\0\0\0\0\0\0\x02".to_vec())];
@@ -164,7 +162,9 @@ fn interceptors_of_every_released_contract_are_asked() {
     let text = "1025 bytes; 1024 are allowed".to_owned();
     assert_eq!(rejected, Decision::Reject(text));
     let status = &bench.host.plugins()[0];
-    assert_eq!((status.calls, status.rejected), (2, 1));
+    // A call that a busy machine has cut short is made once more.
+    assert!(status.calls >= 2, "{}", status.calls);
+    assert_eq!(status.rejected, 1);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod connection;
 mod gate;
+mod socket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::auth::Users;
 use crate::session::{Limits, Session};
 use crate::tls::{Encrypted, HandshakeError, Identity};
 use crate::vhost::Broker;
+use socket::Socket;
 
 /// What every connection of a listener shares.
 #[derive(Clone)]
@@ -76,7 +78,7 @@ impl Acceptor {
         self.gate.enter(session.id, &session.outbox);
         match &self.identity {
             None => {
-                tokio::spawn(self.driver(stream, session).run());
+                tokio::spawn(self.driver(Socket::new(stream), session).run());
             }
             Some(identity) => {
                 tokio::spawn(

@@ -122,12 +122,15 @@ async fn tracing_is_of_one_virtual_host_and_ends_when_it_is_switched_off() {
     http.put("/vhosts/other", &json!({"tracing": true})).is(201);
     assert_eq!(http.json("/vhosts/other")["tracing"], true);
     channel.publish("", "untraced", b"").await;
+    // Answered after it was published, and before anybody is told to trace.
+    channel.queue("q", Default::default()).await;
     trace_on(&http);
     channel.publish("", "traced", b"").await;
     let first = next(&channel, &firehose).await;
     assert_eq!(texts(&first, "routing_keys"), ["traced"]);
     http.put("/vhosts/%2F", &json!({"tracing": false})).is(204);
     channel.publish("", "untraced", b"").await;
+    channel.queue("q", Default::default()).await;
     trace_on(&http);
     channel.publish("", "again", b"").await;
     let second = next(&channel, &firehose).await;

@@ -5,10 +5,10 @@
 mod recent;
 mod resting;
 mod unacked;
+mod waking;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock, Weak};
-use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
@@ -21,6 +21,7 @@ use crate::nearer;
 use crate::tally::Deliveries;
 use crate::trace::Party;
 use recent::Recent;
+use waking::{News, Wake};
 
 /// Deliveries stop above this many waiting bytes: what does not stay in the cache is paid twice.
 pub const OUTBOX_BYTES: usize = 256 * 1024;
@@ -28,6 +29,10 @@ pub const OUTBOX_BYTES: usize = 256 * 1024;
 /// Above this, publishers let the socket take what waits: what they publish next would not fit, and be
 /// copied into the queue and out of it again.
 const OUTBOX_BEHIND: usize = OUTBOX_BYTES / 2;
+
+/// Less than this is not taken to the socket while more is coming: to write it costs as much as to
+/// write all of it. With much more, whoever waits for the first of it would wait too long.
+const WORTH_TAKING: usize = 16 * 1024;
 
 /// Above this, a connection that makes us answer without reading our answers is not read either.
 pub const OUTBOX_REPLY_BYTES: usize = 1024 * 1024;
@@ -54,12 +59,11 @@ struct State {
     recent: Recent,
     /// A consumer was told "not now": ask its queue again when the socket has drained.
     refused: bool,
-    woken: bool,
     /// A publisher here gives the consumers time, until somebody says that it may go on.
     resting: bool,
     /// Publishers that rest until what waits here is taken to the socket.
     crowding: Vec<Arc<Outbox>>,
-    waker: Option<Waker>,
+    wake: Wake,
     closed: bool,
 }
 
@@ -197,10 +201,9 @@ impl Outbox {
                 unsent: VecDeque::new(),
                 recent: Recent::default(),
                 refused: false,
-                woken: false,
                 resting: false,
                 crowding: Vec::new(),
-                waker: None,
+                wake: Wake::default(),
                 closed: false,
             }),
             party: OnceLock::new(),
@@ -225,6 +228,7 @@ impl Outbox {
         let mut state = self.state.lock();
         let frame_max = state.frame_max;
         encode(&mut state.bytes, frame_max);
+        state.is_owners();
     }
 
     /// From another connection's thread to one channel, if it is still the same; true when the owner
@@ -350,6 +354,7 @@ impl Outbox {
         } = got;
         let mut state = self.state.lock();
         let state = &mut *state;
+        state.is_owners();
         let slot = state.channels.get_mut(usize::from(channel));
         let Some(out) = slot.and_then(Option::as_mut) else {
             return;
@@ -429,7 +434,8 @@ impl Outbox {
             .map_or(0, Confirms::number)
     }
 
-    /// Settles publishes; the frames are written with the next batch. True: wake the owner.
+    /// Settles publishes; the frames are written with the next batch. True: wake the owner, who gives
+    /// no incarnation itself.
     pub fn resolve(
         &self,
         channel: u16,
@@ -456,16 +462,25 @@ impl Outbox {
         if confirms.has_news() && !state.confirming.contains(&channel) {
             state.confirming.push(channel);
         }
-        state.needs_wake()
+        match incarnation {
+            Some(_) => state.needs_wake(),
+            None => {
+                state.is_owners();
+                false
+            }
+        }
     }
 
-    /// Moves everything that waits into `into` (which must be empty). Those who rest because it was
-    /// much may go on.
+    /// Moves everything that waits into `into` (which must be empty), unless it is little and more is
+    /// coming. Those who rest because it was much may go on.
     #[must_use]
     pub fn take(&self, into: &mut Vec<u8>) -> Vec<Arc<Outbox>> {
         let mut state = self.state.lock();
         let state = &mut *state;
-        state.woken = false;
+        if state.wake.news == News::Coming && state.bytes.len() < WORTH_TAKING {
+            return Vec::new();
+        }
+        state.wake.news = News::None;
         for channel in state.confirming.drain(..) {
             let slot = state.channels.get_mut(usize::from(channel));
             if let Some(confirms) = slot
@@ -513,34 +528,6 @@ impl Outbox {
     pub fn over_reply_bound(&self) -> bool {
         self.state.lock().bytes.len() >= OUTBOX_REPLY_BYTES
     }
-
-    /// Ready when another thread has put something in since the last `take`.
-    pub fn poll_woken(&self, context: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.state.lock();
-        // Also when ready: the owner may have to let the socket go first, and can be poked again.
-        match &mut state.waker {
-            Some(waker) => waker.clone_from(context.waker()),
-            None => state.waker = Some(context.waker().clone()),
-        }
-        if state.woken || state.closed {
-            return Poll::Ready(());
-        }
-        Poll::Pending
-    }
-
-    /// Makes the owner look around, though nothing was put in.
-    pub fn poke(&self) {
-        self.state.lock().woken = true;
-        self.wake();
-    }
-
-    /// Wakes the connection that owns this outbox.
-    pub fn wake(&self) {
-        let waker = self.state.lock().waker.take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
 }
 
 impl ChannelOut {
@@ -580,12 +567,6 @@ impl ChannelOut {
             expires,
         });
         None
-    }
-}
-
-impl State {
-    fn needs_wake(&mut self) -> bool {
-        !std::mem::replace(&mut self.woken, true)
     }
 }
 

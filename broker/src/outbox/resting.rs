@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::Outbox;
+use super::{News, Outbox};
 
 /// More publishers than this are not remembered; they go on by themselves a moment later.
 const MOST_CROWDING: usize = 64;
@@ -24,9 +24,11 @@ impl Outbox {
         if !std::mem::take(&mut state.resting) {
             return;
         }
-        let waker = state.waker.take();
-        // Without a waker it is just about to look, and must not go to sleep.
-        state.woken |= waker.is_none();
+        let waker = state.wake.waker.take();
+        if waker.is_none() {
+            // It is just about to look, and must not go to sleep.
+            state.wake.news = News::Told;
+        }
         drop(state);
         if let Some(waker) = waker {
             waker.wake();

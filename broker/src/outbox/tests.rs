@@ -1,3 +1,5 @@
+use std::task::{Context, Waker};
+
 use super::*;
 
 const QUEUE: QueueId = QueueId(1);
@@ -55,6 +57,7 @@ fn get(outbox: &Outbox, seq: Seq) {
 
 fn take(outbox: &Outbox) -> Vec<u8> {
     let mut bytes = Vec::new();
+    outbox.wake();
     drop(outbox.take(&mut bytes));
     bytes
 }
@@ -200,6 +203,36 @@ fn the_owner_is_woken_once_for_all_that_comes_between_two_writes() {
 }
 
 #[test]
+fn the_owner_takes_no_little_while_more_is_coming_unless_it_has_put_in_something_itself() {
+    let outbox = outbox();
+    let mut context = Context::from_waker(Waker::noop());
+    let mut bytes = Vec::new();
+    assert!(deliver(&outbox, 1));
+    assert!(outbox.poll_woken(&mut context).is_pending());
+    drop(outbox.take(&mut bytes));
+    assert!(bytes.is_empty());
+    outbox.wake();
+    assert!(outbox.poll_woken(&mut context).is_ready());
+    drop(outbox.take(&mut bytes));
+    let length = bytes.len();
+    assert!(length > 0);
+    assert!(outbox.poll_woken(&mut context).is_pending());
+    bytes.clear();
+    assert!(deliver(&outbox, 2));
+    outbox.write(|out, _| out.extend_from_slice(b"reply"));
+    assert!(outbox.poll_woken(&mut context).is_ready());
+    drop(outbox.take(&mut bytes));
+    assert_eq!(bytes.len(), length + 5);
+    // Who has put in the second one is done only now; the owner has it already.
+    outbox.wake();
+    assert!(outbox.poll_woken(&mut context).is_pending());
+    bytes.clear();
+    deliver_as(&outbox, 1, 3, false, WORTH_TAKING);
+    drop(outbox.take(&mut bytes));
+    assert!(bytes.len() > WORTH_TAKING);
+}
+
+#[test]
 fn what_was_delivered_last_stays_in_memory_and_what_came_before_does_not() {
     let outbox = outbox();
     let messages: Vec<_> = (0..8).map(|_| Arc::new(message(16 * 1024))).collect();
@@ -245,6 +278,7 @@ fn a_publisher_rests_until_what_it_waits_for_is_taken_to_the_socket() {
     publisher.rest();
     assert!(consumer.tell_when_taken(&publisher));
     assert!(publisher.is_resting());
+    consumer.wake();
     let crowding = consumer.take(&mut Vec::new());
     crowding.iter().for_each(|publisher| publisher.rested());
     assert!(!publisher.is_resting());

@@ -96,10 +96,10 @@ impl AsyncRead for Socket {
         if let Some(read) = ready!(self.ask(context, |stream| stream.read(room))) {
             let count = read?;
             buffer.advance(count);
-            // The next one would find nothing, and say so only for being asked. Whatever this says is
-            // said again then.
-            let drained = buffer.remaining() > 0;
-            let _ = drained.then(|| self.watch());
+            if buffer.remaining() > 0 {
+                // The next one would find nothing. Should this fail, that one says so.
+                let _ = self.watch();
+            }
             return Poll::Ready(Ok(()));
         }
         let State::Watched { stream, full_reads } = &mut self.0 else {

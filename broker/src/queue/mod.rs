@@ -200,13 +200,18 @@ impl Effects {
         std::mem::take(&mut self.letters)
     }
 
+    /// Whoever was given something hears of it, should the rest have to wait.
+    pub fn wake_all(&mut self) {
+        for outbox in self.wakes.drain(..) {
+            outbox.wake();
+        }
+    }
+
     pub fn apply(&mut self) {
         if !self.confirms.is_empty() {
             self.confirms.resolve();
         }
-        for outbox in self.wakes.drain(..) {
-            outbox.wake();
-        }
+        self.wake_all();
         for outbox in self.rested.drain(..) {
             outbox.rested();
         }

@@ -143,7 +143,8 @@ impl Round {
         })
     }
 
-    fn wait(self, underway: Underway, waiting: Waiting) {
+    fn wait(mut self, underway: Underway, waiting: Waiting) {
+        self.effects.wake_all();
         let table = waiting.table();
         let message = underway.route.asked(&waiting, &underway.message);
         let (moment, instance) = (waiting.moment, Arc::clone(&waiting.instance));

@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 use warren::clock::{SystemClock, SystemEntropy, Uptime};
 use warren::message::MessageView;
 use warren::names::{ConnectionId, Destination};
-use warren::plugin::{BUILTIN, Limits, Outcome, PluginHost, PluginOptions};
+use warren::plugin::{BUILTIN, Limits, Outcome, PluginHost, PluginOptions, no_relief};
 use warren::store::{Store, StoreOptions};
 use warren::vhost::exchange_type::{
     Answer, BindingTable as _, Call, Decision, ExchangeInstance, ExchangeTypes as _, Moment,
@@ -77,6 +77,7 @@ fn open(folder: &Path) -> (Arc<PluginHost>, Arc<Vhost>) {
         compiler: None,
         plugins: Default::default(),
         defaults: Limits::default(),
+        relief: no_relief(),
     };
     let measured = ["fanout", "direct", "topic"];
     let builtin = BUILTIN.iter().filter(|(name, _)| measured.contains(name));

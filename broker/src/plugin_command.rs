@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use crate::cli::{Plugin, PluginBuild, Serve, say, say_text};
 use crate::plugin::build::{Built, build_builtin};
 use crate::plugin::compile::compile_into;
-use crate::plugin::{self, LoadReport, Outcome, inspect};
+use crate::plugin::{self, LoadReport, Outcome, inspect, no_relief};
 use crate::server;
 
 pub fn run(command: &Plugin) -> anyhow::Result<ExitCode> {
@@ -39,7 +39,7 @@ pub fn run(command: &Plugin) -> anyhow::Result<ExitCode> {
 
 fn list(serve: &Serve) -> anyhow::Result<ExitCode> {
     let config = serve.load(std::env::vars())?;
-    let (_, reports) = server::load_plugins(&config);
+    let (_, reports) = server::load_plugins(&config, no_relief());
     reports.iter().for_each(print_report);
     Ok(ExitCode::SUCCESS)
 }

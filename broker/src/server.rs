@@ -27,7 +27,9 @@ use crate::config::{Config, ConfigError};
 use crate::http::node::{Listener, Protocol};
 use crate::net::{Acceptor, Gate};
 use crate::plugin::service;
-use crate::plugin::{BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOptions, Plugins};
+use crate::plugin::{
+    BUILTIN, Limits, LoadReport, Outcome, PluginHost, PluginOptions, Plugins, Relief,
+};
 use crate::queue::{Pressure, Schedule};
 use crate::session;
 use crate::store::{Store, StoreOptions};
@@ -56,7 +58,7 @@ pub fn serve(config: &Config, reread: Reread) -> anyhow::Result<ExitCode> {
 }
 
 /// The plugins that a broker with this configuration has.
-pub fn load_plugins(config: &Config) -> (Arc<PluginHost>, Vec<LoadReport>) {
+pub fn load_plugins(config: &Config, relief: Relief) -> (Arc<PluginHost>, Vec<LoadReport>) {
     let options = PluginOptions {
         cache_dir: config.data_dir.join("plugin-cache"),
         trace_dir: config.data_dir.join("traces"),
@@ -64,9 +66,16 @@ pub fn load_plugins(config: &Config) -> (Arc<PluginHost>, Vec<LoadReport>) {
         compiler: std::env::current_exe().ok(),
         plugins: config.plugins.clone(),
         defaults: Limits::default(),
+        relief,
     };
     let directory = config.plugins_dir.as_path();
     PluginHost::load(options, BUILTIN, Some(directory), Arc::new(SystemClock))
+}
+
+/// A task that does nothing still wakes a thread for it, which then waits for sockets.
+fn relief() -> Relief {
+    let runtime = Handle::current();
+    Arc::new(move || drop(runtime.spawn(async {})))
 }
 
 async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Result<ExitCode> {
@@ -76,7 +85,7 @@ async fn run(config: &Config, reread: Reread, started: Instant) -> anyhow::Resul
     let (store, mut recovered) =
         Store::open(StoreOptions::new(&config.data_dir), Arc::clone(&clock))?;
     let remembered = Remembered::take(&mut recovered.definitions)?;
-    let (host, reports) = load_plugins(config);
+    let (host, reports) = load_plugins(config, relief());
     report(&reports);
     let pressure = Arc::new(Pressure::default());
     let schedule = Arc::new(Schedule::default());

@@ -8,6 +8,7 @@ use warren::message::MessageView;
 use warren::names::{ConnectionId, Destination};
 use warren::plugin::{
     BUILTIN, Limits, PluginError, PluginHost, PluginOptions, PluginSettings, PluginState, Plugins,
+    no_relief,
 };
 use warren::store::{Store, StoreOptions};
 use warren::vhost::exchange_type::Moment;
@@ -57,6 +58,7 @@ impl House {
                 bind_timeout: std::time::Duration::from_secs(5),
                 ..Limits::default()
             },
+            relief: no_relief(),
         };
         let clock = Arc::new(SystemClock);
         let (host, _) = PluginHost::load(options, BUILTIN, Some(&directory), clock.clone());

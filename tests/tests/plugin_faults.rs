@@ -44,6 +44,27 @@ async fn a_trap_costs_its_publish_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_call_keeps_no_other_connection_waiting() {
+    let broker = broker_with(&["fault"], &["plugins.fault.route_timeout=2s"]);
+    let beside = broker.channel().await;
+    beside.queue("other", durable()).await;
+    for round in 1..=2 {
+        // A new one every time: what was slow once is called in a thread of its own.
+        let faulty = Faulty::declare_as(&broker, "loop", &format!("loop-{round}"), 1).await;
+        let channel = broker.channel().await;
+        // The call begins in the thread that waits for sockets if nobody else has anything to do.
+        let idle = broker.processor_ticks();
+        channel.publish(&faulty.exchange, "bad", b"m").await;
+        eventually(DEADLINE, || broker.processor_ticks() > idle + 20);
+        beside.count("other").await;
+        let fault = format!("exchange=\"{}\" fault=timeout", faulty.exchange);
+        assert!(!broker.has_logged(&fault), "waited until the call ended");
+        channel.refusal().await;
+        broker.logs(&fault);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plugin_that_refuses_is_no_fault() {
     let broker = broker(&["fault"]);
     let faulty = Faulty::declare(&broker, "reject", 1).await;

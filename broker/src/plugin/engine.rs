@@ -12,6 +12,19 @@ use wasmtime::{Config, Engine, EngineWeak};
 /// Deadlines are counted in these.
 pub(super) const TICK: Duration = Duration::from_millis(1);
 
+/// What lets others go on while a call lasts: a thread that goes from waiting for sockets straight
+/// into a call has nobody who waits for them in its place, until something else wakes a thread.
+/// Called by a thread of its own, must not block.
+pub type Relief = Arc<dyn Fn() + Send + Sync>;
+
+/// For calls nobody waits beside.
+pub fn no_relief() -> Relief {
+    Arc::new(|| ())
+}
+
+/// So many ticks lie between two times of relief, while calls are made.
+const RELIEF_TICKS: u64 = 2;
+
 /// A ticker that saw no call begin for so many ticks rests. `deadline_ticks` keeps every deadline
 /// below half of it, so no call is running then.
 const REST_AFTER_TICKS: u32 = 20_000;
@@ -49,15 +62,17 @@ struct TickerState {
     called: AtomicBool,
     resting: AtomicBool,
     ticks: AtomicU64,
+    relief: Relief,
 }
 
 impl Ticker {
-    pub fn start() -> std::io::Result<Ticker> {
+    pub fn start(relief: Relief) -> std::io::Result<Ticker> {
         let shared = Arc::new(TickerState {
             engines: Mutex::new(Vec::new()),
             called: AtomicBool::new(false),
             resting: AtomicBool::new(false),
             ticks: AtomicU64::new(0),
+            relief,
         });
         let weak = Arc::downgrade(&shared);
         let handle = thread::Builder::new()
@@ -100,10 +115,11 @@ impl Drop for Ticker {
 
 fn tick_while_alive(weak: &Weak<TickerState>) {
     let mut quiet: u32 = 0;
+    let mut unrelieved = false;
     loop {
         thread::sleep(TICK);
         let Some(state) = weak.upgrade() else { return };
-        state.ticks.fetch_add(1, Ordering::Relaxed);
+        let tick = state.ticks.fetch_add(1, Ordering::Relaxed);
         state.engines.lock().retain(|engine| {
             let engine = engine.upgrade();
             if let Some(engine) = &engine {
@@ -112,10 +128,17 @@ fn tick_while_alive(weak: &Weak<TickerState>) {
             engine.is_some()
         });
         quiet = if state.called.swap(false, Ordering::SeqCst) {
+            unrelieved = true;
             0
         } else {
             quiet.saturating_add(1)
         };
+        // Once after a call began is enough: whoever then waits for sockets does so until it has a
+        // call of its own.
+        if unrelieved && tick.is_multiple_of(RELIEF_TICKS) {
+            unrelieved = false;
+            (state.relief)();
+        }
         if quiet < REST_AFTER_TICKS {
             continue;
         }

@@ -112,7 +112,7 @@ impl PluginHost {
                 options.compiler,
                 options.defaults,
                 (&files, &options.node),
-                Arc::clone(&clock),
+                (Arc::clone(&clock), options.relief),
             )),
             watchmen: Watchmen::default(),
             files,

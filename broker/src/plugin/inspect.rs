@@ -9,7 +9,7 @@ use super::bindings::exports::warren::exchange::exchange_type as exchange;
 use super::cache::Cache;
 use super::check::{self, Interface, Kind, OWN_GRANTS};
 use super::component::{Loader, Part};
-use super::engine::{Ticker, new_engine};
+use super::engine::{Ticker, new_engine, no_relief};
 use super::keeping::Keeper;
 use super::limits::{DEFAULT_STACK, Limits};
 use super::manifest::Manifest;
@@ -77,7 +77,7 @@ pub fn inspect(name: &str, bytes: &[u8], compiled: Option<&Path>) -> Inspected {
 fn load(name: &str, bytes: &[u8], compiled: Option<&Path>) -> Result<Loadable, String> {
     let cache = compiled.and_then(|folder| Cache::open(folder).ok());
     let engine = new_engine(DEFAULT_STACK).map_err(|error| error.to_string())?;
-    let ticker = Ticker::start().map_err(|error| error.to_string())?;
+    let ticker = Ticker::start(no_relief()).map_err(|error| error.to_string())?;
     ticker.add(&engine);
     let loader = Loader {
         engine: &engine,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::engine::Relief;
 use super::interceptor::Intercepts;
 use crate::vhost::exchange_type::{OnFailure, Unavailable};
 use crate::vhost::kept::Room;
@@ -230,7 +231,7 @@ impl PluginSettings {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PluginOptions {
     /// Compiled components. Created with mode 0700; nothing else should live there.
     pub cache_dir: PathBuf,
@@ -242,4 +243,5 @@ pub struct PluginOptions {
     pub compiler: Option<PathBuf>,
     pub plugins: BTreeMap<String, PluginSettings>,
     pub defaults: Limits,
+    pub relief: Relief,
 }

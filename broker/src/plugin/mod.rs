@@ -46,6 +46,7 @@ mod workshop;
 pub use builtin::BUILTIN;
 pub use check::{Asked, Kind, is_interceptor};
 pub use door::{PluginError, Plugins, TracingError};
+pub use engine::{Relief, no_relief};
 pub use fault::FaultKind;
 pub use host::PluginHost;
 pub use interceptor::Intercepts;

@@ -11,7 +11,7 @@ use super::cache::Cache;
 use super::check::OWN_GRANTS;
 use super::compile::{Elsewhere, EngineKind};
 use super::component::{Loader, Part};
-use super::engine::{Ticker, new_engine};
+use super::engine::{Relief, Ticker, new_engine};
 use super::entry::InForce;
 use super::keeping::Keeper;
 use super::limits::{Limits, PluginSettings};
@@ -41,7 +41,7 @@ impl Workshop {
         compiler: Option<PathBuf>,
         defaults: Limits,
         (files, node): (&Arc<TraceFiles>, &str),
-        clock: Arc<dyn Clock>,
+        (clock, relief): (Arc<dyn Clock>, Relief),
     ) -> Workshop {
         let cache = Cache::open(folder)
             .inspect_err(|error| {
@@ -49,7 +49,7 @@ impl Workshop {
                 tracing::warn!(%error, %folder, "plugins are compiled anew at every start");
             })
             .ok();
-        let ticker = Ticker::start()
+        let ticker = Ticker::start(relief)
             .map(Arc::new)
             .map_err(|error| format!("the thread that ends plugin calls does not start: {error}"));
         Workshop {

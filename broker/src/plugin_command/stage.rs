@@ -86,6 +86,7 @@ impl Stage {
             compiler: None,
             plugins: BTreeMap::from([(name.clone(), settings)]),
             defaults: Limits::default(),
+            relief: plugin::no_relief(),
         };
         let others = BUILTIN.iter().filter(|(builtin, _)| *builtin != name);
         let mut plugins: Vec<(&str, &[u8])> = vec![(&name, &bytes)];

@@ -136,6 +136,18 @@ impl Broker {
         self.memory("RssAnon:")
     }
 
+    /// Processor time in hundredths of a second.
+    pub fn processor_ticks(&self) -> u64 {
+        let path = format!("/proc/{}/stat", self.pid());
+        let stat = std::fs::read_to_string(path).expect("the process runs");
+        // The name before it may hold anything; utime and stime are the 14th and 15th field.
+        let (_, after_name) = stat.rsplit_once(')').expect("a name in brackets");
+        let times = after_name.split_whitespace().skip(11).take(2);
+        times
+            .map(|ticks| ticks.parse::<u64>().expect("ticks"))
+            .sum()
+    }
+
     fn memory(&self, of: &str) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(path).expect("the process runs");

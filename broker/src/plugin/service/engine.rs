@@ -16,7 +16,7 @@ use super::wasi;
 use crate::plugin::cache::Cache;
 use crate::plugin::check as components;
 use crate::plugin::compile::{self, Elsewhere, EngineKind};
-use crate::plugin::engine::Ticker;
+use crate::plugin::engine::{Ticker, no_relief};
 use crate::plugin::limits::Limits;
 
 /// A service that computes gives way to others after this many ticks of a millisecond.
@@ -58,7 +58,9 @@ impl Foundry {
         stack: usize,
     ) -> Result<Foundry, String> {
         let engine = new_engine(stack).map_err(|error| format!("no engine: {error}"))?;
-        let ticker = Ticker::start().map_err(|error| format!("no clock for services: {error}"))?;
+        // A service gives way by itself.
+        let ticker = Ticker::start(no_relief())
+            .map_err(|error| format!("no clock for services: {error}"))?;
         ticker.add(&engine);
         Ok(Foundry {
             engine,

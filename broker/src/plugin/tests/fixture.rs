@@ -11,7 +11,7 @@ use wit_parser::Resolve;
 use crate::clock::{Clock, Millis};
 use crate::message::Message;
 use crate::names::Slot;
-use crate::plugin::{Limits, LoadReport, PluginHost, PluginOptions};
+use crate::plugin::{Limits, LoadReport, PluginHost, PluginOptions, no_relief};
 use crate::vhost::exchange_type::{
     BindRefusal, BindingTable, BindingView, Call, Decision, ExchangeInstance, ExchangeTypes,
     Moment, OpenRefusal, Opening, Routing,
@@ -149,6 +149,7 @@ impl Bench {
             compiler: None,
             plugins: Default::default(),
             defaults,
+            relief: no_relief(),
         };
         let clock = Arc::new(StillClock::default());
         let (host, reports) = PluginHost::load(options, plugins, None, clock.clone());

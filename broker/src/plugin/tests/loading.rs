@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use super::fixture::*;
 use crate::clock::SystemClock;
-use crate::plugin::{LoadReport, Outcome, PluginHost, PluginOptions, PluginSettings, PluginState};
+use crate::plugin::{
+    LoadReport, Outcome, PluginHost, PluginOptions, PluginSettings, PluginState, no_relief,
+};
 use crate::vhost::exchange_type::{ExchangeTypes, OpenRefusal, Opening};
 use crate::vhost::kept::Kept;
 
@@ -144,6 +146,7 @@ impl Loads {
             compiler: None,
             plugins: self.settings.clone(),
             defaults: patient(),
+            relief: no_relief(),
         };
         PluginHost::load(options, builtin, directory, Arc::new(SystemClock))
     }

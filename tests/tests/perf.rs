@@ -206,6 +206,9 @@ fn exchange_types_are_compared_and_drawn() {
     }
     let svg = std::fs::read_to_string(svg).expect("a chart");
     assert!(svg.contains("topic of 50 keys"), "{svg}");
+    for known in ["Warren ", "Messages a second", "Processor time"] {
+        assert!(svg.contains(known), "{known}: {svg}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -40,6 +40,10 @@ const IDLE_TICK: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_millis(1);
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
+/// Who has worked off what came in for so long without a pause gives way. Tokio alone would let a
+/// stream go on for more than a hundred reads, a tenth of a second.
+const TURN: Duration = Duration::from_millis(5);
+
 type Waiting = Pin<Box<dyn Future<Output = Resumed> + Send>>;
 
 /// Over a socket, or what stands in for one.
@@ -61,6 +65,8 @@ pub(super) struct Driver<S> {
     effects: Effects,
     /// Nothing is read before this is over.
     rest: Option<(Rest, Pin<Box<Sleep>>)>,
+    /// When the first of the reads was that came without a pause.
+    turn: Option<Instant>,
     timer: Pin<Box<Sleep>>,
     handshake_until: Instant,
     last_read: Instant,
@@ -115,6 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             full: false,
             effects,
             rest: None,
+            turn: None,
             timer: Box::pin(tokio::time::sleep_until(handshake_until)),
             handshake_until,
             last_read: now,
@@ -194,17 +201,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         {
             self.rest = None;
         }
+        if self.turn.is_some_and(|began| began.elapsed() >= TURN) {
+            return self.give_way(context);
+        }
         if self.reads()
             && let Poll::Ready(event) = self.poll_read(context)
         {
             return Poll::Ready(event);
         }
+        self.turn = None;
         // With output waiting for the socket there is nothing to wake up for but the end.
         let woken = self.session.outbox.poll_woken(context).is_ready();
         if woken && (self.output.is_empty() || self.must_close()) {
             return Poll::Ready(Event::Woken);
         }
         self.timer.as_mut().poll(context).map(|()| Event::Tick)
+    }
+
+    /// Goes on when everybody else who can has had a turn and the sockets were looked at.
+    fn give_way(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        self.turn = None;
+        // This one lets others go first; to wake oneself would be to queue before whoever waits for
+        // a socket.
+        let _ = pin!(tokio::task::yield_now()).poll(context);
+        Poll::Pending
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Event> {
@@ -254,6 +274,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         self.session.traffic.received.add(count as u64);
         self.session.traffic.reads.add(1);
         self.last_read = Instant::now();
+        self.turn.get_or_insert(self.last_read);
         if count == self.read_size {
             self.read_size = (self.read_size * 2).min(READ_MAX);
         }

@@ -44,6 +44,8 @@ pub struct Client {
     pub stream: TcpStream,
     pub inbox: Inbox,
     pub frame_max: u32,
+    /// Product and version, as it says itself.
+    pub broker: String,
 }
 
 /// Octets read and not yet worked off.
@@ -124,6 +126,7 @@ impl Client {
             stream,
             inbox: Inbox::new(),
             frame_max: FRAME_MAX,
+            broker: String::new(),
         };
         client.open(&uri).context("the connection was not opened")?;
         Ok(client)
@@ -131,7 +134,9 @@ impl Client {
 
     fn open(&mut self, uri: &AMQPUri) -> Result<()> {
         self.stream.write_all(&PROTOCOL_HEADER)?;
-        self.answer()?;
+        if let AMQPClass::Connection(connection::AMQPMethod::Start(start)) = self.answer()? {
+            self.broker = named(&start.server_properties);
+        }
         let user = &uri.authority.userinfo;
         let response = format!("\0{}\0{}", user.username, user.password);
         let start_ok = connection::StartOk {
@@ -250,6 +255,14 @@ impl Client {
 }
 
 /// With the capability that lets a broker say why a login failed.
+fn named(properties: &FieldTable) -> String {
+    let word = |key| match properties.inner().get(key) {
+        Some(AMQPValue::LongString(word)) => word.to_string(),
+        _ => "?".to_owned(),
+    };
+    format!("{} {}", word("product"), word("version"))
+}
+
 fn client_properties() -> FieldTable {
     let mut capabilities = FieldTable::default();
     capabilities.insert(

@@ -42,6 +42,7 @@ impl Consumer {
         load.consuming.fetch_add(1, Ordering::AcqRel);
         let Client {
             stream,
+            broker: _,
             inbox,
             frame_max,
         } = &mut self.client;

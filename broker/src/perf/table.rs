@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::chart::{self, Group};
+use super::chart::{self, Chart, Group};
 use super::report::{Report, latency_json, new_histogram};
 use super::rounds::{Played, Row};
 use super::statistics::{Ratio, Spread, rate, small};
@@ -14,6 +14,7 @@ use super::target::Target;
 /// Figures with their headings; a column of ratios when there are two brokers.
 struct Figures {
     heading: &'static str,
+    title: &'static str,
     of: fn(&Played) -> &[f64],
     show: fn(Spread) -> String,
 }
@@ -21,11 +22,13 @@ struct Figures {
 const FIGURES: [Figures; 2] = [
     Figures {
         heading: "messages a second, median [lowest..highest]",
+        title: "Messages a second",
         of: |played| &played.rates,
         show: rate,
     },
     Figures {
         heading: "broker CPU, microseconds a message",
+        title: "Processor time of the broker, microseconds a message",
         of: |played| &played.cpu,
         show: small,
     },
@@ -150,21 +153,32 @@ fn all(played: &Played, which: Which) -> Histogram<u64> {
     sum
 }
 
-/// Rates as bars.
+/// Rates as bars, and processor time where it was measured.
 pub fn to_svg(targets: &[Target], rows: &[Row]) -> String {
-    let series: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
-    let groups: Vec<Group> = rows
+    let series: Vec<String> = targets
         .iter()
-        .map(|row| Group {
-            name: row.name.clone(),
-            bars: row
-                .played
-                .iter()
-                .map(|played| Spread::of(&played.rates))
-                .collect(),
-        })
+        .map(|target| format!("{} ({})", target.broker, target.name))
         .collect();
-    chart::bars("Messages a second", &series, &groups)
+    let charts = FIGURES.map(|figures| Chart {
+        title: figures.title,
+        groups: rows
+            .iter()
+            .map(|row| Group {
+                name: row.name.clone(),
+                bars: row
+                    .played
+                    .iter()
+                    .map(|played| Spread::of((figures.of)(played)))
+                    .collect(),
+            })
+            .collect(),
+    });
+    let measured = |chart: &Chart| {
+        let mut bars = chart.groups.iter().flat_map(|group| &group.bars);
+        bars.any(Option::is_some)
+    };
+    let charts: Vec<Chart> = charts.into_iter().filter(measured).collect();
+    chart::page(&series, &charts)
 }
 
 /// `{"brokers":[..], "presets":[{"preset", "summary", "brokers":[..], "rate_ratio",

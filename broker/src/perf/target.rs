@@ -16,6 +16,8 @@ pub struct Target {
     pub uri: String,
     /// Host and port, for people.
     pub name: String,
+    /// Product and version, as it says itself.
+    pub broker: String,
     /// None when the broker runs elsewhere.
     pub pids: Vec<u32>,
 }
@@ -25,9 +27,9 @@ impl Target {
     pub fn find(uri: &str, pids: &[u32]) -> Result<Target> {
         let parsed: AMQPUri = uri.parse().map_err(|error: String| anyhow!(error))?;
         let (host, port) = (parsed.authority.host, parsed.authority.port);
-        Client::connect(uri)
-            .with_context(|| uri.to_owned())?
-            .close();
+        let client = Client::connect(uri).with_context(|| uri.to_owned())?;
+        let broker = client.broker.clone();
+        client.close();
         let pids = match pids {
             [] => process::listening(&host, port),
             pids => pids.to_vec(),
@@ -35,6 +37,7 @@ impl Target {
         Ok(Target {
             uri: uri.to_owned(),
             name: format!("{host}:{port}"),
+            broker,
             pids,
         })
     }

@@ -166,7 +166,7 @@ mod tests {
                 highest: median,
             })
         };
-        let groups = [
+        let groups = vec![
             Group {
                 name: "A<B".into(),
                 bars: vec![spread(2000.0), spread(500.0)],

@@ -260,6 +260,12 @@ fn named(properties: &FieldTable) -> String {
         Some(AMQPValue::LongString(word)) => word.to_string(),
         _ => "?".to_owned(),
     };
+    // Warren keeps RabbitMQ's product and version for the clients that ask for
+    // them, and says its own name in the platform.
+    let platform = word("platform");
+    if platform.starts_with("Warren ") {
+        return platform;
+    }
     format!("{} {}", word("product"), word("version"))
 }
 

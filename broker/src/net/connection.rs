@@ -12,8 +12,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::Gate;
+use super::rest::Resting;
 use crate::amqp::write;
-use crate::queue::{Effects, Rest};
+use crate::queue::Effects;
 use crate::session::{Next, Parting, Resumed, Session, Wait, blocked, unblocked};
 use crate::store::Store;
 use crate::vhost::exchange_type::Fault;
@@ -34,11 +35,6 @@ const REFUSED_SILENCE: Duration = Duration::from_secs(3);
 
 /// How often to look after a connection without heartbeats.
 const IDLE_TICK: Duration = Duration::from_secs(60);
-
-/// How long a publisher that is faster than the consumers lets them go ahead: this for each that rests
-/// at the same time, so that all of them together publish what one would.
-const REST: Duration = Duration::from_millis(1);
-const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// Who has worked off what came in for so long without a pause gives way. Tokio alone would let a
 /// stream go on for more than a hundred reads, a tenth of a second.
@@ -64,7 +60,7 @@ pub(super) struct Driver<S> {
     full: bool,
     effects: Effects,
     /// Nothing is read before this is over.
-    rest: Option<(Rest, Pin<Box<Sleep>>)>,
+    resting: Resting,
     /// When the first of the reads was that came without a pause.
     turn: Option<Instant>,
     timer: Pin<Box<Sleep>>,
@@ -120,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             waiting: None,
             full: false,
             effects,
-            rest: None,
+            resting: Resting::default(),
             turn: None,
             timer: Box::pin(tokio::time::sleep_until(handshake_until)),
             handshake_until,
@@ -196,11 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         {
             return Poll::Ready(Event::Resumed(resumed));
         }
-        if let Some((_, rest)) = &mut self.rest
-            && (!self.session.outbox.is_resting() || rest.as_mut().poll(context).is_ready())
-        {
-            self.rest = None;
-        }
+        self.resting.poll(&self.session.outbox, context);
         if self.turn.is_some_and(|began| began.elapsed() >= TURN) {
             return self.give_way(context);
         }
@@ -249,7 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Whether more may come in now. What is not read pushes back through TCP.
     fn reads(&self) -> bool {
-        let busy = self.waiting.is_some() || self.full || self.rest.is_some();
+        let busy = self.waiting.is_some() || self.full || self.resting.is_now();
         if busy || matches!(self.end, End::Flush(..)) {
             return false;
         }
@@ -298,8 +290,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
         self.effects.apply();
         if let Some(rest) = self.effects.take_rest() {
-            let time = (REST * rest.sharers()).min(LONGEST_REST);
-            self.rest = Some((rest, Box::pin(tokio::time::sleep(time))));
+            self.resting.begin(rest);
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod connection;
 mod gate;
+mod rest;
 mod socket;
 
 use std::net::SocketAddr;

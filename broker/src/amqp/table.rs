@@ -80,6 +80,7 @@ impl<'a> Table<'a> {
     }
 
     /// The first entry of that name as it is encoded, type octet first.
+    #[inline]
     pub fn get_encoded(self, name: &str) -> Option<&'a [u8]> {
         let mut octets = Octets::new(self.0);
         loop {
@@ -232,6 +233,7 @@ enum Kind {
     Array,
 }
 
+#[inline]
 fn shape(letter: u8) -> Option<Shape> {
     Some(match letter {
         b'V' => Shape::Fixed(0),
@@ -247,6 +249,7 @@ fn shape(letter: u8) -> Option<Shape> {
     })
 }
 
+#[inline]
 fn encoded_value<'a>(octets: &mut Octets<'a>) -> Option<&'a [u8]> {
     let start = octets.rest();
     match shape(octets.octet()?)? {
@@ -302,40 +305,68 @@ pub fn check_value(encoded: &[u8]) -> Result<(), TableError> {
 }
 
 fn check_nested(raw: &[u8], kind: Kind, depth: usize) -> Result<(), TableError> {
+    let mut octets = Octets::new(raw);
+    while !octets.is_empty() {
+        if let Some(nested) = skip_entry(&mut octets, kind)? {
+            return check_open((octets, kind), nested, depth);
+        }
+    }
+    Ok(())
+}
+
+/// One entry of a table or an array; what is in it where that is nested.
+#[inline]
+fn skip_entry<'a>(
+    octets: &mut Octets<'a>,
+    kind: Kind,
+) -> Result<Option<(Octets<'a>, Kind)>, TableError> {
+    if matches!(kind, Kind::Table) {
+        octets.check_short_str().ok_or(TableError::Malformed)?;
+    }
+    let letter = octets.octet().ok_or(TableError::Malformed)?;
+    match shape(letter).ok_or(TableError::Malformed)? {
+        Shape::Fixed(length) => drop(octets.take(length).ok_or(TableError::Malformed)?),
+        Shape::Sized => drop(octets.long_octets().ok_or(TableError::Malformed)?),
+        Shape::Nested(inner) => {
+            let nested = octets.long_octets().ok_or(TableError::Malformed)?;
+            return Ok(Some((Octets::new(nested), inner)));
+        }
+    }
+    Ok(None)
+}
+
+/// The rest of `around`, in which `nested` was found. By itself, because few tables nest, and the
+/// others need not pay for the places.
+#[inline(never)]
+fn check_open<'a>(
+    around: (Octets<'a>, Kind),
+    nested: (Octets<'a>, Kind),
+    depth: usize,
+) -> Result<(), TableError> {
     // What is left of each table or array that is open around the current one.
     let mut outer: [(&[u8], Kind); MAX_TABLE_DEPTH] = [(&[], Kind::Array); MAX_TABLE_DEPTH];
     let mut open = 0;
-    let mut octets = Octets::new(raw);
-    let mut kind = kind;
+    let (mut octets, mut kind) = around;
+    let mut nested = Some(nested);
     loop {
-        if octets.is_empty() {
-            if open == 0 {
-                return Ok(());
+        if let Some((inner, inner_kind)) = nested.take() {
+            if open + 1 >= depth {
+                return Err(TableError::TooDeep);
             }
-            open -= 1;
-            let (rest, outer_kind) = outer.get(open).copied().ok_or(TableError::TooDeep)?;
-            octets = Octets::new(rest);
-            kind = outer_kind;
+            *outer.get_mut(open).ok_or(TableError::TooDeep)? = (octets.rest(), kind);
+            open += 1;
+            (octets, kind) = (inner, inner_kind);
+        }
+        if !octets.is_empty() {
+            nested = skip_entry(&mut octets, kind)?;
             continue;
         }
-        if matches!(kind, Kind::Table) {
-            octets.check_short_str().ok_or(TableError::Malformed)?;
+        if open == 0 {
+            return Ok(());
         }
-        let letter = octets.octet().ok_or(TableError::Malformed)?;
-        match shape(letter).ok_or(TableError::Malformed)? {
-            Shape::Fixed(length) => drop(octets.take(length).ok_or(TableError::Malformed)?),
-            Shape::Sized => drop(octets.long_octets().ok_or(TableError::Malformed)?),
-            Shape::Nested(inner) => {
-                let nested = octets.long_octets().ok_or(TableError::Malformed)?;
-                if open + 1 >= depth {
-                    return Err(TableError::TooDeep);
-                }
-                *outer.get_mut(open).ok_or(TableError::TooDeep)? = (octets.rest(), kind);
-                open += 1;
-                octets = Octets::new(nested);
-                kind = inner;
-            }
-        }
+        open -= 1;
+        let (rest, outer_kind) = outer.get(open).copied().ok_or(TableError::TooDeep)?;
+        (octets, kind) = (Octets::new(rest), outer_kind);
     }
 }
 

@@ -209,12 +209,11 @@ fn write_key(inputs: &Inputs, message: &MessageView<'_>, key: &mut Vec<u8>) -> b
         Inputs::Headers(names) => {
             let headers = Properties::new(message.properties).headers();
             for name in names.iter() {
+                // No two lists of headers read the same: a value says itself where it ends, and none
+                // begins with a zero.
                 match headers.and_then(|headers| headers.get_encoded(name)) {
-                    Some(encoded) => {
-                        key.extend_from_slice(&(encoded.len() as u32 + 1).to_be_bytes());
-                        key.extend_from_slice(encoded);
-                    }
-                    None => key.extend_from_slice(&[0; 4]),
+                    Some(encoded) => key.extend_from_slice(encoded),
+                    None => key.push(0),
                 }
                 if key.len() > MEMO_KEY_BYTES {
                     return false;
